@@ -1,0 +1,1 @@
+"""The event-streaming city digital twin."""

@@ -1,0 +1,1 @@
+"""Out: frames, hub, server, pages."""

@@ -1,0 +1,1 @@
+"""Where: coordinates, scopes, exact location."""

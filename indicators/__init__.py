@@ -1,0 +1,1 @@
+"""Measures: aggregates, windows, the plugin API, one file a theme."""

@@ -1,0 +1,1 @@
+"""Nouns and laws of the city, without state."""

@@ -1,0 +1,1 @@
+"""In: from bytes to columns, the log, the sources."""

@@ -1,0 +1,1 @@
+"""The state of the city: entities, newest readings, cases."""

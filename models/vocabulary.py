@@ -30,6 +30,7 @@ class Field:
 
     `per_unit`: steps per unit, 1000 means a resolution of 0.001; stored integer = rint(value * per_unit).
     `lo`, `hi`: allowed range in units, inclusive. `choices`: allowed codes, empty = any.
+    `default`: the code that stands in where a CODE is absent ("" = stays absent).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Field:
     required: bool = False
     choices: tuple[str, ...] = ()
     max_bytes: int = 512
+    default: str = ""
 
 
 @dataclass(frozen=True, slots=True)

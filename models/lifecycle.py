@@ -2,7 +2,8 @@
 
 A case is the fold of its events in the order (event time, source, id, revision). `MOVES[state, move]` is the next
 state, or -1: the case cannot make that move, the event is answered with `illegal_move` and the fold goes on as if it
-were not there. Only `case.reported` and `case.history` begin a case. Sources: GB/T 30428 (seven stages), CJ/T 292 (two centres).
+were not there. Only `case.reported` and `case.history` begin a case. Sources: GB/T 30428 (seven stages), CJ/T 292
+(two centres).
 
 What a move does to the clocks, besides setting `<state>_at` to its event time:
 

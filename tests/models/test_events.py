@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from citytwin.models.entities import KINDS
 from citytwin.models.events import QUALITIES, TITLES, VOCABULARY
 from citytwin.models.registers import OPERATIONS
 from citytwin.models.vocabulary import ALWAYS, Kind
@@ -71,3 +72,13 @@ def test_properties_have_a_resolution_and_a_range_that_int64_holds() -> None:
         assert prop.per_unit >= 1
         assert prop.lo < prop.hi
         assert max(abs(prop.lo), abs(prop.hi)) * prop.per_unit < 2**53
+
+
+def test_register_events_bring_the_attributes_and_relations_of_their_kind() -> None:
+    types = VOCABULARY().types
+    added = types["device.registered"]
+    assert {"period_s", "in_service", "facility", "name"} <= {f.name for f in added.fields}
+    assert added.field("device_kind").required
+    assert not types["device.changed"].field("device_kind").required
+    assert [f.name for f in types["device.removed"].fields] == ["why"]
+    assert {t.register[0] for t in types.values() if t.register} == set(KINDS)

@@ -33,6 +33,13 @@ class Stamps:
         said: Int64 = self.times.data[rows]
         return np.where(said == MISSING, base, said)
 
+    def full(self, n: int) -> Int64:
+        """The times of n rows, MISSING for the base (int64[n])."""
+        if self.times is None:
+            return np.full(n, MISSING, np.int64)
+        self.times.resize(n)
+        return self.times.data
+
     def set(self, rows: Int32, time: Int64, base: Int64) -> None:
         """Note the times of values just written."""
         if self.times is None:

@@ -189,7 +189,10 @@ class Entities:
         self._touch(rows[pick], valid_from[pick], valid_from[pick] if recorded is None else recorded[pick])
         everything: dict[str, Input] = {"scope": scope, "lon": lon, "lat": lat, **attrs}
         for name, values in everything.items():
-            self._assign(self._column(name), _taken(values, pick, len(rows)), rows[pick], valid_from[pick])
+            column = self._column(name)
+            # Read in order of arrival, so that names get the same numbers whatever the cut into batches.
+            stored, present = column.read(_taken(values, taken, len(rows)))
+            self._assign(column, stored[order], present[order], rows[pick], valid_from[pick])
         return rows
 
     def _intern(self, codes: Strings, kind: int, valid_from: Int64) -> Int32:
@@ -211,10 +214,8 @@ class Entities:
             for column in self._columns.values():
                 column.resize(start + len(new))
             self.kind[start:] = kind
-            first = np.full(len(new), np.iinfo(np.int64).max)
-            mine = found >= start
-            np.minimum.at(first, found[mine] - start, valid_from[filled][mine])
-            self._own["base"].data[start:] = self.since[start:] = first
+            # The first to arrive, not the oldest: the cut into batches must not show.
+            self._own["base"].data[start:] = self.since[start:] = valid_from[filled[new]]
         rows[filled] = np.where(self.kind[found] == kind, found, -1)
         return rows
 
@@ -228,8 +229,7 @@ class Entities:
         self.valid_to[back] = MISSING
         self._dirty.data[rows] = True
 
-    def _assign(self, column: Plain, given: Input, rows: Int32, time: Int64) -> None:
-        values, present = column.read(given)
+    def _assign(self, column: Plain, values: NDArray[Any], present: Bool, rows: Int32, time: Int64) -> None:
         if not present.any():
             return
         values, rows, time = values[present], rows[present], time[present]
@@ -281,10 +281,12 @@ class Entities:
         out |= {f"own.{name}": own.data.copy() for name, own in self._own.items()}
         out |= {f"edges.{name}": edge.data.copy() for name, edge in self._edges.items()}
         for name, column in sorted(self._columns.items()):
+            if not column.known(np.arange(self.n, dtype=np.int32)).any():
+                continue  # a reader may have asked for it: reading must not change the state
             out |= {f"attr.{name}.{part}": value for part, value in column.state().items()}
-            if column.stamps.times is not None:
-                column.stamps.times.resize(self.n)
-                out[f"attr.{name}.stamps"] = column.stamps.times.data.copy()
+            stamps = column.stamps.full(self.n)
+            if (stamps != MISSING).any():
+                out[f"attr.{name}.stamps"] = stamps.copy()
         return out
 
     @classmethod
@@ -302,6 +304,8 @@ class Entities:
             if key.startswith("attr."):
                 _, name, part = key.split(".")
                 parts.setdefault(name, {})[part] = value
+        for column in found._columns.values():
+            column.resize(found.n)
         for name, held in parts.items():
             column = found._column(name)
             column.load(held)
@@ -323,10 +327,14 @@ def _field(name: str) -> Field:
 
 def _newest_last(rows: Int32, time: Int64) -> Int64:
     """Order by row, then time, then arrival."""
+    if (rows[1:] > rows[:-1]).all():
+        return np.arange(len(rows), dtype=np.int64)
     return np.lexsort((time, rows))
 
 
 def _taken(values: Input, pick: Int64, n: int) -> Input:
     if len(values) != n:
         raise ValueError(f"a column has {len(values)} rows, the codes have {n}")
+    if len(pick) == n:
+        return values
     return values.take(pick) if isinstance(values, Strings | Coded) else values[pick]

@@ -182,7 +182,7 @@ class SqliteLog:
     def _record(self, position: int, found: tuple[Any, ...]) -> Record:
         if found[0] != position:
             raise CorruptLog(self._advice(position, "it is missing"))
-        row = Row(*found[1:6], found[7])
+        row = Row._make((*found[1:6], found[7]))
         if found[6] != row.checksum(position):
             raise CorruptLog(self._advice(position, "its checksum is wrong"))
         try:
@@ -250,10 +250,7 @@ class SqliteLog:
         gone, some = 0, "SELECT position FROM record WHERE position <= ? LIMIT 500"
         while True:  # small transactions: appends go on in between
             with self._lock, transaction(self._db, self.path):
-                query = (
-                    "DELETE FROM record WHERE position IN (SELECT position FROM record WHERE position <= ? LIMIT 500)"
-                )
-                count = self._db.execute(query, (upto,)).rowcount
+                count = self._db.execute(f"DELETE FROM record WHERE position IN ({some})", (upto,)).rowcount
             gone += count
             if not count:
                 break

@@ -47,7 +47,7 @@ Record = Events | Tick | Definition
 
 
 class Row(NamedTuple):
-    """A record of `n` events as the log stores it; `first_ms` and `last_ms` are event times (ms UTC), for a tick its moment."""
+    """A record of `n` events as the log stores it; `first_ms`, `last_ms`: times of events or tick (ms UTC)."""
 
     kind: int
     codec: int

@@ -89,7 +89,7 @@ class DeadLetters:
             if new:
                 self._db.execute("UPDATE tally SET value = value + ? WHERE name = 'bytes'", (size,))
                 self._bound()
-        return new
+        return int(new)
 
     def add_from_log(self, position: int, rejections: Sequence[Rejection], now_ms: int) -> int:
         """Keep what the state refused of the record at `position`; a position that was done before adds nothing.
@@ -113,16 +113,14 @@ class DeadLetters:
         excess, excess_bytes = count - self.max_count, size - self.max_bytes
         if excess <= 0 and excess_bytes <= 0:
             return
-        upto = gone = 0
-        for number, weight in self._db.execute(
-            "SELECT id, length(head) + 2 * length(detail) + 200 FROM letter ORDER BY id"
-        ):
-            if excess <= 0 and excess_bytes <= 0:
+        upto = gone = freed = 0
+        for number, weight in self._db.execute(f"SELECT id, {_WEIGHT} FROM letter ORDER BY id"):
+            if gone >= excess and freed >= excess_bytes:
                 break
-            upto, gone, excess, excess_bytes = number, gone + 1, excess - 1, excess_bytes - weight
+            upto, gone, freed = number, gone + 1, freed + weight
         self._db.execute("DELETE FROM letter WHERE id <= ?", (upto,))
         self._db.execute("UPDATE tally SET value = value + ? WHERE name = 'dropped'", (gone,))
-        self._weigh()
+        self._db.execute("UPDATE tally SET value = value - ? WHERE name = 'bytes'", (freed,))
 
     @property
     def dropped(self) -> int:

@@ -1,0 +1,158 @@
+"""The story: a cloudburst crosses a district, water stands at low points, people call, units pump, the water falls.
+
+One cycle after another, each with its own track by the seed; the first drops fall a minute after `anchor_ms`. At
+`speed` s a cycle lasts 15 / s minutes and all of it, rain, water and people, goes s times as fast.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from citytwin.models.columns import Float64, Int64
+from citytwin.streams.simulator import noise
+from citytwin.streams.simulator.calls import ring
+from citytwin.streams.simulator.city import Town
+from citytwin.streams.simulator.incidents import HOTLINE, MINUTE, WATERLOG, Cases, Life
+from citytwin.streams.simulator.units import Trip, Units
+from citytwin.streams.simulator.weather import Front, Weather
+from citytwin.streams.simulator.writer import Outbox, Writer, table
+
+CYCLE_MS = 15 * MINUTE
+CALM_MS = 60_000
+#: Water from here on is a waterlogged point, in cm, and at most so many points have a case in one cycle.
+LOGGED_CM, MOST_CASES = 15.0, 8
+
+
+@dataclass(slots=True)
+class Story:
+    """Plans one cycle at a time, before its minute comes."""
+
+    town: Town
+    writer: Writer
+    weather: Weather
+    units: Units
+    seed: int
+    anchor_ms: int
+    speed: float = 1.0
+    planned: int = 0
+    fronts: deque[Front] = field(default_factory=lambda: deque(maxlen=512))
+    #: By datastream row of a low point: (pumping from, end of the cycle) of each time a unit pumped it, ms.
+    relief: dict[int, deque[tuple[int, int]]] = field(default_factory=dict)
+
+    @property
+    def low_points(self) -> Int64:
+        """Datastream rows of the gauges of standing water."""
+        return self.town.streams.rows("waterlog.depth")
+
+    def plan(self, until_ms: int, box: Outbox, after_ms: int) -> None:
+        """Plan all cycles that begin before `until_ms`; those long over at `after_ms` leave nothing but are counted."""
+        length = int(CYCLE_MS / self.speed)
+        while self.anchor_ms + CALM_MS + self.planned * length < until_ms:
+            start = self.anchor_ms + CALM_MS + self.planned * length
+            if start + 40 * length > after_ms:
+                self.cycle(self.planned, start, length, box)
+            self.planned += 1
+
+    def cycle(self, k: int, start: int, length: int, box: Outbox) -> None:
+        """One cycle: its front, the points it floods, and what people do about them."""
+        rng = noise.generator(self.seed, "story", k)
+        self.fronts.append(self.front(rng, start, length))
+        self.weather.story = tuple(self.fronts)
+        row, crossed = self.flooded(start, length)
+        lon, lat = self.place(row)
+        n = len(row)
+        box_rng = noise.generator(self.seed, "story people", k)
+        offered = crossed + (box_rng.uniform(20, 70, n) * 1000 / self.speed).astype(np.int64)
+        reported = offered + (box_rng.uniform(40, 80, n) * 1000 / self.speed).astype(np.int64)
+        arrive = self.send_units(row, lon, lat, reported, box, start + length)
+        for point, there in zip(row.tolist(), arrive.tolist(), strict=True):
+            self.relief.setdefault(point, deque(maxlen=64)).append((there + 5_000, start + 2 * length))
+        self.cases(k, box_rng, reported, lon, lat, offered, box)
+        self.worried(k, box_rng, start, length, box)
+
+    def front(self, rng: np.random.Generator, start: int, length: int) -> Front:
+        """The cloudburst of a cycle: over one of the worse low points, along a track of its own."""
+        points = self.low_points
+        lon, lat = self.town.centre
+        if len(points):
+            prone = points[np.argsort(-self.gain(points), kind="stable")[: max(len(points) // 3, 1)]]
+            a, b = self.place(prone[rng.integers(0, len(prone), 1)])
+            lon, lat = float(a[0]), float(b[0])
+        angle, path = rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.14)
+        dx, dy = float(path * np.cos(angle)), float(path * np.sin(angle))
+        peak, width = float(rng.uniform(2.2, 4.2)), float(rng.uniform(0.035, 0.07))
+        return Front(start, int(length * rng.uniform(0.45, 0.6)), peak, lon, lat, dx, dy, width)
+
+    def flooded(self, start: int, length: int) -> tuple[Int64, Int64]:
+        """Low points that reach `LOGGED_CM` without help, the deepest first: datastream rows, times of crossing."""
+        points = self.low_points
+        if not len(points):
+            return points, points
+        time = np.arange(start, start + length, max(int(20_000 / self.speed), 500), dtype=np.int64)
+        lon, lat = self.place(points)
+        depth = np.stack([self.free(points, lon, lat, np.full(len(points), t)) for t in time.tolist()])
+        deep = depth.max(axis=0)
+        order = np.argsort(-deep, kind="stable")[:MOST_CASES]
+        order = order[deep[order] >= LOGGED_CM]
+        return points[order], time[(depth[:, order] >= LOGGED_CM).argmax(axis=0)]
+
+    def free(self, rows: Int64, lon: Float64, lat: Float64, time: Int64) -> Float64:
+        """Water in cm that would stand without pumps."""
+        return self.weather.standing(time, lon, lat, self.gain(rows), self.speed)
+
+    def gain(self, rows: Int64) -> Float64:
+        """How many cm of water a mm of rain beyond the drains makes at each low point: 0.8 to 6.3, mostly little."""
+        return 0.8 + 5.5 * noise.uniform(self.seed, "low point", self.town.streams.device[rows]) ** 2
+
+    def depth(self, rows: Int64, time: Int64) -> Float64:
+        """Water in cm at low points, pumps at work where units are: float64[n]."""
+        depth = self.free(rows, *self.place(rows), time)
+        for point in set(rows.tolist()) & self.relief.keys():
+            at = np.flatnonzero(rows == point)
+            for begin, end in self.relief[point]:
+                pumped = (time[at] >= begin) & (time[at] < end)
+                fall = np.exp(-(time[at] - begin) / (1.5 * MINUTE / self.speed))
+                depth[at] = np.where(pumped, depth[at] * fall, depth[at])
+        return depth
+
+    def place(self, rows: Int64) -> tuple[Float64, Float64]:
+        """Where the devices of datastreams are."""
+        at = self.town.streams.device[rows]
+        return self.town.streams.devices.lon[at], self.town.streams.devices.lat[at]
+
+    def send_units(self, row: Int64, lon: Float64, lat: Float64, reported: Int64, box: Outbox, end: int) -> Int64:
+        """The nearest free unit drives to each point: times of arrival (int64 ms)."""
+        arrive = reported + int(4 * MINUTE / self.speed)
+        for i in range(len(row)):
+            depart = int(reported[i]) + int(40_000 / self.speed)
+            unit = self.units.nearest(float(lon[i]), float(lat[i]), depart)
+            if unit < 0:
+                continue
+            there = depart + int(2.5 * MINUTE / self.speed)
+            arrive[i] = there
+            back = max(end - int(MINUTE / self.speed), there + int(2 * MINUTE / self.speed))
+            self.units.assign(Trip(unit, depart, there, back, float(lon[i]), float(lat[i])), box)
+        return arrive
+
+    def cases(
+        self, k: int, rng: np.random.Generator, reported: Int64, lon: Float64, lat: Float64, offered: Int64, box: Outbox
+    ) -> None:
+        """A call and a case for each flooded point, handled at the pace of the story."""
+        n = len(reported)
+        stamp = noise.digits(np.full(n, self.anchor_ms // 1000), 10)
+        code = table([b"W", stamp, noise.digits(np.full(n, k), 5), b"-", noise.digits(np.arange(n), 2)], n)
+        cases = Cases(
+            code, reported, np.full(n, WATERLOG), np.full(n, HOTLINE), lon + 0.0004 * rng.random(n), lat.copy()
+        )
+        mark = f"S{self.anchor_ms // 1000:010d}{k:05d}-".encode()
+        ring(self.writer, box, rng, mark, offered, case=code, reported=reported)
+        Life(self.town, self.writer, box, cases, rng, pace=6.0 * self.speed).live()
+
+    def worried(self, k: int, rng: np.random.Generator, start: int, length: int, box: Outbox) -> None:
+        """People who call because it rains: up to ten a minute at the height of it."""
+        n = int(rng.poisson(50))
+        time = np.sort(start + length * np.clip(rng.normal(0.4, 0.15, n), 0.05, 0.98)).astype(np.int64)
+        ring(self.writer, box, rng, f"R{self.anchor_ms // 1000:010d}{k:05d}-".encode(), time, busy=0.12)

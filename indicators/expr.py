@@ -191,7 +191,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": lambda a, b: np.divide(a, b),
+    "/": np.divide,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,

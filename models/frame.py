@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from citytwin.models.batch import Rejection
 from citytwin.models.columns import Bool, Float64, Int32, UInt8
 
 
@@ -49,7 +50,10 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """All changes of tick `k`: `now` ms UTC, `position` of the log it stems from."""
+    """All changes of tick `k`: `now` ms UTC, `position` of the log it stems from.
+
+    `refused`: events fed earlier that turned out to be illegal (a case's move, a correction that fits no original).
+    """
 
     k: int
     now: int
@@ -59,3 +63,4 @@ class Frame:
     cases: tuple[Mapping[str, Any], ...] = ()
     ticker: tuple[Mapping[str, Any], ...] = ()
     sys: Mapping[str, Any] = field(default_factory=dict)
+    refused: tuple[Rejection, ...] = ()

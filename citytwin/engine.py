@@ -1,0 +1,608 @@
+"""The pure step: `feed` takes a batch in, `tick` moves the clock and gives the frame. Nothing else changes state.
+
+No await, clock or randomness in here: time comes with the batch or the tick, ids with the event. Replaying a log gives
+equal frames whatever the sizes of its batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citytwin import intake
+from citytwin.indicators.aggregates import Aggregates, Source
+from citytwin.indicators.board import Board
+from citytwin.indicators.columns import EntityTable
+from citytwin.indicators.registry import Registry
+from citytwin.indicators.trend import Trend
+from citytwin.models.batch import Changes, EventBatch, Rejection
+from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64
+from citytwin.models.entities import KINDS
+from citytwin.models.frame import Delta, Frame, Values
+from citytwin.models.hashing import Allocate, HashIndex, Keys, combine, hash_coded
+from citytwin.models.vocabulary import ALWAYS, EventType
+from citytwin.twin.cases import CaseTable
+from citytwin.twin.chains import Chains
+from citytwin.twin.growable import Grow
+from citytwin.twin.ledger import Ledger, Names
+from citytwin.twin.pack import City
+from citytwin.twin.tables import NewestTable, Table
+
+_TYPE_SHIFT = 40
+_DROP_EVERY_MS = 60_000
+_TICKER_ROWS = 20
+_TICKER_TYPES = ("case.", "call.", "device.status", "unit.", "emergency.")
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts since the beginning of the log."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    late: int = 0
+    corrected: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+
+
+class Engine:
+    """A city's twin and its indicators, as the fold of batches and ticks."""
+
+    def __init__(self, city: City, registry: Registry, *, allocate: Allocate = np.empty) -> None:
+        self.city, self.registry = city, registry
+        self.scopes, self.entities, self.vocabulary = city.scopes, city.entities, city.vocabulary
+        self.now = self.position = self.k = 0
+        self.stats = Stats()
+        self._allocate = allocate
+        self._types = list(self.vocabulary.types.values())
+        self._number = {t.name: i for i, t in enumerate(self._types)}
+        self._ids, self._chains = HashIndex(1024, allocate), Chains()
+        self.places = intake.Places(city)
+        self.last_seen = Grow(np.int64, MISSING)
+        self.watermarks: dict[str, int] = {}
+        self._ticker: deque[dict[str, Any]] = deque(maxlen=200)
+        self._refused: list[Rejection] = []
+        self._last_drop = 0
+        self._make_ledgers()
+        self._make_tables()
+        unknown = intake.unknown_scope(self.scopes)
+        self.aggregates = Aggregates(self._sources(), self.tables, self.entities, origin_ms(city), unknown)
+        self.board = Board(list(registry), self.aggregates, self.scopes, self.entities)
+        self.trend = Trend(self.scopes)
+
+    # Building.
+
+    def _make_ledgers(self) -> None:
+        self.ledgers: dict[str, Ledger] = {}
+        families: dict[str, list[EventType]] = {}
+        for kind in self._types:
+            families.setdefault(kind.family or kind.name, []).append(kind)
+        for name, kinds in families.items():
+            self.ledgers[name] = Ledger(tuple(kinds), {}, self._allocate)
+
+    def ledger_of(self, kind: EventType) -> Ledger:
+        """The ledger that holds events of a type."""
+        return self.ledgers[kind.family or kind.name]
+
+    def _make_tables(self) -> None:
+        self.newest: dict[str, NewestTable] = {}
+        for kind in self._types:
+            if kind.key:
+                self.newest[kind.name] = NewestTable(self.ledger_of(kind), self._per_unit(kind))
+        self.cases = CaseTable(self.ledgers["case"]) if "case" in self.ledgers else None
+        kinds = {k: EntityTable(self.entities, k, self.last_seen) for k in KINDS}
+        self.tables: dict[str, Table] = {**kinds, **self.newest}
+        if self.cases is not None:
+            self.tables["case"] = self.cases
+
+    def _per_unit(self, kind: EventType) -> Mapping[str, int | Float64]:
+        """Steps per unit of each field; an array by property code where the property decides."""
+        return _PerUnit(self, kind)
+
+    def _sources(self) -> dict[str, Source]:
+        out: dict[str, Source] = {}
+        for name, ledger in self.ledgers.items():
+            for i, kind in enumerate(ledger.types):
+                alone = len(ledger.types) == 1
+                out[kind.name] = Source(ledger, None if alone else (i,), self._per_unit(kind))
+            out.setdefault(name, Source(ledger, None, self._per_unit(ledger.types[0])))
+        return out
+
+    # The step.
+
+    def feed(self, batch: EventBatch, position: int) -> Changes:
+        """Take events of one type in. Refused rows are named in the answer; the state does not know them."""
+        kind = self.vocabulary.types[batch.type]
+        self.position = max(self.position, position)
+        refusals = intake.Refusals(batch, np.ones(len(batch), np.bool_))
+        subject, entity = intake.check_subjects(batch, kind, self.entities, refusals)
+        intake.check_times(batch, kind, self.now, refusals)
+        corrects = intake.check_corrections(batch, kind, refusals)
+        if kind.register is not None:
+            self._check_register(batch, kind, refusals)
+        if corrects.any():
+            self._check_originals(batch, kind, corrects, subject, refusals)
+        scope = self.places.resolve(batch, entity, refusals)
+        if not refusals.ok.all():
+            rows = np.flatnonzero(refusals.ok)
+            batch, subject, entity, scope, corrects = (
+                batch.take(rows), subject.take(rows), entity[rows], scope[rows], corrects[rows],
+            )  # fmt: skip
+        else:
+            rows = np.arange(len(batch))
+        changes = self._take_in(batch, kind, subject, entity, scope, corrects, refusals, rows)
+        for rejection in refusals.out:
+            self.stats.rejected[rejection.reason] = self.stats.rejected.get(rejection.reason, 0) + 1
+        return changes
+
+    def _take_in(
+        self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32, scope: Int32, corrects: Bool,
+        refusals: intake.Refusals, origin: Int64,
+    ) -> Changes:  # fmt: skip
+        """Deduplicate, append to the ledger, let corrections settle, tell all who count."""
+        ledger, base = self.ledger_of(kind), self._number[kind.name] << _TYPE_SHIFT
+        keys, content = intake.event_keys(batch), intake.fingerprint(batch, kind, subject)
+        code, fresh = self._ids.intern(keys, base | ledger.end)
+        late = self._watermark(batch)
+        duplicates = conflicts = 0
+        if not fresh.all():
+            known = np.flatnonzero(~fresh)
+            conflicts = self._conflicts(batch, kind, ledger, code, content, fresh, known, refusals, origin)
+            duplicates = len(known) - conflicts
+            new = np.flatnonzero(fresh)
+            batch, keys, content, subject = batch.take(new), keys.take(new), content[new], subject.take(new)
+            entity, scope, corrects = entity[new], scope[new], corrects[new]
+        corrected = 0
+        if len(batch):
+            self._append(batch, kind, ledger, keys, content, subject, entity, scope, corrects)
+            corrected = int(corrects.sum())
+        self._count(len(batch), duplicates, conflicts, late, corrected)
+        return Changes(len(batch), duplicates, late, corrected, tuple(refusals.out))
+
+    def _count(self, accepted: int, duplicates: int, conflicts: int, late: int, corrected: int) -> None:
+        stats = self.stats
+        stats.accepted += accepted
+        stats.duplicates += duplicates
+        stats.conflicts += conflicts
+        stats.late += late
+        stats.corrected += corrected
+
+    def _append(
+        self, batch: EventBatch, kind: EventType, ledger: Ledger, keys: Keys, content: NDArray[np.uint64], subject: Keys,
+        entity: Int32, scope: Int32, corrects: Bool,
+    ) -> None:  # fmt: skip
+        slot = self._slots(batch, kind, subject, entity)
+        live = ~corrects
+        chained = np.zeros(0, np.int64)
+        if len(self._chains):
+            chain = self._chains.find(keys)
+            chained = np.flatnonzero((chain >= 0) & live)
+            live[chained] = False
+        rows = ledger.append(batch, keys, content, slot, entity, scope, live)
+        if kind.family == "case" and self.cases is not None:
+            self.cases.link(ledger.at(rows))
+        self._change(kind, ledger, ledger.at(rows[live]), 1)
+        for i in chained.tolist():
+            self._original_came(kind, ledger, int(chain[i]), int(rows[i]))
+        for i in np.flatnonzero(corrects).tolist():
+            self._correction_came(batch, kind, ledger, i, int(rows[i]))
+        if kind.register is not None:
+            self._register(batch, kind, scope)
+        self._note(batch, kind)
+
+    def _slots(self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32) -> Int32:
+        if kind.family == "case" and self.cases is not None:
+            return self.cases.slots(subject, batch.subject)
+        if not kind.key:
+            return np.full(len(batch), -1, np.int32)
+        parts = [hash_coded(batch.fields[name]) for name in kind.key if name != "subject"]  # type: ignore[arg-type]
+        return self.newest[kind.name].slots(combine(subject, *parts), subject, entity)
+
+    def _change(self, kind: EventType, ledger: Ledger, index: Int64, sign: int) -> None:
+        """Ledger rows begin (+1) or cease (-1) to count; `live` is set before anybody looks."""
+        if len(index) == 0:
+            return
+        ledger.live.data[index] = sign > 0
+        if kind.name in self.newest:
+            self._saw(self.newest[kind.name], self.newest[kind.name].apply(index, sign), sign)
+        elif kind.family == "case" and self.cases is not None:
+            self.cases.apply(index, sign)
+        self.aggregates.apply(ledger, index, sign, self.scopes.ancestors())
+
+    def _saw(self, table: NewestTable, slots: Int64, sign: int) -> None:
+        """Keep the time of each entity's newest event."""
+        entity = table.entity.data[slots]
+        rows = np.unique(entity[entity >= 0]).astype(np.int64)
+        if len(rows) == 0:
+            return
+        self.last_seen.resize(self.entities.n)
+        tables = [table]
+        if sign < 0:
+            self.last_seen.data[rows] = MISSING
+            tables = list(self.newest.values())
+        for each in tables:
+            owner, time = each.entity.data, each.now.time.data
+            hit = slots if sign > 0 else np.flatnonzero(np.isin(owner, rows))
+            hit = hit[owner[hit] >= 0]
+            np.maximum.at(self.last_seen.data, owner[hit], time[hit])
+        for each_kind in self.aggregates.entity_tables():
+            each_kind.mark(rows)
+
+    # Duplicates and corrections.
+
+    def _conflicts(
+        self, batch: EventBatch, kind: EventType, ledger: Ledger, code: Int64, content: NDArray[np.uint64], fresh: Bool,
+        known: Int64, refusals: intake.Refusals, origin: Int64,
+    ) -> int:  # fmt: skip
+        """Of the rows whose id came before, refuse those with other content."""
+        place, row = code[known] >> _TYPE_SHIFT, code[known] & ((1 << _TYPE_SHIFT) - 1)
+        same_ledger = np.array([self.ledger_of(self._types[t]) is ledger for t in place.tolist()], np.bool_)
+        end = ledger.end
+        inside = same_ledger & (row >= ledger.base)
+        before = np.zeros(len(known), np.uint64)
+        old = inside & (row < end)
+        before[old] = ledger.content.data[ledger.at(row[old])]
+        within = inside & (row >= end)
+        before[within] = content[np.flatnonzero(fresh)[row[within] - end]]
+        differs = np.where(inside, before != content[known], ~same_ledger)
+        mask = np.zeros(len(refusals.batch), np.bool_)
+        mask[origin[known[differs]]] = True
+        refusals.refuse(
+            mask, "conflict", "id", "this source and id came before with other content; the first one stays"
+        )
+        return int(differs.sum())
+
+    def _row_of(self, keys: Keys) -> tuple[Int64, Int64]:
+        """Type number and ledger row of known events (-1, -1 for unknown ones)."""
+        code = self._ids.find(keys)
+        return np.where(code < 0, -1, code >> _TYPE_SHIFT), np.where(code < 0, -1, code & ((1 << _TYPE_SHIFT) - 1))
+
+    def _check_originals(
+        self, batch: EventBatch, kind: EventType, corrects: Bool, subject: Keys, refusals: intake.Refusals
+    ) -> None:
+        """Refuse corrections of another type or subject, and of originals that the horizon has passed."""
+        rows = np.flatnonzero(corrects)
+        number, row = self._row_of(intake.original_keys(batch, rows))
+        ledger = self.ledger_of(kind)
+        here = (number == self._number[kind.name]) & (row >= ledger.base)
+        wrong, old = np.zeros(len(batch), np.bool_), np.zeros(len(batch), np.bool_)
+        wrong[rows] = (number >= 0) & (number != self._number[kind.name])
+        for i, at in zip(rows[here].tolist(), ledger.at(row[here]).tolist(), strict=True):
+            wrong[i] |= ledger.subject.strings.bytes_at(at) != batch.subject.bytes_at(i)
+            old[i] = kind.horizon_ms < ALWAYS and ledger.time.data[at] < self.now - kind.horizon_ms
+        old[rows] |= (number == self._number[kind.name]) & (row >= 0) & (row < ledger.base)
+        refusals.refuse(wrong, "bad_correction", "subject", "a correction keeps the type and subject of its original")
+        refusals.refuse(old, "horizon", "corrects", "the original is older than the horizon")
+
+    def _correction_came(self, batch: EventBatch, kind: EventType, ledger: Ledger, i: int, row: int) -> None:
+        key = intake.original_keys(batch, np.array([i]))
+        number, found = self._row_of(key)
+        original = int(found[0]) if number[0] == self._number[kind.name] and found[0] >= ledger.base else -1
+        if original >= 0 and self._is_correction(ledger, original):
+            original = -1
+        chain = self._chains.open(key, original)
+        member = (int(batch.revision[i]), int(batch.time[i]), batch.id.bytes_at(i), row, bool(batch.retracted[i]))
+        chain.members.append(member)
+        self._swap(kind, ledger, chain.settle())
+
+    @staticmethod
+    def _is_correction(ledger: Ledger, row: int) -> bool:
+        return bool(ledger.revision.data[row - ledger.base] > 0)
+
+    def _original_came(self, kind: EventType, ledger: Ledger, number: int, row: int) -> None:
+        chain = self._chains.get(number)
+        if chain is None:
+            self._change(kind, ledger, np.array([row - ledger.base]), 1)
+            return
+        chain.original = row
+        subject = ledger.subject.strings.bytes_at(row - ledger.base)
+        fits = [m for m in chain.members if self._fits(ledger, m[3], subject, kind)]
+        chain.members = fits
+        if not fits:
+            chain.live = row
+            self._change(kind, ledger, np.array([row - ledger.base]), 1)
+            return
+        self._swap(kind, ledger, chain.settle())
+
+    def _fits(self, ledger: Ledger, row: int, subject: bytes, kind: EventType) -> bool:
+        """Whether a waiting correction keeps type and subject of the original that has come; told if not."""
+        at = row - ledger.base
+        if at < 0:
+            return False
+        same_type = ledger.types[int(ledger.move.data[at])].name == kind.name
+        if same_type and ledger.subject.strings.bytes_at(at) == subject:
+            return True
+        detail = "a correction keeps the type and subject of its original"
+        self._refused.append(Rejection(-1, "bad_correction", "subject", detail, id=ledger.id.strings[at]))
+        return False
+
+    def _swap(self, kind: EventType, ledger: Ledger, change: tuple[int, int]) -> None:
+        gone, come = change
+        if gone >= ledger.base:
+            self._change(kind, ledger, np.array([gone - ledger.base]), -1)
+        if come >= ledger.base:
+            self._change(kind, ledger, np.array([come - ledger.base]), 1)
+
+    # Registers.
+
+    def _check_register(self, batch: EventBatch, kind: EventType, refusals: intake.Refusals) -> None:
+        assert kind.register is not None
+        name, operation = kind.register
+        if operation != "add":
+            known = self.entities.rows_of(batch.subject) >= 0
+            refusals.refuse(~known, "unknown_subject", "subject", f"no {name} of this code is registered")
+            return
+        from citytwin.models.entities import validate as validate_entities
+
+        columns = dict(batch.fields)
+        for row, column, reason, detail in validate_entities(name, batch.subject, columns):
+            mask = np.zeros(len(batch), np.bool_)
+            mask[row] = True
+            refusals.refuse(mask, "invalid_entity", column, f"{reason}: {detail}")
+
+    def _register(self, batch: EventBatch, kind: EventType, scope: Int32) -> None:
+        """Change the entity table; readings that count by changed attributes are counted again with the new ones."""
+        assert kind.register is not None
+        name, operation = kind.register
+        recorded = np.full(len(batch), self.now, np.int64)
+        known = self.entities.rows_of(batch.subject)
+        again = self._readings_of(np.unique(known[known >= 0]))
+        for ledger, reading_kind, index in again:
+            self._change(reading_kind, ledger, index, -1)
+        if operation == "remove":
+            self.entities.remove(batch.subject, batch.time, recorded)
+        else:
+            fields = {f.name for f in KINDS[name].fields} | set(KINDS[name].relations)
+            attrs = {k: v for k, v in batch.fields.items() if k in fields}
+            place = np.where(np.isnan(batch.lon) & (batch.scope.lengths() == 0), -1, scope).astype(np.int32)
+            self.entities.upsert(name, batch.subject, place, batch.lon, batch.lat, attrs, batch.time, recorded)
+        for ledger, reading_kind, index in again:
+            self._change(reading_kind, ledger, index, 1)
+
+    def _readings_of(self, entities: NDArray[np.integer]) -> list[tuple[Ledger, EventType, Int64]]:
+        """Live readings of entities, by ledger (array indices)."""
+        if len(entities) == 0:
+            return []
+        out = []
+        for name in self.newest:
+            kind = self.vocabulary.types[name]
+            ledger = self.ledger_of(kind)
+            index = np.flatnonzero(ledger.live.data & np.isin(ledger.entity.data, entities))
+            if len(index):
+                out.append((ledger, kind, index))
+        return out
+
+    # Watermarks and ticker.
+
+    def _watermark(self, batch: EventBatch) -> int:
+        """Move each source's watermark; returns how many events came behind it."""
+        late = 0
+        for code, name in enumerate(batch.source.names):
+            times = batch.time[batch.source.codes == code]
+            if len(times) == 0:
+                continue
+            mark = self.watermarks.get(name, MISSING)
+            running = np.maximum.accumulate(np.concatenate([[mark], times[:-1]]))
+            late += int(np.count_nonzero(times < running))
+            self.watermarks[name] = max(mark, int(times.max()))
+        return late
+
+    def _note(self, batch: EventBatch, kind: EventType) -> None:
+        """Put the last events of kinds that people follow on the ticker."""
+        if not kind.name.startswith(_TICKER_TYPES):
+            return
+        for i in range(max(0, len(batch) - _TICKER_ROWS), len(batch)):
+            words = {k: v[i] for k, v in batch.fields.items() if hasattr(v, "names")}
+            self._ticker.append(
+                {"t": int(batch.time[i]), "type": kind.name, "subject": batch.subject[i], "id": batch.id[i],
+                 "words": {k: w for k, w in words.items() if w}}
+            )  # fmt: skip
+
+    # The clock.
+
+    def tick(self, now: int, position: int) -> Frame:
+        """Move the clock to `now` (never back) and give what changed since the last tick."""
+        self.now, self.position, self.k = max(self.now, now), max(self.position, position), self.k + 1
+        refused = self._settle_cases()
+        self._drop_old()
+        rows = self._dirty_rows()
+        if len(self.scopes) > len(next(iter(self.board.lines.values())).value if self.board.lines else []):
+            self.board.resize()
+        self.aggregates.tick(self.now, rows, self.scopes.ancestors())
+        values = self.board.evaluate(self.now)
+        self.trend.record(self.now, self.board)
+        ticker, self._ticker = tuple(self._ticker), deque(maxlen=200)
+        return Frame(
+            self.k, self.now, self.position, values, self._twin_delta(rows), self._case_deltas(rows.get("case")), ticker,
+            self._sys(), refused,
+        )  # fmt: skip
+
+    def _settle_cases(self) -> tuple[Rejection, ...]:
+        refused, self._refused = self._refused, []
+        if self.cases is None:
+            return tuple(refused)
+        self.cases.settle()
+        ledger = self.ledgers["case"]
+        for at in self.cases.take_illegal().tolist():
+            name = ledger.types[int(ledger.move.data[at])].name
+            case = ledger.subject.strings[at]
+            source = ledger.sources.names[int(ledger.source.data[at])]
+            detail = f"case {case} cannot make the move {name} from the state it was in"
+            refused.append(Rejection(-1, "illegal_move", "type", detail, case.encode(), source, ledger.id.strings[at]))
+        for rejection in refused:
+            self.stats.rejected[rejection.reason] = self.stats.rejected.get(rejection.reason, 0) + 1
+        return tuple(refused)
+
+    def _dirty_rows(self) -> dict[str, Int64]:
+        changed = self.entities.take_dirty()
+        for table in self.aggregates.entity_tables():
+            table.mark(changed)
+        if 0 < len(changed):
+            touched = np.zeros(self.entities.n + 1, np.bool_)
+            touched[changed] = True
+            for newest in self.newest.values():
+                newest.dirty.mark(np.flatnonzero(touched[newest.entity.data]))
+        return {name: table.take_dirty() for name, table in self.tables.items()}
+
+    def _drop_old(self) -> None:
+        """Now and then forget ledger rows that the horizon has passed, and their ids."""
+        if self.now - self._last_drop < _DROP_EVERY_MS:
+            return
+        self._last_drop = self.now
+        dropped = 0
+        for ledger in self.ledgers.values():
+            horizon = max(t.horizon_ms for t in ledger.types)
+            if horizon >= ALWAYS:
+                continue
+            gone = ledger.drop_before(self.now - horizon - self.aggregates.reach_ms(ledger))
+            if len(gone) < max(4096, ledger.time.n // 4):
+                continue
+            for kind in ledger.types:
+                if kind.name in self.newest:
+                    self.newest[kind.name].drop(len(gone))
+            self._chains.forget(set(gone.tolist()))
+            ledger.drop(len(gone))
+            dropped += len(gone)
+        if dropped:
+            self._rebuild_ids()
+
+    def _rebuild_ids(self) -> None:
+        a, b, codes = [], [], []
+        for ledger in self.ledgers.values():
+            numbers = np.array([self._number[t.name] for t in ledger.types], np.int64)
+            a.append(ledger.key_a.data)
+            b.append(ledger.key_b.data)
+            rows = np.arange(ledger.base, ledger.end, dtype=np.int64)
+            codes.append((numbers[ledger.move.data] << _TYPE_SHIFT) | rows)
+        self._ids.rebuild(Keys(np.concatenate(a), np.concatenate(b)), np.concatenate(codes))
+
+    def next_due(self) -> int:
+        """Earliest pane edge or deadline after now: where a tick can change a value without an event."""
+        return max(self.aggregates.next_due(), self.now + 1)
+
+    # What is shown.
+
+    def _twin_delta(self, rows: Mapping[str, Int64]) -> dict[str, Delta]:
+        slots = rows.get("obs", np.zeros(0, np.int64))
+        if len(slots) == 0:
+            return {}
+        entity = self.newest["obs"].entity.data[slots]
+        return {"device": Delta(np.unique(entity[entity >= 0]).astype(np.int32), {})}
+
+    def _case_deltas(self, rows: Int64 | None) -> tuple[Mapping[str, Any], ...]:
+        if rows is None or self.cases is None or len(rows) == 0:
+            return ()
+        return tuple(self.case_facts(rows[-5000:]))
+
+    def case_facts(self, rows: Int64) -> list[dict[str, Any]]:
+        """Plain facts of cases for pages: code, state, scope row, place, times (ms or None), category, channel."""
+        assert self.cases is not None
+        table = self.cases
+        times = ("reported_at", "filed_at", "due_at", "closed_at", "since", "last_at")
+        columns = {t: [None if v != v else int(v) for v in table.column(t, rows).tolist()] for t in times}  # type: ignore[union-attr] # noqa: PLR0124
+        for name in ("lon", "lat"):
+            columns[name] = [None if v != v else v for v in table.column(name, rows).tolist()]  # noqa: PLR0124
+        for name in ("state", "category", "channel"):
+            columns[name] = table.column(name, rows).tolist()
+        columns["scope"] = table.scopes(rows).tolist()
+        columns["row"] = rows.tolist()
+        text = table.code.strings
+        columns["code"] = [text[i] for i in rows.tolist()]
+        names = list(columns)
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def _sys(self) -> dict[str, Any]:
+        stats = self.stats
+        states = self.cases.count_by_state() if self.cases is not None else {}
+        return {
+            "accepted": stats.accepted, "duplicates": stats.duplicates, "conflicts": stats.conflicts,
+            "late": stats.late, "corrected": stats.corrected, "rejected": dict(stats.rejected),
+            "watermarks": dict(self.watermarks), "cases": states,
+            "errors": {id: line.error for id, line in self.board.lines.items() if line.error},
+        }  # fmt: skip
+
+    def current(self, indicator_id: str) -> Values:
+        """Newest values of an indicator at all scopes that have one. KeyError for an unknown id."""
+        return self.board.current(indicator_id)
+
+    # Equality, snapshots.
+
+    def frame_hash(self) -> str:
+        """Hash of all values and qualities by scope, and of all cases: what two runs of one log must agree on."""
+        digest = hashlib.blake2b(digest_size=16)
+        for id in sorted(self.board.lines):
+            line = self.board.lines[id]
+            rows = np.flatnonzero(~np.isnan(line.value) | ~np.isnan(line.closed))
+            digest.update(id.encode())
+            for part in (rows, line.value[rows], line.closed[rows], line.quality[rows]):
+                digest.update((part + 0 if part.dtype != np.uint8 else part).tobytes())
+        digest.update(str(self.cases.digest() if self.cases is not None else 0).encode())
+        return digest.hexdigest()
+
+    def state_hash(self) -> str:
+        """Hash of the twin: entities, newest events, cases, ids."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, table in sorted(self.newest.items()):
+            digest.update(f"{name} {table.digest()}".encode())
+        digest.update(str(self.cases.digest() if self.cases is not None else 0).encode())
+        arrays, meta = split_state(self.entities.state())
+        for name in sorted(arrays):
+            if not name.endswith("recorded"):
+                digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+        keys = [ledger.key_a.data[ledger.live.data].sum(dtype=np.uint64) for ledger in self.ledgers.values()]
+        digest.update(repr((sorted(meta), [int(k) for k in keys])).encode())
+        return digest.hexdigest()
+
+
+class _PerUnit(Mapping[str, "int | Float64"]):
+    """Steps per unit by field; for a field whose property decides, an array by the ledger's property codes."""
+
+    def __init__(self, engine: Engine, kind: EventType) -> None:
+        self._engine, self._kind = engine, kind
+        self._fixed = {f.name: f.per_unit for f in engine.ledger_of(kind).fields.values()}
+        self._by_property = any(f.name == "property" for f in kind.fields)
+
+    def __getitem__(self, name: str) -> int | Float64:
+        if not (self._by_property and name == "value"):
+            return self._fixed[name]
+        known = self._engine.vocabulary.properties
+        names = self._engine.ledger_of(self._kind).names["property"].names
+        return np.array([known[n].per_unit if n in known else 1 for n in names], np.float64)
+
+    def __iter__(self) -> Any:
+        return iter(self._fixed)
+
+    def __len__(self) -> int:
+        return len(self._fixed)
+
+
+def origin_ms(city: City) -> int:
+    """Local midnight of 1970-01-01 in the city's standard time, ms UTC: where panes begin."""
+    offset = datetime(1970, 1, 1, tzinfo=ZoneInfo(city.timezone)).utcoffset()
+    return -int(offset.total_seconds() * 1000) if offset else 0
+
+
+def split_state(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and plain values of a nested state, under flat names."""
+    arrays: dict[str, NDArray[Any]] = {}
+    meta: dict[str, Any] = {}
+    for name, value in state.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, np.ndarray):
+            arrays[key] = value
+        elif isinstance(value, Mapping):
+            inner_arrays, inner_meta = split_state(value, f"{key}/")
+            arrays |= inner_arrays
+            meta |= inner_meta
+        else:
+            meta[key] = value
+    return arrays, meta

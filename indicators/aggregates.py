@@ -1,0 +1,345 @@
+"""All aggregates of a set of indicators: built once per distinct declaration, fed by ledgers, moved by ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citytwin.indicators.api import Aggregate, Panes, Window
+from citytwin.indicators.columns import EntityTable, EventColumns
+from citytwin.indicators.distinct import Distinct
+from citytwin.indicators.panes import Additive, Extreme, PaneStore, Span, contributions
+from citytwin.indicators.params import (
+    DistinctParam,
+    ExtremeParam,
+    MeanParam,
+    Param,
+    QuantileParam,
+    SumParam,
+    TallyParam,
+)
+from citytwin.indicators.quantile import Quantile
+from citytwin.indicators.tally import Tally
+from citytwin.models.columns import Float64, Int32, Int64, Strings
+from citytwin.models.hashing import hash_strings
+from citytwin.twin.entities import Entities
+from citytwin.twin.ledger import Ledger
+from citytwin.twin.tables import NewestTable, Table
+
+PerUnit = Mapping[str, int | Float64]
+
+
+class Source:
+    """A ledger under a name that aggregates use: a type, or a family; `moves` are the types of it that count."""
+
+    def __init__(self, ledger: Ledger, moves: tuple[int, ...] | None, per_unit: PerUnit) -> None:
+        self.ledger, self.moves, self.per_unit = ledger, moves, per_unit
+
+    def pick(self, index: Int64) -> Int64:
+        """Those array indices that this source is about."""
+        return index if self.moves is None else index[np.isin(self.ledger.move.data[index], self.moves)]
+
+
+class Aggregates:
+    """State of all aggregates; `param(aggregate, window)` gives the one state that serves every equal declaration."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        tables: Mapping[str, Table],
+        entities: Entities,
+        origin_ms: int,
+        unknown_scope: int,
+    ) -> None:
+        self._sources, self._tables, self._entities = sources, tables, entities
+        self._origin, self._unknown = origin_ms, unknown_scope
+        self._stores: dict[tuple[str, int, str], PaneStore] = {}
+        self._additive: dict[tuple[str, int, str], dict[str, Additive]] = {}
+        self._params: dict[str, Param] = {}
+        self.extremes: dict[str, tuple[str, Extreme]] = {}
+        self.quantiles: dict[str, tuple[str, Quantile]] = {}
+        self.distincts: dict[str, tuple[str, Distinct]] = {}
+        self.tallies: dict[str, Tally] = {}
+        self._by_subject: dict[str, tuple[PaneStore, Additive, Additive, int, int]] = {}
+
+    # Declaring.
+
+    def param(self, agg: Aggregate, window: Window, closed: bool = False) -> Param:
+        """The state behind a declared aggregate. Raises KeyError for an unknown type or table, ValueError for windows."""
+        window = agg.window or window
+        key = ("closed " if closed else "") + agg.key(window)
+        if key not in self._params:
+            self._params[key] = self._build(key, agg, window, closed)
+        return self._params[key]
+
+    def _build(self, key: str, agg: Aggregate, window: Window, closed: bool) -> Param:
+        if agg.kind == "tally":
+            return TallyParam(self._tally(key, agg, window, closed))
+        if agg.table not in self._sources:
+            raise KeyError(f"no event type or family {agg.table!r}; known are {', '.join(sorted(self._sources))}")
+        if window.kind == "instant":
+            raise ValueError(f"{agg.kind}({agg.table!r}) needs a window; instant values are tallies")
+        span = Span(-1, -1) if closed else Span(1 - window.panes, 0)
+        assert agg.value is not None or agg.kind == "count"
+        if agg.kind in ("max", "min"):
+            store = self._store(agg.table, window.pane_ms, "scope")
+            extreme = Extreme(store, key, agg.value, agg.where, agg.per_unit, agg.kind == "min", span)  # type: ignore[arg-type]
+            self.extremes[key] = (agg.table, extreme)
+            return ExtremeParam(extreme)
+        if agg.kind == "quantile":
+            own = PaneStore(window.pane_ms, self._origin)
+            quantile = Quantile(own, agg.value, agg.where, agg.q, span)  # type: ignore[arg-type]
+            self.quantiles[key] = (agg.table, quantile)
+            return QuantileParam(quantile)
+        if agg.kind == "distinct":
+            own = PaneStore(window.pane_ms, self._origin)
+            distinct = Distinct(own, agg.value, agg.where, span)  # type: ignore[arg-type]
+            self.distincts[key] = (agg.table, distinct)
+            return DistinctParam(distinct)
+        total = self._measure(agg, window.pane_ms, "scope", counted=False)
+        if agg.kind == "mean":
+            counted = self._measure(agg, window.pane_ms, "scope", counted=True)
+            return MeanParam(total.window(span), counted.window(span), agg.per_unit)
+        return SumParam(total.window(span), agg.per_unit if agg.kind == "total" else 1)
+
+    def _store(self, table: str, pane_ms: int, by: str) -> PaneStore:
+        place = (table, pane_ms, by)
+        if place not in self._stores:
+            self._stores[place] = PaneStore(pane_ms, self._origin)
+        return self._stores[place]
+
+    def _measure(self, agg: Aggregate, pane_ms: int, by: str, counted: bool) -> Additive:
+        """The column for a sum (or the number of its terms), shared by equal declarations."""
+        place = (agg.table, pane_ms, by)
+        known = self._additive.setdefault(place, {})
+        where = agg.where
+        if counted and agg.value is not None:
+            where = agg.value.known() if where is None else where & agg.value.known()
+        value, unit = (None, 1) if counted or agg.kind == "count" else (agg.value, agg.per_unit)
+        name = repr((value, where, unit))
+        if name not in known:
+            known[name] = Additive(self._store(*place), name, value, where, unit)
+        return known[name]
+
+    def _tally(self, key: str, agg: Aggregate, window: Window, closed: bool) -> Tally:
+        if agg.table not in self._tables:
+            raise KeyError(f"no table {agg.table!r}; known are {', '.join(sorted(self._tables))}")
+        self.tallies[key] = Tally(self._tables[agg.table], agg, window, self._origin, closed)
+        return self.tallies[key]
+
+    def tally(self, agg: Aggregate, window: Window) -> Tally:
+        """The state of a declared tally, kept once."""
+        param = self.param(agg, window)
+        assert isinstance(param, TallyParam)
+        return param.state
+
+    def by_subject(self, name: str, agg: Aggregate, window: Window) -> None:
+        """Declare panes per entity for a class form, under a name of its own."""
+        window = agg.window or window
+        total, counted = (self._measure(agg, window.pane_ms, "subject", c) for c in (False, True))
+        keep = agg.keep or window.panes
+        total.store.keep = max(total.store.keep, keep)
+        self._by_subject[name] = (total.store, total, counted, agg.per_unit if agg.kind != "count" else 1, keep)
+
+    def panes(self, name: str) -> Panes:
+        """Panes per entity of a declaration: see indicators.api.Panes."""
+        store, total, counted, unit, keep = self._by_subject[name]
+        first = store.current - keep + 1
+        slots = store.between(first, store.current)
+        slots = slots[counted.column.data[slots] > 0]
+        groups, at = np.unique(store.group.data[slots], return_inverse=True)
+        sums, counts = np.zeros((len(groups), keep)), np.zeros((len(groups), keep), np.int64)
+        column = store.pane.data[slots] - first
+        sums[at, column] = total.column.data[slots] / unit
+        counts[at, column] = counted.column.data[slots]
+        return Panes(groups.astype(np.int32), first, store.pane_ms, sums, counts)
+
+    # Feeding.
+
+    def apply(self, ledger: Ledger, index: Int64, sign: int, ancestors: Int32) -> None:
+        """Ledger rows (array indices) that begin (+1) or cease (-1) to count."""
+        seen: dict[str, tuple[Int64, EventColumns]] = {}
+        for name, source in self._sources.items():
+            if source.ledger is ledger:
+                picked = source.pick(index)
+                if len(picked):
+                    seen[name] = (picked, EventColumns(ledger, picked, source.per_unit, self._entities))
+        for place, store in self._stores.items():
+            if place[0] in seen:
+                self._apply_store(place, store, *seen[place[0]], ledger, sign)
+        for table, quantile in self.quantiles.values():
+            if table in seen:
+                picked, columns = seen[table]
+                pane = quantile.store.panes_of(ledger.time.data[picked])
+                quantile.apply(columns, self._scopes(ledger, picked), pane, sign)
+        for table, distinct in self.distincts.values():
+            if table in seen:
+                picked, columns = seen[table]
+                pane = distinct.store.panes_of(ledger.time.data[picked])
+                distinct.apply(columns, self._scopes(ledger, picked), pane, sign, ancestors)
+
+    def _scopes(self, ledger: Ledger, index: Int64) -> Int64:
+        scope = ledger.scope.data[index]
+        return np.where(scope < 0, self._unknown, scope).astype(np.int64)
+
+    def _apply_store(
+        self,
+        place: tuple[str, int, str],
+        store: PaneStore,
+        index: Int64,
+        columns: EventColumns,
+        ledger: Ledger,
+        sign: int,
+    ) -> None:
+        pane = store.panes_of(ledger.time.data[index])
+        by_entity = place[2] == "subject"
+        group = ledger.entity.data[index].astype(np.int64) if by_entity else self._scopes(ledger, index)
+        slot = store.slots(pane, group)
+        if by_entity:
+            slot[group < 0] = -1
+        for measure in self._additive.get(place, {}).values():
+            measure.apply(columns, slot, group, pane, sign)
+        for table, extreme in self.extremes.values():
+            if extreme.store is store and table == place[0]:
+                extreme.apply(columns, slot, sign)
+
+    # Ticking.
+
+    def tick(self, now: int, rows_by_table: Mapping[str, Int64], ancestors: Int32) -> None:
+        """Move windows and clocks to `now`, take in the changed table rows, roll up."""
+        self._recount_extremes()
+        for store in self._stores.values():
+            old, new = store.advance(now)
+            self._advance(store, old, new)
+        for _, quantile in self.quantiles.values():
+            quantile.advance(*quantile.store.advance(now))
+            quantile.settle(ancestors)
+        for _, distinct in self.distincts.values():
+            distinct.advance(*distinct.store.advance(now), ancestors)
+        for key, tally in self.tallies.items():
+            del key
+            tally.update(self._rows_for(tally, rows_by_table), self._entities, now, self._unknown)
+            tally.settle(ancestors)
+        for known in self._additive.values():
+            for measure in known.values():
+                for view in measure.windows.values():
+                    view.rolled.settle(ancestors)
+        for _, extreme in self.extremes.values():
+            extreme.settle(ancestors)
+
+    def _advance(self, store: PaneStore, old: int, new: int) -> None:
+        for place, known in self._additive.items():
+            if self._stores.get(place) is store:
+                for measure in known.values():
+                    for view in measure.windows.values():
+                        view.advance(old, new)
+        for _, extreme in self.extremes.values():
+            if extreme.store is store:
+                extreme.advance(old, new)
+
+    def _rows_for(self, tally: Tally, rows_by_table: Mapping[str, Int64]) -> Int64:
+        rows = rows_by_table.get(tally.spec.table, np.zeros(0, np.int64))
+        table = tally.table
+        if not tally.siblings or not isinstance(table, NewestTable) or tally.pinned is None or len(rows) == 0:
+            return rows
+        codes, names = table.codes("property")
+        wanted = [names.index(s) for s in tally.siblings if s in names]
+        moved = rows[np.isin(codes[rows], wanted)]
+        main = table.siblings(moved, hash_strings(Strings.of([tally.pinned])))
+        return np.union1d(rows, main[main >= 0])
+
+    def _recount_extremes(self) -> None:
+        """Count pairs again whose largest value was retracted, from the ledger's live rows."""
+        for table, extreme in self.extremes.values():
+            slots = extreme.take_stale()
+            if len(slots) == 0:
+                continue
+            source, store = self._sources[table], extreme.store
+            ledger = source.ledger
+            live = source.pick(np.flatnonzero(ledger.live.data))
+            pane = store.panes_of(ledger.time.data[live])
+            near = np.isin(pane, np.unique(store.pane.data[slots]))
+            live, pane = live[near], pane[near]
+            slot = store.slots(pane, self._scopes(ledger, live))
+            hit = np.isin(slot, slots)
+            columns = EventColumns(ledger, live[hit], source.per_unit, self._entities)
+            mask, values = contributions(columns, extreme.value, extreme.where, extreme.per_unit, int(hit.sum()))
+            np.maximum.at(extreme.column.data, slot[hit][mask], values[mask] * extreme.sign)
+
+    # Housekeeping.
+
+    def resize(self, n: int) -> None:
+        """Make room for n scopes."""
+        for part in self._rolled():
+            part.resize(n)
+
+    def _rolled(self) -> Iterable[Any]:
+        for known in self._additive.values():
+            for measure in known.values():
+                yield from (view.rolled for view in measure.windows.values())
+        yield from (e.rolled for _, e in self.extremes.values())
+        yield from (q for _, q in self.quantiles.values())
+        yield from (d.rolled for _, d in self.distincts.values())
+        yield from self.tallies.values()
+
+    def clear_changed(self) -> None:
+        """Forget which scopes changed, after every formula has seen it."""
+        for part in self._rolled():
+            if isinstance(part, Tally):
+                part.rolled.changed.data[:] = False
+                part.counted.changed.data[:] = False
+                part.extreme.changed.data[:] = False
+            else:
+                part.changed.data[:] = False
+
+    def next_due(self) -> int:
+        """Earliest pane edge that a window with content will cross, or deadline of a row."""
+        times = [t.deadlines.next_due() for t in self.tallies.values()]
+        stores = [*self._stores.values(), *(q.store for _, q in self.quantiles.values())]
+        stores += [d.store for _, d in self.distincts.values()]
+        times += [s.next_edge() for s in stores if s.pane.n or s.current > -(2**39)]
+        return min(times, default=2**62)
+
+    def reach_ms(self, ledger: Ledger) -> int:
+        """How far before the horizon the ledger must reach so that panes of extremes can be recounted."""
+        panes = [e.store.pane_ms for t, e in self.extremes.values() if self._sources[t].ledger is ledger]
+        return max(panes, default=0)
+
+    def entity_kinds(self) -> set[str]:
+        """Names of the tables that are entity kinds."""
+        return {name for name, table in self._tables.items() if isinstance(table, EntityTable)}
+
+    def entity_tables(self) -> list[EntityTable]:
+        """Tables of entity kinds in use."""
+        return [t for t in self._tables.values() if isinstance(t, EntityTable)]
+
+    def _named(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {f"store {k!r}": s for k, s in self._stores.items()}
+        for place, known in self._additive.items():
+            for name, measure in known.items():
+                parts |= {f"sum {place!r} {name} {s!r}": v.rolled for s, v in measure.windows.items()}
+        parts |= {f"max {k}": e.rolled for k, (_, e) in self.extremes.items()}
+        parts |= {f"quantile {k}": q.store for k, (_, q) in self.quantiles.items()}
+        parts |= {f"distinct {k}": d for k, (_, d) in self.distincts.items()}
+        parts |= {f"dstore {k}": d.store for k, (_, d) in self.distincts.items()}
+        return parts | {f"tally {k}": t for k, t in self.tallies.items()}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays for a snapshot; names hold the declarations, so that a changed one is not restored into another."""
+        return {f"{p} | {k}": v for p, part in self._named().items() for k, v in part.state().items()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore. Raises KeyError when a declaration is not in the snapshot."""
+        grouped: dict[str, dict[str, NDArray[Any]]] = {}
+        for name, array in state.items():
+            part, _, key = name.rpartition(" | ")
+            grouped.setdefault(part, {})[key] = array
+        for name, part in self._named().items():
+            part.load(grouped[name])
+        for _, quantile in self.quantiles.values():
+            quantile.refresh()
+        for _, extreme in self.extremes.values():
+            extreme._dirty = True

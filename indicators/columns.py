@@ -1,0 +1,171 @@
+"""Where expressions find their columns: rows of a ledger (events), of a table of newest events, of entities, of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from citytwin.indicators.expr import Array
+from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings
+from citytwin.models.entities import KIND_NUMBER, all_fields
+from citytwin.models.hashing import Keys, hash_strings
+from citytwin.models.vocabulary import Kind
+from citytwin.twin.entities import Entities
+from citytwin.twin.growable import Grow, GrowText
+from citytwin.twin.ledger import Ledger
+from citytwin.twin.tables import NewestTable, Table, physical
+
+
+def entity_column(entities: Entities, name: str, rows: Int32 | Int64) -> Float64 | Coded:
+    """An attribute at entity rows (-1 = none): float64 in units, NaN missing, or Coded. KeyError for an unknown one.
+
+    `relation.attribute` reads it from the entity that a relation points to.
+    """
+    values = entities.attr(name.partition(".")[0])
+    if entities.n == 0:
+        return Coded(np.full(len(rows), -1, np.int32), ()) if _is_code(name) else np.full(len(rows), np.nan)
+    there = rows >= 0
+    safe = np.where(there, rows, 0)
+    if "." in name:
+        return entity_column(entities, name.partition(".")[2], np.where(there, np.asarray(values)[safe], -1))
+    if isinstance(values, Strings):
+        raise KeyError(f"ent.{name} is text; conditions read numbers, flags and codes")
+    if isinstance(values, Coded):
+        return Coded(np.where(there, values.codes[safe], -1).astype(np.int32), values.names)
+    return np.where(there, physical(values[safe], 1), np.nan)
+
+
+def _is_code(name: str) -> bool:
+    field = all_fields().get(name.rpartition(".")[2])
+    return field is not None and field.kind is Kind.CODE
+
+
+class EventColumns:
+    """Columns of ledger rows (array indices int64[n]) and of the entities they are about."""
+
+    def __init__(self, ledger: Ledger, index: Int64, per_unit: Mapping[str, int | Float64], entities: Entities) -> None:
+        self._ledger, self._index, self._per_unit, self._entities = ledger, index, per_unit, entities
+        self._kept: dict[tuple[str, str], Array | Coded] = {}
+
+    def get(self, space: str, name: str) -> Array | Coded:
+        """A column, computed once. Raises KeyError for an unknown one."""
+        key = (space, name)
+        if key not in self._kept:
+            self._kept[key] = self._make(space, name)
+        return self._kept[key]
+
+    def _make(self, space: str, name: str) -> Array | Coded:
+        ledger, index = self._ledger, self._index
+        if space == "ent":
+            return entity_column(self._entities, name, ledger.entity.data[index])
+        if space != "col":
+            raise KeyError(f"{space}.{name}: event aggregates read col.<field> and ent.<attribute>")
+        if name in ("time", "lon", "lat"):
+            return physical(getattr(ledger, name).data[index], 1)
+        if name == "source":
+            return Coded(ledger.source.data[index], ledger.sources.names)
+        if name not in ledger.fields:
+            raise KeyError(f"col.{name}: {ledger.types[0].name} has no such field; it has {', '.join(ledger.fields)}")
+        values = ledger.columns[name]
+        if isinstance(values, GrowText):
+            raise KeyError(f"col.{name} is text; only distinct() can use it")
+        if ledger.fields[name].kind is Kind.CODE:
+            return Coded(values.data[index], ledger.names[name].names)
+        unit = self._per_unit.get(name, 1)
+        if isinstance(unit, int):
+            return physical(values.data[index], unit)
+        codes = ledger.columns["property"].data[index]  # type: ignore[union-attr]
+        return physical(values.data[index], np.append(unit, 1.0)[codes])
+
+    def keys(self, name: str) -> Keys:
+        """Hash keys of a text, code or the subject, for distinct counts."""
+        ledger = self._ledger
+        if name in ("subject", "id"):
+            return hash_strings(getattr(ledger, name).strings.take(self._index))
+        column = ledger.columns[name]
+        if isinstance(column, GrowText):
+            return hash_strings(column.strings.take(self._index))
+        if ledger.fields[name].kind is Kind.CODE:
+            names = hash_strings(Strings.of([*ledger.names[name].names, ""]))
+            return names.take(column.data[self._index])
+        values = column.data[self._index].astype(np.int64).view(np.uint64)
+        return Keys(values * np.uint64(0x9E3779B97F4A7C15), values)
+
+
+class RowColumns:
+    """Columns of table rows (int64[n]), of their siblings and entities."""
+
+    def __init__(self, table: Table, rows: Int64, entities: Entities, now: int) -> None:
+        self._table, self._rows, self._entities, self._now = table, rows, entities, now
+        self._kept: dict[tuple[str, str], Array | Coded] = {}
+
+    def get(self, space: str, name: str) -> Array | Coded:
+        """A column, computed once. Raises KeyError for an unknown one."""
+        key = (space, name)
+        if key not in self._kept:
+            self._kept[key] = self._make(space, name)
+        return self._kept[key]
+
+    def _make(self, space: str, name: str) -> Array | Coded:
+        if space == "row":
+            return self._table.column(name, self._rows)
+        if space == "ent":
+            return entity_column(self._entities, name, self._table.entities(self._rows))
+        if space == "now":
+            return np.full(len(self._rows), float(self._now))
+        if space.startswith("sibling:") and isinstance(self._table, NewestTable):
+            return self._sibling(space[8:], name)
+        raise KeyError(f"{space}.{name}: tallies read row.<column>, ent.<attribute> and row.sibling(...)")
+
+    def _sibling(self, prop: str, name: str) -> Array:
+        table = self._table
+        assert isinstance(table, NewestTable)
+        slots = table.siblings(self._rows, hash_strings(Strings.of([prop])))
+        there = (slots >= 0) & table.present(np.where(slots >= 0, slots, 0)) if table.n else slots >= 0
+        values = table.column(name, np.where(slots >= 0, slots, 0))
+        if isinstance(values, Coded):
+            raise KeyError(f"sibling {prop}.{name} is a code; siblings give numbers")
+        return np.where(there, values, np.nan)
+
+
+class EntityTable:
+    """Entities of one kind as a table for tallies; rows are entity rows.
+
+    Besides the attributes there is `last_seen`: ms of the newest event that the entity sent, NaN for none.
+    """
+
+    def __init__(self, entities: Entities, kind: str, last_seen: Grow) -> None:
+        self._entities, self._kind, self._seen = entities, KIND_NUMBER[kind], last_seen
+        self._marked: list[Int64] = []
+
+    @property
+    def n(self) -> int:
+        """Number of entity rows of all kinds."""
+        return self._entities.n
+
+    def column(self, name: str, rows: Int64) -> Float64 | Coded:
+        """An attribute at entity rows."""
+        if name == "last_seen":
+            self._seen.resize(self._entities.n)
+            return physical(self._seen.data[rows], 1)
+        return entity_column(self._entities, name, rows)
+
+    def scopes(self, rows: Int64) -> Int32:
+        """Scope rows."""
+        found: Int32 = self._entities.scope[rows]
+        return found
+
+    def entities(self, rows: Int64) -> Int32:
+        """The rows themselves."""
+        return rows.astype(np.int32)
+
+    def mark(self, rows: Int64) -> None:
+        """These entities changed."""
+        self._marked.append(rows)
+
+    def take_dirty(self) -> Int64:
+        """Rows of this kind that are new or changed since the last call."""
+        rows = np.unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
+        self._marked = []
+        return rows[self._entities.kind[rows] == self._kind]

@@ -1,0 +1,73 @@
+"""The registry: built-in indicators, plugins from entry points, and the hash of all definitions in force."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+
+from citytwin.indicators.api import Indicator, Spec, describe_class
+
+GROUP = "citytwin.indicators"
+
+
+class Registry:
+    """Indicators by id, in the order they were added."""
+
+    def __init__(self, items: Iterable[Spec | type[Indicator]] = ()) -> None:
+        self._specs: dict[str, Spec] = {}
+        self.add(items)
+
+    def add(self, items: Iterable[Spec | type[Indicator]]) -> Registry:
+        """Add function or class forms; an id may be given once. Raises ValueError, TypeError."""
+        for item in items:
+            spec = item if isinstance(item, Spec) else describe_class(item)
+            if spec.id in self._specs:
+                raise ValueError(f"the indicator {spec.id} is defined twice; rename one of them")
+            self._specs[spec.id] = spec
+        return self
+
+    def __iter__(self) -> Iterator[Spec]:
+        return iter(self._specs.values())
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __getitem__(self, id: str) -> Spec:
+        return self._specs[id]
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._specs
+
+    def definitions(self) -> dict[str, str]:
+        """Hash of each indicator's code and metadata: what the log keeps of the definitions in force."""
+        return {s.id: definition_hash(s) for s in self}
+
+    def hash(self) -> str:
+        """One hash of all definitions."""
+        text = "\n".join(f"{k} {v}" for k, v in sorted(self.definitions().items()))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def definition_hash(spec: Spec) -> str:
+    """Hash of everything that can change a number of this indicator."""
+    params = sorted((n, a.key(spec.window)) for n, a in spec.params.items())
+    text = repr(
+        (spec.code_hash, spec.window, spec.levels, spec.decimals, sorted(spec.bands.items()), params, spec.feeds)
+    )
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def builtin() -> Registry:
+    """The indicators of this package."""
+    from citytwin.indicators.themes import INDICATORS
+
+    return Registry(INDICATORS)
+
+
+def installed() -> Registry:
+    """The built-in indicators and those of installed packages (entry points `citytwin.indicators`)."""
+    registry = builtin()
+    for point in entry_points(group=GROUP):
+        registry.add(point.load())
+    return registry

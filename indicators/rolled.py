@@ -1,0 +1,97 @@
+"""Totals by scope, own and rolled up to every coarser level, kept by the differences since the last tick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citytwin.models.columns import MISSING, Bool, Int32, Int64
+from citytwin.twin.growable import Grow
+
+
+class Rolled:
+    """`own` and `total` int64[n scopes]; write to own and flag `touched`, then `settle` moves the difference up."""
+
+    def __init__(self) -> None:
+        self.own, self.total, self._seen = Grow(np.int64), Grow(np.int64), Grow(np.int64)
+        self.touched, self.changed = Grow(np.bool_, False), Grow(np.bool_, False)
+
+    def resize(self, n: int) -> None:
+        """Make room for n scopes."""
+        for column in (self.own, self.total, self._seen, self.touched, self.changed):
+            column.resize(n)
+
+    def add(self, rows: Int32 | Int64, values: Int64) -> None:
+        """Add to own totals (rows may repeat)."""
+        np.add.at(self.own.data, rows, values)
+        self.touched.data[rows] = True
+
+    def settle(self, ancestors: Int32) -> None:
+        """Move differences up (`ancestors` int32[n, 5]); `changed` flags every scope whose total differs."""
+        rows = np.flatnonzero(self.touched.data)
+        if len(rows) == 0:
+            return
+        self.touched.data[rows] = False
+        delta = self.own.data[rows] - self._seen.data[rows]
+        self._seen.data[rows] = self.own.data[rows]
+        moved = np.flatnonzero(delta)
+        for level in range(ancestors.shape[1]):
+            up = ancestors[rows[moved], level]
+            there = up >= 0
+            np.add.at(self.total.data, up[there], delta[moved][there])
+            self.changed.data[up[there]] = True
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays for a snapshot."""
+        return {"own": self.own.data.copy(), "total": self.total.data.copy(), "seen": self._seen.data.copy()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore; everything counts as changed."""
+        n = len(state["own"])
+        self.resize(n)
+        for column, name in ((self.own, "own"), (self.total, "total"), (self._seen, "seen")):
+            column.load(state[name])
+        self.touched.data[:] = True
+        self.changed.data[:] = True
+
+
+class RolledExtreme:
+    """Largest value by scope at every level; `own` int64 with MISSING = nothing. For minima store negated values."""
+
+    def __init__(self) -> None:
+        self.total, self.changed = Grow(np.int64, MISSING), Grow(np.bool_, False)
+
+    def resize(self, n: int) -> None:
+        """Make room for n scopes."""
+        self.total.resize(n)
+        self.changed.resize(n)
+
+    def settle(self, scopes: Int32, values: Int64, ancestors: Int32) -> None:
+        """Replace by the maxima of these values at these scopes (rows may repeat), rolled up."""
+        fresh = np.full(self.total.n, MISSING, np.int64)
+        for level in range(ancestors.shape[1]):
+            up = ancestors[scopes, level]
+            there = up >= 0
+            np.maximum.at(fresh, up[there], values[there])
+        self.changed.data[:] |= fresh != self.total.data
+        self.total.data[:] = fresh
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays for a snapshot."""
+        return {"total": self.total.data.copy()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore; everything counts as changed."""
+        self.resize(len(state["total"]))
+        self.total.load(state["total"])
+        self.changed.data[:] = True
+
+
+def take_changed(flags: Grow) -> Bool:
+    """The flags, and clear them."""
+    out: Bool = flags.data.copy()
+    flags.data[:] = False
+    return out

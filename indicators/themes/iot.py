@@ -1,0 +1,45 @@
+"""Devices: online, and how many of their readings are valid."""
+
+from __future__ import annotations
+
+from citytwin.indicators.api import col, count, indicator, row, tally
+from citytwin.models.columns import Float64
+
+#: An event may be this far ahead of the clock (vocabulary: future_ms); such a device is online now.
+_AHEAD_MS = 60_000
+_IN_SERVICE = (row.in_service == 1) & ~row.valid_to.known()
+
+
+@indicator(
+    "device_online_rate", theme="iot", window="instant", unit="%", better="up", levels="city district street grid",
+    decimals=2, name={"zh": "物联设备在线率", "en": "IoT device online rate"},
+    meaning={
+        "zh": "在用设备中最近一次消息不早于三个上报周期的比例",
+        "en": "Share of the devices in service whose last message is at most three periods old",
+    },
+    bands={"yellow": 95, "red": 90}, source="local default", status="L", owner="iot", feeds=(("device", ""),),
+    examples=[dict(online=95, n=100, gives=95.0), dict(online=0, n=0, gives=None)],
+)  # fmt: skip
+def device_online_rate(
+    online: Float64 = tally(
+        "device", where=_IN_SERVICE, start=row.last_seen - _AHEAD_MS, end=row.last_seen + row.period_s * 3000 + 1
+    ),
+    n: Float64 = tally("device", where=_IN_SERVICE),
+) -> Float64:
+    """Online over in service; a device that never sent anything, or has no period, is in service and not online."""
+    return 100 * online / n
+
+
+@indicator(
+    "obs_valid_rate", theme="iot", window="sliding 1h/1m", unit="%", better="up", levels="city district street grid",
+    decimals=2, name={"zh": "观测有效率", "en": "Valid observation rate"},
+    meaning={"zh": "一小时内质量标识为有效的观测比例", "en": "Share of the hour's readings that are flagged good"},
+    bands={"yellow": 98, "red": 95}, source="local default", status="L", owner="iot",
+    examples=[dict(good=49, n=50, gives=98.0), dict(good=0, n=0, gives=None)],
+)  # fmt: skip
+def obs_valid_rate(good: Float64 = count("obs", col.quality == "good"), n: Float64 = count("obs")) -> Float64:
+    """Good readings over all; a reading that came without a flag was taken as good at the door."""
+    return 100 * good / n
+
+
+INDICATORS = (device_online_rate, obs_valid_rate)

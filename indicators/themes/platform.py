@@ -1,0 +1,26 @@
+"""The platform itself, from the events that its shell logs."""
+
+from __future__ import annotations
+
+from citytwin.indicators.api import col, indicator, quantile
+from citytwin.models.columns import Float64
+
+
+@indicator(
+    "e2e_latency_p95", theme="platform", window="sliding 5m/10s", unit="ms", better="down", levels="city",
+    decimals=0, name={"zh": "端到端时延P95", "en": "End-to-end latency P95"},
+    meaning={
+        "zh": "指标发布时刻与其最新事件时刻之差的 95 分位",
+        "en": "95th percentile of publication time less the time of the newest event in the value",
+    },
+    bands={"yellow": 2000, "red": 5000}, source="local default", status="L", owner="platform",
+    examples=[dict(latency=850.2, gives=850.0), dict(latency=float("nan"), gives=None)],
+)  # fmt: skip
+def e2e_latency_p95(
+    latency: Float64 = quantile("indicator.value", col.published_ts - col.event_ts, 0.95),
+) -> Float64:
+    """95th percentile of published_ts - event_ts, within 1 % of the value."""
+    return latency
+
+
+INDICATORS = (e2e_latency_p95,)

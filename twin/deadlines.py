@@ -1,0 +1,85 @@
+"""Deadlines of rows: a timer wheel of one-second buckets, so that clocks move values without events."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+
+import numpy as np
+
+from citytwin.models.columns import MISSING, Int64
+from citytwin.twin.growable import Grow
+
+NEVER = 2**62
+_BUCKET_MS = 1000
+
+
+class Deadlines:
+    """At most one planned time per row; a row whose real deadline moved later is looked at early and planned again."""
+
+    def __init__(self) -> None:
+        self._planned = Grow(np.int64, NEVER)
+        self._buckets: dict[int, list[Int64]] = {}
+        self._heap: list[int] = []
+
+    def plan(self, rows: Int64, when: Int64) -> None:
+        """Wake the rows (int64[n]) at these times (int64 ms; NEVER or MISSING = not at all), or earlier if planned so."""
+        if len(rows) == 0:
+            return
+        self._planned.resize(int(rows.max()) + 1)
+        planned = self._planned.data
+        want = (when != MISSING) & (when < planned[rows])
+        rows, when = rows[want], when[want]
+        if len(rows) == 0:
+            return
+        planned[rows] = when
+        bucket = when // _BUCKET_MS
+        order = np.argsort(bucket, kind="stable")
+        names, starts = np.unique(bucket[order], return_index=True)
+        for name, part in zip(names.tolist(), np.split(rows[order], starts[1:]), strict=True):
+            if name not in self._buckets:
+                self._buckets[name] = []
+                heapq.heappush(self._heap, name)
+            self._buckets[name].append(part)
+
+    def due(self, now: int) -> Int64:
+        """Rows whose planned time is now or past; they are planned no more (int64[m], sorted, unique)."""
+        found: list[Int64] = []
+        while self._heap and self._heap[0] <= now // _BUCKET_MS:
+            name = heapq.heappop(self._heap)
+            rows = np.unique(np.concatenate(self._buckets.pop(name)))
+            when = self._planned.data[rows]
+            live = rows[when // _BUCKET_MS == name]
+            ripe = self._planned.data[live] <= now
+            found.append(live[ripe])
+            self._planned.data[live[ripe]] = NEVER
+            late = live[~ripe]
+            if len(late):
+                self._buckets[name] = [late]
+                heapq.heappush(self._heap, name)
+                break
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+    def next_due(self) -> int:
+        """The earliest planned time, NEVER if none."""
+        while self._heap:
+            name = self._heap[0]
+            rows = np.concatenate(self._buckets[name])
+            when = self._planned.data[rows]
+            when = when[when // _BUCKET_MS == name]
+            if len(when):
+                return int(when.min())
+            heapq.heappop(self._heap)
+            del self._buckets[name]
+        return NEVER
+
+    def state(self) -> dict[str, Int64]:
+        """Planned time per row."""
+        return {"planned": self._planned.data.copy()}
+
+    def load(self, state: Mapping[str, Int64]) -> None:
+        """Restore."""
+        self.__init__()  # type: ignore[misc]
+        when = state["planned"]
+        rows = np.flatnonzero(when < NEVER)
+        self.plan(rows, when[rows])

@@ -13,8 +13,9 @@ from citytwin.models.columns import Float64
         "zh": "10 分钟内最高的可燃气体浓度（爆炸下限百分比）",
         "en": "Highest good reading of 10 minutes, in percent of the lower explosive limit",
     },
-    bands={"yellow": 10, "red": 20}, source="usual alarm steps of fixed detectors, unconfirmed", status="K", owner="gas",
-    feeds=(("obs", "gas.ch4_lel"),), examples=[dict(level=12.5, gives=12.5), dict(level=float("nan"), gives=None)],
+    bands={"yellow": 10, "red": 20}, source="usual alarm steps of fixed detectors, unconfirmed", status="K",
+    owner="gas",
+    feeds=(("obs", "gas.ch4_lel"),), examples=[{"level": 12.5, "gives": 12.5}, {"level": float("nan"), "gives": None}],
 )  # fmt: skip
 def gas_ch4_max(
     level: Float64 = maximum("obs", col.value, (col.property == "gas.ch4_lel") & (col.quality == "good")),

@@ -18,11 +18,14 @@ _IN_SERVICE = (row.in_service == 1) & ~row.valid_to.known()
         "en": "Share of the devices in service whose last message is at most three periods old",
     },
     bands={"yellow": 95, "red": 90}, source="local default", status="L", owner="iot", feeds=(("device", ""),),
-    examples=[dict(online=95, n=100, gives=95.0), dict(online=0, n=0, gives=None)],
+    examples=[{"online": 95, "n": 100, "gives": 95.0}, {"online": 0, "n": 0, "gives": None}],
 )  # fmt: skip
 def device_online_rate(
     online: Float64 = tally(
-        "device", where=_IN_SERVICE, start=row.last_seen - _AHEAD_MS, end=row.last_seen + row.period_s * 3000 + 1
+        "device",
+        where=_IN_SERVICE & row.period_s.known(),
+        start=row.last_seen - _AHEAD_MS,
+        end=row.last_seen + row.period_s * 3000 + 1,
     ),
     n: Float64 = tally("device", where=_IN_SERVICE),
 ) -> Float64:
@@ -35,7 +38,7 @@ def device_online_rate(
     decimals=2, name={"zh": "观测有效率", "en": "Valid observation rate"},
     meaning={"zh": "一小时内质量标识为有效的观测比例", "en": "Share of the hour's readings that are flagged good"},
     bands={"yellow": 98, "red": 95}, source="local default", status="L", owner="iot",
-    examples=[dict(good=49, n=50, gives=98.0), dict(good=0, n=0, gives=None)],
+    examples=[{"good": 49, "n": 50, "gives": 98.0}, {"good": 0, "n": 0, "gives": None}],
 )  # fmt: skip
 def obs_valid_rate(good: Float64 = count("obs", col.quality == "good"), n: Float64 = count("obs")) -> Float64:
     """Good readings over all; a reading that came without a flag was taken as good at the door."""

@@ -20,8 +20,9 @@ _OVERDUE_FROM = row.until.where(_ON_HOLD, row.due_at + 1)
     bands={"yellow": 90, "red": 70}, source="CJ/T 292; full mark at 70 % by Jinhua's scoring rule", status="V",
     owner="supervision centre",
     examples=[
-        dict(on_time=737, due=972, deferred=0, gives=75.82), dict(on_time=902, due=960, deferred=4, gives=94.35),
-        dict(on_time=0, due=0, deferred=0, gives=None), dict(on_time=0, due=2, deferred=2, gives=None),
+        {"on_time": 737, "due": 972, "deferred": 0, "gives": 75.82},
+        {"on_time": 902, "due": 960, "deferred": 4, "gives": 94.35},
+        {"on_time": 0, "due": 0, "deferred": 0, "gives": None}, {"on_time": 0, "due": 2, "deferred": 2, "gives": None},
     ],
 )  # fmt: skip
 def case_on_time_closing_rate(
@@ -41,7 +42,7 @@ def case_on_time_closing_rate(
     levels="city district street community grid", decimals=0, name={"zh": "在办案件数", "en": "Open case backlog"},
     meaning={"zh": "已立案未结案、未作废的案件数", "en": "Cases filed and neither closed, merged nor voided"},
     source="local: report only, limits depend on capacity", status="L", owner="command centre",
-    examples=[dict(open=12, gives=12.0), dict(open=0, gives=0.0)],
+    examples=[{"open": 12, "gives": 12.0}, {"open": 0, "gives": 0.0}],
 )  # fmt: skip
 def case_backlog(open: Float64 = tally("case", where=row.open == 1)) -> Float64:
     """Number of open cases now; none is a true zero, the log knows all cases."""
@@ -52,9 +53,9 @@ def case_backlog(open: Float64 = tally("case", where=row.open == 1)) -> Float64:
     "case_overdue_open", theme="social_governance", window="instant", unit="count", better="down",
     levels="city district street community grid", decimals=0,
     name={"zh": "超期未结案件数", "en": "Overdue open cases"},
-    meaning={"zh": "已超过时限仍未结案的案件数", "en": "Open cases beyond their deadline; changes with the clock alone"},
+    meaning={"zh": "已超过时限仍未结案的案件数", "en": "Open cases beyond their deadline, by the clock alone"},
     source="local: limits depend on the backlog", status="L", owner="command centre",
-    examples=[dict(overdue=3, gives=3.0), dict(overdue=0, gives=0.0)],
+    examples=[{"overdue": 3, "gives": 3.0}, {"overdue": 0, "gives": 0.0}],
 )  # fmt: skip
 def case_overdue_open(overdue: Float64 = tally("case", where=row.open == 1, start=_OVERDUE_FROM)) -> Float64:
     """Number of open cases with now > due_at that are not on hold."""

@@ -19,6 +19,7 @@ CONGESTED_KMH = {"expressway": 35.0, "arterial": 20.0, "secondary": 15.0, "branc
 #: Knots of the index over the travel time index; the two end knots are ours, the inner four follow the scale.
 TPI_KNOTS = ((1.0, 1.2, 1.5, 1.8, 2.1, 2.4), (0.0, 2.0, 4.0, 6.0, 8.0, 10.0))
 _NO_ROAD = -1.0
+_NONE = float("nan")
 
 
 def _road(name: str) -> Expr:
@@ -48,8 +49,8 @@ _LIMIT = _seen_limit.where(_seen_limit > 0, ref("ent", "road_class").lookup(CONG
     bands={"yellow": 1.5, "red": 1.8}, source="GB/T 33171-2016; extra travel time classes 0.5 and 0.8", status="V",
     owner="traffic", feeds=(("obs", "traffic.speed"),),
     examples=[
-        dict(time=300.0, free=200.0, gives=1.5), dict(time=80.0, free=80.0, gives=1.0),
-        dict(time=0.0, free=0.0, gives=None),
+        {"time": 300.0, "free": 200.0, "gives": 1.5}, {"time": 80.0, "free": 80.0, "gives": 1.0},
+        {"time": 0.0, "free": 0.0, "gives": None},
     ],
 )  # fmt: skip
 def traffic_tti(
@@ -69,7 +70,7 @@ def traffic_tti(
     },
     bands={"yellow": 4, "red": 6}, source="GB/T 33171-2016; DB11/T 785-2011", status="V", owner="traffic",
     feeds=(("obs", "traffic.speed"),),
-    examples=[dict(tti=1.0, gives=0.0), dict(tti=1.65, gives=5.0), dict(tti=3.0, gives=10.0)],
+    examples=[{"tti": 1.0, "gives": 0.0}, {"tti": 1.65, "gives": 5.0}, {"tti": 3.0, "gives": 10.0}],
 )  # fmt: skip
 def traffic_tpi(tti: Float64 = ind("traffic_tti")) -> Float64:
     """The travel time index on the scale of five classes, piecewise linear and held between 0 and 10."""
@@ -85,11 +86,13 @@ def traffic_tpi(tti: Float64 = ind("traffic_tti")) -> Float64:
     },
     bands={"yellow": 15, "red": 25}, source="speed classes DB11/T 785-2011; limits are a local default", status="L",
     owner="traffic", feeds=(("obs", "traffic.speed"),),
-    examples=[dict(jammed=250, length=1000, gives=25.0), dict(jammed=0, length=0, gives=None)],
+    examples=[{"jammed": 250, "length": 1000, "gives": 25.0}, {"jammed": 0, "length": 0, "gives": None}],
 )  # fmt: skip
 def congested_length_ratio(
-    jammed: Float64 = tally("obs", _LENGTH, _GOOD & (_LIMIT > 0) & (row.value <= _LIMIT), end=_END, per_unit=10),
-    length: Float64 = tally("obs", _LENGTH, _GOOD & (_LIMIT > 0), end=_END, per_unit=10),
+    jammed: Float64 = tally(
+        "obs", _LENGTH.where((_LIMIT > 0) & (row.value <= _LIMIT), _NONE), _GOOD, end=_END, per_unit=10
+    ),
+    length: Float64 = tally("obs", _LENGTH.where(_LIMIT > 0, _NONE), _GOOD, end=_END, per_unit=10),
 ) -> Float64:
     """Length of roads at or below the speed of "moderate" for their class, over the length of all with fresh speeds."""
     return 100 * jammed / length

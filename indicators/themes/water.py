@@ -17,7 +17,8 @@ LEAST_MPA = 0.14
         "en": "Share of good readings of 24 hours at network ends that are at or above 0.14 MPa",
     },
     bands={"yellow": 97.5, "red": 97}, source="CJJ 58: at least 97 % of readings", status="V", owner="water",
-    feeds=(("obs", "water.pressure"),), examples=[dict(ok=99, n=100, gives=99.0), dict(ok=0, n=0, gives=None)],
+    feeds=(("obs", "water.pressure"),),
+    examples=[{"ok": 99, "n": 100, "gives": 99.0}, {"ok": 0, "n": 0, "gives": None}],
 )  # fmt: skip
 def water_pressure_compliance(
     ok: Float64 = count("obs", (col.property == "water.pressure") & (col.value >= LEAST_MPA) & (col.quality == "good")),
@@ -25,7 +26,7 @@ def water_pressure_compliance(
 ) -> Float64:
     """Share of good readings of `water.pressure`, the property measured at network ends, at or above 0.14 MPa.
 
-    The catalogue names a device role; an event keeps what it says, a role may change under it, so the property decides.
+    The catalogue names a device role; a role may change while an event keeps what it says, so the property decides.
     """
     return 100 * ok / n
 

@@ -1,0 +1,108 @@
+"""The built-in indicators as declarations: examples, words, bands, names, and the scales of the composites."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from citytwin.geo.scopes import LEVELS
+from citytwin.indicators.api import Spec
+from citytwin.indicators.registry import builtin
+from citytwin.indicators.themes.composite import THEMES, edges, score, weighted
+from citytwin.models.events import VOCABULARY
+from citytwin.models.thresholds import STATUSES
+
+WANTED = {
+    "traffic_tti",
+    "traffic_tpi",
+    "congested_length_ratio",
+    "water_pressure_compliance",
+    "gas_ch4_max",
+    "aqi",
+    "surface_water_class",
+    "rain_1h_max",
+    "river_level",
+    "waterlog_points",
+    "waterlog_depth_max",
+    "case_on_time_closing_rate",
+    "case_backlog",
+    "case_overdue_open",
+    "hotline_answer_rate",
+    "hotline_wait_p95",
+    "citycode_active_users",
+    "ems_coverage_5km",
+    "data_timeliness_rate",
+    "device_online_rate",
+    "obs_valid_rate",
+    "e2e_latency_p95",
+    "theme_score",
+    "city_health_index",
+    "aqi_hourly",
+}
+SPECS = list(builtin())
+
+
+def test_the_first_24_and_the_hourly_index_are_there_over_eight_themes() -> None:
+    ids = {s.id for s in SPECS}
+    assert ids >= WANTED
+    assert len({s.theme for s in SPECS}) >= 8
+    assert {f"theme_score.{t}" for t in THEMES} <= ids
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.id)
+def test_declarations_say_all_that_operators_see(spec: Spec) -> None:
+    for words in (spec.name, spec.meaning):
+        assert set(words) >= {"zh", "en"}
+        assert all(words.values())
+    assert spec.status in STATUSES
+    assert spec.source
+    assert spec.owner
+    assert set(spec.levels) <= set(LEVELS)
+    if spec.bands:
+        order = list(spec.bands.values())
+        assert order == sorted(order, reverse=spec.better == "up")
+    known = VOCABULARY()
+    for table, prop in spec.feeds:
+        assert table in known.types or table == "device"
+        assert prop in known.properties or not prop
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s.formula is not None], ids=lambda s: s.id)
+def test_examples_hold_and_there_are_two(spec: Spec) -> None:
+    assert len(spec.examples) >= 2
+    for example in spec.examples:
+        given = {k: v for k, v in example.items() if k != "gives"}
+        assert spec(**given) == example["gives"], example
+
+
+def test_formulas_work_on_many_scopes_at_once() -> None:
+    for spec in SPECS:
+        if spec.formula is None:
+            continue
+        names = list(spec.params)
+        rows = [[float(e[n]) for n in names] for e in spec.examples]
+        with np.errstate(all="ignore"):
+            got = spec.formula(**dict(zip(names, np.array(rows).T, strict=True)))
+        assert np.shape(got) == (len(rows),), spec.id
+
+
+def spec_of(id: str) -> Spec:
+    return next(s for s in SPECS if s.id == id)
+
+
+def test_scores_are_100_at_best_60_at_warning_0_at_alarm() -> None:
+    pressure, river, index = spec_of("water_pressure_compliance"), spec_of("river_level"), spec_of("aqi")
+    assert edges(pressure) == (98.0, 97.5, 97)
+    assert score(pressure, np.array([100, 98, 97.5, 97.25, 97, 0])).tolist() == [100, 100, 60, 30, 0, 0]
+    assert edges(river) == (25.0 - (29.73 - 25.0), 25.0, 29.73)
+    assert edges(index) == (1, 101, 201)
+    assert score(index, np.array([0.0, 51, 151, 500])).tolist() == [100, 80, 30, 0]
+    assert edges(spec_of("case_backlog")) is None
+    assert np.isnan(score(index, np.array([np.nan]))[0])
+
+
+def test_weighted_means_leave_out_what_is_missing_and_say_so() -> None:
+    mean, missing = weighted([np.array([80, np.nan, np.nan]), np.array([60, 60, np.nan])], 3)
+    assert mean[:2].tolist() == [70, 60]
+    assert np.isnan(mean[2])
+    assert missing.tolist() == [0, 0.5, 1]

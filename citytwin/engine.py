@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -35,6 +35,9 @@ from citytwin.twin.growable import Grow
 from citytwin.twin.ledger import Ledger, Names
 from citytwin.twin.pack import City
 from citytwin.twin.tables import NewestTable, Table
+
+if TYPE_CHECKING:
+    from citytwin.snapshot import Snapshot
 
 _TYPE_SHIFT = 40
 _DROP_EVERY_MS = 60_000
@@ -65,13 +68,13 @@ class Engine:
         self._allocate = allocate
         self._types = list(self.vocabulary.types.values())
         self._number = {t.name: i for i, t in enumerate(self._types)}
-        self._ids, self._chains = HashIndex(1024, allocate), Chains()
+        self._ids, self.chains = HashIndex(1024, allocate), Chains()
         self.places = intake.Places(city)
         self.last_seen = Grow(np.int64, MISSING)
         self.watermarks: dict[str, int] = {}
         self._ticker: deque[dict[str, Any]] = deque(maxlen=200)
         self._refused: list[Rejection] = []
-        self._last_drop = 0
+        self.last_drop = 0
         self._make_ledgers()
         self._make_tables()
         unknown = intake.unknown_scope(self.scopes)
@@ -183,8 +186,8 @@ class Engine:
         slot = self._slots(batch, kind, subject, entity)
         live = ~corrects
         chained = np.zeros(0, np.int64)
-        if len(self._chains):
-            chain = self._chains.find(keys)
+        if len(self.chains):
+            chain = self.chains.find(keys)
             chained = np.flatnonzero((chain >= 0) & live)
             live[chained] = False
         rows = ledger.append(batch, keys, content, slot, entity, scope, live)
@@ -220,22 +223,24 @@ class Engine:
 
     def _saw(self, table: NewestTable, slots: Int64, sign: int) -> None:
         """Keep the time of each entity's newest event."""
-        entity = table.entity.data[slots]
-        rows = np.unique(entity[entity >= 0]).astype(np.int64)
-        if len(rows) == 0:
-            return
         self.last_seen.resize(self.entities.n)
-        tables = [table]
         if sign < 0:
-            self.last_seen.data[rows] = MISSING
-            tables = list(self.newest.values())
-        for each in tables:
-            owner, time = each.entity.data, each.now.time.data
-            hit = slots if sign > 0 else np.flatnonzero(np.isin(owner, rows))
-            hit = hit[owner[hit] >= 0]
-            np.maximum.at(self.last_seen.data, owner[hit], time[hit])
-        for each_kind in self.aggregates.entity_tables():
-            each_kind.mark(rows)
+            self._see_again(table.entity.data[slots])
+            return
+        entity, time = table.entity.data[slots], table.now.time.data[slots]
+        known = entity >= 0
+        np.maximum.at(self.last_seen.data, entity[known], time[known])
+        self.aggregates.mark_entities(entity[known].astype(np.int64))
+
+    def _see_again(self, entity: Int32) -> None:
+        """After a retraction: the newest event of these entities over all tables."""
+        rows = np.unique(entity[entity >= 0]).astype(np.int64)
+        self.last_seen.data[rows] = MISSING
+        for each in self.newest.values():
+            owner = each.entity.data
+            hit = np.flatnonzero(np.isin(owner, rows))
+            np.maximum.at(self.last_seen.data, owner[hit], each.now.time.data[hit])
+        self.aggregates.mark_entities(rows)
 
     # Duplicates and corrections.
 
@@ -289,7 +294,7 @@ class Engine:
         original = int(found[0]) if number[0] == self._number[kind.name] and found[0] >= ledger.base else -1
         if original >= 0 and self._is_correction(ledger, original):
             original = -1
-        chain = self._chains.open(key, original)
+        chain = self.chains.open(key, original)
         member = (int(batch.revision[i]), int(batch.time[i]), batch.id.bytes_at(i), row, bool(batch.retracted[i]))
         chain.members.append(member)
         self._swap(kind, ledger, chain.settle())
@@ -299,7 +304,7 @@ class Engine:
         return bool(ledger.revision.data[row - ledger.base] > 0)
 
     def _original_came(self, kind: EventType, ledger: Ledger, number: int, row: int) -> None:
-        chain = self._chains.get(number)
+        chain = self.chains.get(number)
         if chain is None:
             self._change(kind, ledger, np.array([row - ledger.base]), 1)
             return
@@ -444,8 +449,7 @@ class Engine:
 
     def _dirty_rows(self) -> dict[str, Int64]:
         changed = self.entities.take_dirty()
-        for table in self.aggregates.entity_tables():
-            table.mark(changed)
+        self.aggregates.mark_entities(changed)
         if 0 < len(changed):
             touched = np.zeros(self.entities.n + 1, np.bool_)
             touched[changed] = True
@@ -455,9 +459,9 @@ class Engine:
 
     def _drop_old(self) -> None:
         """Now and then forget ledger rows that the horizon has passed, and their ids."""
-        if self.now - self._last_drop < _DROP_EVERY_MS:
+        if self.now - self.last_drop < _DROP_EVERY_MS:
             return
-        self._last_drop = self.now
+        self.last_drop = self.now
         dropped = 0
         for ledger in self.ledgers.values():
             horizon = max(t.horizon_ms for t in ledger.types)
@@ -469,13 +473,14 @@ class Engine:
             for kind in ledger.types:
                 if kind.name in self.newest:
                     self.newest[kind.name].drop(len(gone))
-            self._chains.forget(set(gone.tolist()))
+            self.chains.forget(set(gone.tolist()))
             ledger.drop(len(gone))
             dropped += len(gone)
         if dropped:
-            self._rebuild_ids()
+            self.rebuild_ids()
 
-    def _rebuild_ids(self) -> None:
+    def rebuild_ids(self) -> None:
+        """Index the ids of all ledger rows anew."""
         a, b, codes = [], [], []
         for ledger in self.ledgers.values():
             numbers = np.array([self._number[t.name] for t in ledger.types], np.int64)
@@ -547,6 +552,12 @@ class Engine:
                 digest.update((part + 0 if part.dtype != np.uint8 else part).tobytes())
         digest.update(str(self.cases.digest() if self.cases is not None else 0).encode())
         return digest.hexdigest()
+
+    def snapshot(self) -> Snapshot:
+        """Copies of all state as arrays and plain values: see citytwin.snapshot."""
+        from citytwin.snapshot import take
+
+        return take(self)
 
     def state_hash(self) -> str:
         """Hash of the twin: entities, newest events, cases, ids."""

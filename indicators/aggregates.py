@@ -312,9 +312,12 @@ class Aggregates:
         """Names of the tables that are entity kinds."""
         return {name for name, table in self._tables.items() if isinstance(table, EntityTable)}
 
-    def entity_tables(self) -> list[EntityTable]:
-        """Tables of entity kinds in use."""
-        return [t for t in self._tables.values() if isinstance(t, EntityTable)]
+    def mark_entities(self, rows: Int64) -> None:
+        """Entities changed, or sent something: tallies over their kind look at them again."""
+        for name in {t.spec.table for t in self.tallies.values()}:
+            table = self._tables[name]
+            if isinstance(table, EntityTable):
+                table.mark(rows)
 
     def _named(self) -> dict[str, Any]:
         parts: dict[str, Any] = {f"store {k!r}": s for k, s in self._stores.items()}

@@ -114,6 +114,8 @@ class Board:
             line.moved = wanted & (before[2] != Quality.ERROR)
             return line.moved
         line.error = ""
+        if not touched.any() and not any(t.moved_now() for pair in line.feeds for t in pair):
+            return line.moved
         coverage = Coverage.of(line.feeds, n) if line.feeds else None
         line.value = np.where(wanted, np.where(touched, value, line.value), np.nan)
         line.closed = np.where(wanted, np.where(touched, closed, line.closed), np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,11 @@ class EventColumns:
     """Columns of ledger rows (array indices int64[n]) and of the entities they are about."""
 
     def __init__(self, ledger: Ledger, index: Int64, per_unit: Mapping[str, int | Float64], entities: Entities) -> None:
-        self._ledger, self._index, self._per_unit, self._entities = ledger, index, per_unit, entities
+        self._ledger, self._per_unit, self._entities = ledger, per_unit, entities
+        self.n = len(index)
+        whole = len(index) and int(index[-1]) - int(index[0]) + 1 == len(index)
+        # rows that were just appended lie side by side: a slice reads them without a copy
+        self._index: Any = slice(int(index[0]), int(index[-1]) + 1) if whole else index
         self._kept: dict[tuple[str, str], Array | Coded] = {}
 
     def get(self, space: str, name: str) -> Array | Coded:
@@ -78,14 +83,29 @@ class EventColumns:
         codes = ledger.columns["property"].data[index]  # type: ignore[union-attr]
         return physical(values.data[index], np.append(unit, 1.0)[codes])
 
+    def _rows(self) -> Int64:
+        index = self._index
+        return np.arange(index.start, index.stop) if isinstance(index, slice) else index
+
+    def steps(self, name: str, per_unit: int) -> Int64 | None:
+        """A number field as stored (MISSING where absent), if it is stored in these steps; None if not."""
+        column = self._ledger.columns.get(name)
+        unit = self._per_unit.get(name)
+        if not isinstance(unit, int) or unit != per_unit:
+            return None
+        if not isinstance(column, Grow) or column.dtype != np.int64:
+            return None
+        found: Int64 = column.data[self._index]
+        return found
+
     def keys(self, name: str) -> Keys:
         """Hash keys of a text, code or the subject, for distinct counts."""
         ledger = self._ledger
         if name in ("subject", "id"):
-            return hash_strings(getattr(ledger, name).strings.take(self._index))
+            return hash_strings(getattr(ledger, name).strings.take(self._rows()))
         column = ledger.columns[name]
         if isinstance(column, GrowText):
-            return hash_strings(column.strings.take(self._index))
+            return hash_strings(column.strings.take(self._rows()))
         if ledger.fields[name].kind is Kind.CODE:
             names = hash_strings(Strings.of([*ledger.names[name].names, ""]))
             return names.take(column.data[self._index])

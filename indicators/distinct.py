@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from citytwin.indicators.columns import EventColumns
@@ -13,34 +14,96 @@ from citytwin.indicators.expr import Expr, as_mask
 from citytwin.indicators.panes import PaneStore, Span
 from citytwin.indicators.rolled import Rolled
 from citytwin.models.columns import Int32, Int64
-from citytwin.models.hashing import HashIndex, Keys, combine
+from citytwin.models.hashing import HashIndex, Keys
 from citytwin.twin.growable import Grow
 
 
-def _number_keys(values: Int64) -> Keys:
-    bits = values.astype(np.int64).view(np.uint64)
-    return Keys(bits * np.uint64(0x9E3779B97F4A7C15), bits)
+@njit(cache=True, nogil=True, inline="always")
+def _slot(ta, tb, tv, a, b):  # type: ignore[no-untyped-def]
+    """Place of a key in an open-addressing table: where it is, or the empty place where it belongs."""
+    mask = len(tv) - 1
+    j = np.int64(a & np.uint64(mask))
+    while tv[j] != -1 and not (ta[j] == a and tb[j] == b):
+        j = (j + 1) & mask
+    return j
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _key(a, b, x, y):  # type: ignore[no-untyped-def]
+    a = (a ^ (np.uint64(x) * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xC2B2AE3D27D4EB4F)
+    a ^= a >> np.uint64(31)
+    a = (a + np.uint64(y)) * np.uint64(0xFF51AFD7ED558CCD)
+    a ^= a >> np.uint64(29)
+    return a, b ^ (np.uint64(x) << np.uint64(32)) ^ np.uint64(y)
+
+
+@njit(cache=True, nogil=True)
+def _shift(ra, rb, scope, by, anc, table, refs, ka, kb, n, total, changed):  # type: ignore[no-untyped-def]
+    """Keys enter (+1) or leave (-1) the window: count each at every level; returns the number of window keys."""
+    ta, tb, tv = table
+    for i in range(len(ra)):
+        for level in range(anc.shape[1]):
+            up = anc[scope[i], level]
+            if up < 0:
+                continue
+            a, b = _key(ra[i], rb[i], up, 1)
+            j = _slot(ta, tb, tv, a, b)
+            if tv[j] == -1:
+                ta[j], tb[j], tv[j] = a, b, n
+                ka[n], kb[n], refs[n] = a, b, 0
+                n += 1
+            s = tv[j]
+            before = refs[s] > 0
+            refs[s] += by[i]
+            after = refs[s] > 0
+            if before != after:
+                total[up] += 1 if after else -1
+                changed[up] = True
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _count(ra, rb, pane, scope, sign, table, counts, columns, n, moved, by):  # type: ignore[no-untyped-def]
+    """Count events per (key, pane, scope); `moved` gets the entries that came to life or died. Returns (entries, moved)."""
+    ta, tb, tv = table
+    epane, escope, era, erb, ka, kb = columns
+    m = 0
+    for i in range(len(ra)):
+        a, b = _key(ra[i], rb[i], pane[i], scope[i])
+        j = _slot(ta, tb, tv, a, b)
+        if tv[j] == -1:
+            ta[j], tb[j], tv[j] = a, b, n
+            epane[n], escope[n], era[n], erb[n], ka[n], kb[n], counts[n] = pane[i], scope[i], ra[i], rb[i], a, b, 0
+            n += 1
+        s = tv[j]
+        before = counts[s] > 0
+        counts[s] += sign
+        if before != (counts[s] > 0):
+            moved[m] = s
+            by[m] = -1 if before else 1
+            m += 1
+    return n, m
 
 
 class _Counter:
-    """Reference counts per key; `add` tells which keys came to life (+1) and which died (-1)."""
+    """Counts per key with the raw table beside them; `room` makes space for n more before a kernel runs."""
 
     def __init__(self) -> None:
         self.index = HashIndex()
         self.count, self.key_a, self.key_b = Grow(np.int64), Grow(np.uint64), Grow(np.uint64)
 
-    def add(self, keys: Keys, by: Int64) -> tuple[Int64, Int64]:
-        """Returns (slot of each key, change -1/0/+1 of each distinct slot as a column over slots)."""
-        slot, fresh = self.index.intern(keys, self.count.n)
-        self.key_a.extend(keys.a[fresh])
-        self.key_b.extend(keys.b[fresh])
-        self.count.resize(self.key_a.n)
-        touched = np.unique(slot)
-        before = self.count.data[touched] > 0
-        np.add.at(self.count.data, slot, by)
-        change = np.zeros(self.count.n, np.int64)
-        change[touched] = (self.count.data[touched] > 0).astype(np.int64) - before
-        return slot, change
+    def room(self, extra: int) -> tuple[int, tuple[NDArray[Any], ...]]:
+        """Entries held, and the table to probe."""
+        n = self.count.n
+        for column in (self.count, self.key_a, self.key_b):
+            column.resize(n + extra)
+        return n, self.index.tables(extra)
+
+    def trim(self, n: int, before: int) -> None:
+        """Give back what the kernel did not use."""
+        for column in (self.count, self.key_a, self.key_b):
+            column.n = n
+        self.index.used += n - before
 
     def state(self) -> dict[str, NDArray[Any]]:
         return {"count": self.count.data.copy(), "a": self.key_a.data.copy(), "b": self.key_b.data.copy()}
@@ -48,8 +111,7 @@ class _Counter:
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         for column, name in ((self.count, "count"), (self.key_a, "a"), (self.key_b, "b")):
             column.load(state[name])
-        rows = np.arange(self.count.n, dtype=np.int64)
-        self.index.rebuild(Keys(self.key_a.data, self.key_b.data), rows)
+        self.index.rebuild(Keys(self.key_a.data, self.key_b.data), np.arange(self.count.n, dtype=np.int64))
 
     def compact(self, rows: Int64) -> None:
         self.load({k: v[rows] for k, v in self.state().items()})
@@ -77,38 +139,31 @@ class Distinct:
         if len(rows) == 0:
             return
         raw = columns.keys(self.field).take(rows)
-        keys = combine(raw, _number_keys(pane[rows]), _number_keys(scope[rows]))
-        known = self._entries.count.n
-        slot, change = self._entries.add(keys, np.full(len(rows), sign, np.int64))
-        self._note(slot, known, raw, pane[rows], scope[rows])
+        n, table = self._entries.room(len(rows))
+        for column in (self._pane, self._scope, self._raw_a, self._raw_b):
+            column.resize(n + len(rows))
+        moved, by = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        kept = (self._pane, self._scope, self._raw_a, self._raw_b, self._entries.key_a, self._entries.key_b)
+        after, m = _count(
+            raw.a, raw.b, pane[rows], scope[rows], sign, table, self._entries.count.data,
+            tuple(c.data for c in kept), n, moved, by,
+        )  # fmt: skip
+        self._entries.trim(after, n)
+        for column in (self._pane, self._scope, self._raw_a, self._raw_b):
+            column.n = after
         lo, hi = self.span.at(self.store.current)
-        moved = np.flatnonzero(change)
-        moved = moved[(self._pane.data[moved] >= lo) & (self._pane.data[moved] <= hi)]
-        self._shift(moved, change[moved], ancestors)
-
-    def _note(self, slot: Int64, known: int, raw: Keys, pane: Int64, scope: Int64) -> None:
-        fresh, first = np.unique(slot, return_index=True)
-        new = first[fresh >= known]
-        self._pane.extend(pane[new])
-        self._scope.extend(scope[new])
-        self._raw_a.extend(raw.a[new])
-        self._raw_b.extend(raw.b[new])
+        inside = (self._pane.data[moved[:m]] >= lo) & (self._pane.data[moved[:m]] <= hi)
+        self._shift(moved[:m][inside], by[:m][inside], ancestors)
 
     def _shift(self, slots: Int64, by: Int64, ancestors: Int32) -> None:
         """Entries that enter (+1) or leave (-1) the window: count their keys at every level."""
-        raw = Keys(self._raw_a.data[slots], self._raw_b.data[slots])
-        for level in range(ancestors.shape[1]):
-            up = ancestors[self._scope.data[slots], level].astype(np.int64)
-            there = np.flatnonzero(up >= 0)
-            if len(there) == 0:
-                continue
-            keys = combine(raw.take(there), _number_keys(up[there]))
-            slot, change = self._window.add(keys, by[there])
-            scopes = np.zeros(len(change), np.int64)
-            scopes[slot] = up[there]
-            moved = np.flatnonzero(change)
-            np.add.at(self.rolled.total.data, scopes[moved], change[moved])
-            self.rolled.changed.data[scopes[moved]] = True
+        n, table = self._window.room(len(slots) * ancestors.shape[1])
+        window = self._window
+        after = _shift(
+            self._raw_a.data[slots], self._raw_b.data[slots], self._scope.data[slots], by, ancestors, table,
+            window.count.data, window.key_a.data, window.key_b.data, n, self.rolled.total.data, self.rolled.changed.data,
+        )  # fmt: skip
+        window.trim(after, n)
 
     def advance(self, old: int, new: int, ancestors: Int32) -> None:
         """The open pane moved."""

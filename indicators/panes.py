@@ -32,14 +32,18 @@ class Batch(Protocol):
 
 
 @njit(cache=True, nogil=True)
-def _add(slot, group, pane, mask, values, sign, sums, own, touched, lo, hi):  # type: ignore[no-untyped-def]
+def _sum(slot, mask, values, sign, sums):  # type: ignore[no-untyped-def]
     for i in range(len(slot)):
         if mask[i] and slot[i] >= 0:
-            v = sign * values[i]
-            sums[slot[i]] += v
-            if lo <= pane[i] <= hi:
-                own[group[i]] += v
-                touched[group[i]] = True
+            sums[slot[i]] += sign * values[i]
+
+
+@njit(cache=True, nogil=True)
+def _add(slot, group, pane, mask, values, sign, own, touched, lo, hi):  # type: ignore[no-untyped-def]
+    for i in range(len(slot)):
+        if mask[i] and slot[i] >= 0 and lo <= pane[i] <= hi:
+            own[group[i]] += sign * values[i]
+            touched[group[i]] = True
 
 
 class PaneStore:
@@ -178,13 +182,11 @@ class Additive:
     def apply(self, columns: EventColumns, slot: Int64, group: Int64, pane: Int64, sign: int) -> None:
         """Add (+1) or subtract (-1) events."""
         mask, values = contributions(columns, self.value, self.where, self.per_unit, len(slot))
-        views = list(self.windows.values())
-        for i, view in enumerate(views or [None]):
-            lo, hi = view.span.at(self.store.current) if view else (1, 0)
-            own = view.rolled.own.data if view else np.zeros(0, np.int64)
-            touched = view.rolled.touched.data if view else np.zeros(0, np.bool_)
-            sums = self.column.data if i == 0 else np.zeros(self.column.n, np.int64)
-            _add(slot, group, pane, mask, values, sign, sums, own, touched, lo, hi)
+        _sum(slot, mask, values, sign, self.column.data)
+        for view in self.windows.values():
+            lo, hi = view.span.at(self.store.current)
+            rolled = view.rolled
+            _add(slot, group, pane, mask, values, sign, rolled.own.data, rolled.touched.data, lo, hi)
 
 
 def contributions(
@@ -194,6 +196,9 @@ def contributions(
     mask = np.ones(n, np.bool_) if where is None else as_mask(where.evaluate(columns), n)
     if value is None:
         return mask, np.ones(n, np.int64)
+    stored = columns.steps(value.text[4:], per_unit) if value.text.startswith("col.") else None
+    if stored is not None:
+        return mask & (stored != MISSING), stored
     number = as_numbers(value.evaluate(columns), n) * per_unit
     mask = mask & np.isfinite(number)
     return mask, np.where(mask, np.rint(np.where(mask, number, 0.0)), 0.0).astype(np.int64)

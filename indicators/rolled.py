@@ -6,10 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from citytwin.models.columns import MISSING, Bool, Int32, Int64
 from citytwin.twin.growable import Grow
+
+
+@njit(cache=True, nogil=True)
+def _move_up(own, seen, total, touched, changed, ancestors):  # type: ignore[no-untyped-def]
+    for row in range(len(own)):
+        if not touched[row]:
+            continue
+        touched[row] = False
+        delta = own[row] - seen[row]
+        seen[row] = own[row]
+        if delta != 0:
+            for level in range(ancestors.shape[1]):
+                up = ancestors[row, level]
+                if up >= 0:
+                    total[up] += delta
+                    changed[up] = True
 
 
 class Rolled:
@@ -31,18 +48,7 @@ class Rolled:
 
     def settle(self, ancestors: Int32) -> None:
         """Move differences up (`ancestors` int32[n, 5]); `changed` flags every scope whose total differs."""
-        rows = np.flatnonzero(self.touched.data)
-        if len(rows) == 0:
-            return
-        self.touched.data[rows] = False
-        delta = self.own.data[rows] - self._seen.data[rows]
-        self._seen.data[rows] = self.own.data[rows]
-        moved = np.flatnonzero(delta)
-        for level in range(ancestors.shape[1]):
-            up = ancestors[rows[moved], level]
-            there = up >= 0
-            np.add.at(self.total.data, up[there], delta[moved][there])
-            self.changed.data[up[there]] = True
+        _move_up(self.own.data, self._seen.data, self.total.data, self.touched.data, self.changed.data, ancestors)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot."""
@@ -88,10 +94,3 @@ class RolledExtreme:
         self.resize(len(state["total"]))
         self.total.load(state["total"])
         self.changed.data[:] = True
-
-
-def take_changed(flags: Grow) -> Bool:
-    """The flags, and clear them."""
-    out: Bool = flags.data.copy()
-    flags.data[:] = False
-    return out

@@ -142,6 +142,10 @@ class Tally:
         """Flags of scopes whose total differs since they were last taken."""
         return [self.rolled.changed if self.spec.reduce == "sum" else self.extreme.changed]
 
+    def moved_now(self) -> bool:
+        """Whether any scope's total differs since flags were last cleared."""
+        return bool(self.changed()[0].data.any())
+
     def _parts(self) -> dict[str, Any]:
         return {"r": self.rolled, "c": self.counted, "x": self.extreme, "d": self.deadlines}
 

@@ -203,6 +203,11 @@ class HashIndex:
         _place(self._a, self._b, self._v, keys.a, keys.b, values)
         self.used += before
 
+    def tables(self, extra: int) -> tuple[UInt64, UInt64, Int64]:
+        """The raw table (a, b, value; -1 empty) with room for `extra` more, for kernels that probe it themselves."""
+        self._reserve(extra)
+        return self._a, self._b, self._v
+
     def items(self) -> tuple[Keys, Int64]:
         """All keys and values, in table order."""
         rows = np.flatnonzero(self._v >= 0)

@@ -47,7 +47,7 @@ class Dirty:
         self._parts: list[Int64] = []
 
     def mark(self, rows: Int64) -> None:
-        """Mark rows; twice is once."""
+        """Mark rows (no row twice in one call); marked again is marked once."""
         if len(rows) == 0:
             return
         self._flag.resize(int(rows.max()) + 1)
@@ -57,15 +57,16 @@ class Dirty:
 
     def take(self) -> Int64:
         """The marked rows, sorted and unique; none are marked after."""
-        rows = np.unique(np.concatenate(self._parts)) if self._parts else np.zeros(0, np.int64)
+        rows = np.sort(np.concatenate(self._parts)) if self._parts else np.zeros(0, np.int64)
         self._parts = []
         self._flag.data[rows] = False
         return rows
 
 
 @njit(cache=True, nogil=True)
-def _elect(index, slot, row, time, base, order, touched):  # type: ignore[no-untyped-def]
+def _elect(index, slot, row, time, base, order, seen, touched):  # type: ignore[no-untyped-def]
     times = order[0]
+    n = 0
     for i in index:
         s = slot[i]
         held = row[s]
@@ -76,7 +77,13 @@ def _elect(index, slot, row, time, base, order, touched):  # type: ignore[no-unt
         if wins:
             row[s] = i + base
             time[s] = times[i]
-            touched[s] = True
+            if not seen[s]:
+                seen[s] = True
+                touched[n] = s
+                n += 1
+    for k in range(n):
+        seen[touched[k]] = False
+    return n
 
 
 class _Store:
@@ -84,6 +91,7 @@ class _Store:
 
     def __init__(self, ledger: Ledger) -> None:
         self.row = Grow(np.int64, -1)
+        self.seen = Grow(np.bool_, False)
         self.time = Grow(np.int64, MISSING)
         self.scope, self.source = Grow(np.int32, -1), Grow(np.int32, -1)
         self.lon, self.lat = Grow(np.float64, np.nan), Grow(np.float64, np.nan)
@@ -99,14 +107,14 @@ class _Store:
         return fixed | {f"f.{k}": v for k, v in self.columns.items()}
 
     def resize(self, n: int) -> None:
-        for column in self.all().values():
+        for column in (self.seen, *self.all().values()):
             column.resize(n)
 
     def elect(self, ledger: Ledger, index: Int64) -> Int64:
         """Let the live ledger rows (array indices) compete; returns the slots that have a new winner."""
-        touched = np.zeros(self.row.n, np.bool_)
-        _elect(index, ledger.slot.data, self.row.data, self.time.data, ledger.base, ledger.order_columns(), touched)
-        slots = np.flatnonzero(touched)
+        touched = np.empty(len(index), np.int64)
+        state = (self.row.data, self.time.data, ledger.base, ledger.order_columns(), self.seen.data)
+        slots = touched[: _elect(index, ledger.slot.data, *state, touched)]
         self._copy(ledger, slots, self.row.data[slots] - ledger.base)
         return slots
 
@@ -259,8 +267,10 @@ class NewestTable:
         for name, column in self._all().items():
             column.load(state[name])
         self.n = self.key_a.n
+        self.now.resize(self.n)
         self.index.rebuild(Keys(self.key_a.data, self.key_b.data), np.arange(self.n, dtype=np.int64))
         if "floor.row" in state:
             self._floor = _Store(self._ledger)
             for name, column in self._floor.all().items():
                 column.load(state[f"floor.{name}"])
+            self._floor.resize(self.n)

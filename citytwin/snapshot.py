@@ -1,0 +1,116 @@
+"""State of an engine as arrays and plain values, and back: a snapshot only shortens the replay of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citytwin.engine import Engine, Stats, split_state
+from citytwin.geo.scopes import ScopeTree
+from citytwin.indicators.registry import Registry
+from citytwin.models.hashing import Allocate
+from citytwin.models.vocabulary import Vocabulary
+from citytwin.twin.entities import Entities
+from citytwin.twin.pack import City
+
+
+class Snapshot(NamedTuple):
+    """State as of log `position`: arrays by name and what is JSON."""
+
+    position: int
+    arrays: dict[str, NDArray[Any]]
+    meta: dict[str, Any]
+
+
+_SEP = "\t"
+
+
+class DefinitionsChanged(Exception):
+    """The snapshot was taken under other indicators, vocabulary or city pack: replay the log instead."""
+
+
+def definitions(city: City, registry: Registry) -> dict[str, str]:
+    """What must be equal for a snapshot to be of use: hashes of pack, indicators and vocabulary."""
+    return {"city": city.edition, "indicators": registry.hash(), "vocabulary": vocabulary_hash(city.vocabulary)}
+
+
+def vocabulary_hash(vocabulary: Vocabulary) -> str:
+    """Hash of all types and properties."""
+    text = repr((list(vocabulary.types.values()), list(vocabulary.properties.values())))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _parts(engine: Engine) -> dict[str, Any]:
+    parts: dict[str, Any] = {f"ledger.{n}": ledger for n, ledger in engine.ledgers.items()}
+    parts |= {f"table.{n}": table for n, table in engine.newest.items()}
+    if engine.cases is not None:
+        parts["cases"] = engine.cases
+    return parts | {
+        "chains": engine.chains,
+        "aggregates": engine.aggregates,
+        "board": engine.board,
+        "trend": engine.trend,
+    }
+
+
+def take(engine: Engine) -> Snapshot:
+    """Copies of everything, between two steps."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, part in _parts(engine).items():
+        arrays |= {f"{name}{_SEP}{k}": v for k, v in part.state().items()}
+    arrays[f"seen{_SEP}"] = engine.last_seen.data.copy()
+    plain: dict[str, Any] = {}
+    for name, part in (("scopes", engine.scopes), ("entities", engine.entities)):
+        own, rest = split_state(part.state(), f"{name}{_SEP}")
+        arrays |= own
+        plain |= rest
+    names = {
+        n: {f: list(names.known) for f, names in (*ledger.names.items(), ("source", ledger.sources))}
+        for n, ledger in engine.ledgers.items()
+    }
+    clock = {"now": engine.now, "position": engine.position, "k": engine.k, "last_drop": engine.last_drop}
+    stats = {s: getattr(engine.stats, s) for s in Stats.__slots__}
+    meta = {
+        "definitions": definitions(engine.city, engine.registry), "clock": clock, "names": names, "plain": plain,
+        "watermarks": dict(engine.watermarks), "stats": stats, "states": engine.state_hash(), "frames": engine.frame_hash(),
+    }  # fmt: skip
+    return Snapshot(engine.position, arrays, meta)
+
+
+def restore(
+    city: City, registry: Registry, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], *,
+    allocate: Allocate = np.empty,
+) -> Engine:  # fmt: skip
+    """The engine that `take` copied; `city` is the pack as loaded, its registers are replaced by the snapshot's.
+
+    Raises DefinitionsChanged, and ValueError when the restored state does not have the hash it was saved with.
+    """
+    if meta["definitions"] != definitions(city, registry):
+        raise DefinitionsChanged("pack, vocabulary or indicators are not those of the snapshot")
+    grouped: dict[str, dict[str, Any]] = {}
+    for key, value in (*arrays.items(), *meta["plain"].items()):
+        part, _, name = key.partition(_SEP)
+        grouped.setdefault(part, {})[name] = value
+    city.scopes = ScopeTree.from_state(grouped["scopes"])
+    city.entities = Entities.from_state(grouped["entities"], allocate)
+    engine = Engine(city, registry, allocate=allocate)
+    for name, ledger in engine.ledgers.items():
+        for column, known in meta["names"][name].items():
+            names = ledger.sources if column == "source" else ledger.names[column]
+            names.known = {text: i for i, text in enumerate(known)}
+    for name, part in _parts(engine).items():
+        part.load(grouped.get(name, {}))
+    engine.last_seen.load(grouped["seen"][""])
+    engine.rebuild_ids()
+    for name, value in meta["clock"].items():
+        setattr(engine, name, value)
+    engine.watermarks = dict(meta["watermarks"])
+    engine.stats = Stats(**meta["stats"])
+    if engine.state_hash() != meta["states"] or engine.frame_hash() != meta["frames"]:
+        raise ValueError("the restored state has another hash than the one saved; use an older snapshot")
+    return engine

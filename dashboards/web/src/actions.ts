@@ -1,0 +1,90 @@
+/** What keys and buttons do, and what of it is remembered. */
+
+import { lang } from './i18n';
+import { choose, chosen, drill, flags, focus, groups, panel, picked, scopes, theme } from './store';
+import { view } from './map/view';
+
+const memory = {
+  get(key: string): string | null {
+    try { return localStorage.getItem(`citytwin.${key}`); } catch { return null; }
+  },
+  set(key: string, value: string): void {
+    try { localStorage.setItem(`citytwin.${key}`, value); } catch { /* private mode: choices last for this page only */ }
+  },
+};
+
+/** Language and theme from the address, else from the last visit. */
+export function recall(): void {
+  const query = new URLSearchParams(location.search);
+  const words = query.get('lang') ?? memory.get('lang');
+  if (words === 'zh' || words === 'en') lang.value = words;
+  const look = query.get('theme') ?? memory.get('theme');
+  if (look === 'light' || look === 'dark') theme.value = look;
+  chosen.value = query.get('indicator') ?? memory.get('indicator') ?? '';
+}
+
+export function remember(): void {
+  document.documentElement.lang = lang.value === 'zh' ? 'zh-CN' : 'en';
+  document.documentElement.dataset.theme = theme.value;
+  memory.set('lang', lang.value);
+  memory.set('theme', theme.value);
+  if (chosen.value) memory.set('indicator', chosen.value);
+}
+
+export const toggleLang = (): void => { lang.value = lang.value === 'zh' ? 'en' : 'zh'; };
+export const toggleTheme = (): void => { theme.value = theme.value === 'dark' ? 'light' : 'dark'; };
+export const toggleFull = (): void => {
+  void (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
+};
+export const toggle = (name: keyof typeof flags.value): void => { flags.value = { ...flags.value, [name]: !flags.value[name] }; };
+
+/** One level up; at the city nothing happens. */
+export function up(): void {
+  const parent = scopes.value.parent[focus.value] ?? -1;
+  if (parent >= 0) drill(parent);
+}
+
+/** Close what is open, the topmost first; with nothing open go one level up. */
+export function close(): void {
+  if (panel.value) panel.value = null;
+  else if (picked.value) picked.value = null;
+  else up();
+}
+
+/** The next or previous indicator in the order of the cards. */
+export function step(by: number): void {
+  const ids = groups.value.flatMap((g) => g.vitals.map((v) => v.ind.id));
+  const at = ids.indexOf(chosen.value);
+  const id = ids[(at + by + ids.length) % ids.length];
+  if (id) choose(id, picked.value?.type === 'indicator');
+}
+
+export interface Binding { key: string; name: 'search' | 'lang' | 'theme' | 'full' | '3d' | 'devices' | 'up' | 'home' | 'city' | 'all' | 'next' | 'prev' | 'close' | 'help'; run: () => void }
+
+/** The registry of keys; the `?` list is made from it. */
+export const KEYS: Binding[] = [
+  { key: '/', name: 'search', run: () => (panel.value = 'search') },
+  { key: 'j', name: 'next', run: () => step(1) },
+  { key: 'k', name: 'prev', run: () => step(-1) },
+  { key: 'i', name: 'all', run: () => (panel.value = 'all') },
+  { key: 'u', name: 'up', run: up },
+  { key: 'h', name: 'home', run: () => { drill(0); view.home(); } },
+  { key: 'c', name: 'city', run: () => { drill(0); view.whole(); } },
+  { key: 'b', name: '3d', run: () => toggle('three') },
+  { key: 'd', name: 'devices', run: () => toggle('devices') },
+  { key: 'l', name: 'lang', run: toggleLang },
+  { key: 't', name: 'theme', run: toggleTheme },
+  { key: 'f', name: 'full', run: toggleFull },
+  { key: '?', name: 'help', run: () => (panel.value = 'help') },
+  { key: 'Escape', name: 'close', run: close },
+];
+
+/** Run the binding of a key, unless somebody is typing. */
+export function onKey(event: KeyboardEvent): void {
+  const typing = event.target instanceof HTMLInputElement;
+  if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== 'Escape')) return;
+  const found = KEYS.find((b) => b.key === event.key);
+  if (!found) return;
+  event.preventDefault();
+  found.run();
+}

@@ -1,0 +1,67 @@
+/** The header: city, LIVE dot, clock, lag, counts by level, breadcrumb, search, language, theme, full screen. */
+
+import type { JSX } from 'preact';
+import { toggleFull, toggleLang, toggleTheme } from './actions';
+import { day, hms } from './format';
+import { lang, say, t } from './i18n';
+import { Icon, Mark, NUMERAL } from './parts';
+import { city, counts, drill, focus, link, now, panel, path, scopeName, scopes } from './store';
+import { LEVELS, type Level } from './types';
+
+function Clock(): JSX.Element {
+  const { state, lag, lastData } = link.value;
+  const at = state === 'live' ? now.value : lastData;
+  const tz = city.value.timezone;
+  return (
+    <div class="lv2">
+      <span class={`live${state === 'live' ? '' : ' off'}`} aria-hidden="true" />
+      <span class="m" data-testid="link">{t(state === 'live' ? 'live' : state === 'lost' ? 'lost' : 'connecting')}</span>
+      <span class="clk" data-testid="clock">{hms(at, tz)}</span>
+      <span class="lag"><span>{at ? day(at, tz, lang.value) : ''}</span><span>{t('lag', `${(lag / 1000).toFixed(1)} s`)}</span></span>
+    </div>
+  );
+}
+
+function Counts(): JSX.Element {
+  return (
+    <div class="cnt" title={t('levels.now')} role="group" aria-label={t('levels.now')}>
+      {counts.value.map((n, i) => (
+        <span key={i} class={n ? 'c' : 'c z'} data-testid={`count-${i + 1}`} aria-label={`${t(`level.${(i + 1) as 1 | 2 | 3 | 4}`)}: ${n}`}>
+          <Mark level={(i + 1) as Level} size={1.25} bare /><i>{NUMERAL[i + 1]}</i><b>{n}</b>
+        </span>
+      ))}
+    </div>
+  );
+}
+
+function Path(): JSX.Element {
+  const line = path(focus.value);
+  const level = scopes.value.level[focus.value] ?? 0;
+  return (
+    <nav class="bc" aria-label={t('path')}>
+      {line.map((row, i) => [
+        i > 0 && <i key={`s${row}`}>›</i>,
+        row === focus.value ? <b key={row} class="el" data-testid="here">{scopeName(row, lang.value)}</b> : <button key={row} onClick={() => drill(row)}>{scopeName(row, lang.value)}</button>,
+      ])}
+      {LEVELS.slice(level + 1).map((name) => [<i key={`s${name}`}>›</i>, <span key={name}>{t(`scope.${name}`)}</span>])}
+    </nav>
+  );
+}
+
+export function Header(): JSX.Element {
+  return (
+    <header class="hd">
+      <h1 class="ti"><span>{say(city.value.title) || city.value.name}</span><b>{t('title')}</b></h1>
+      <Clock />
+      <Counts />
+      <Path />
+      <div class="tools">
+        <button class="find" onClick={() => (panel.value = 'search')} aria-keyshortcuts="/"><Icon name="search" size={1} /><span>{t('search')}</span><kbd>/</kbd></button>
+        <button onClick={toggleLang} aria-label={t('lang')} data-testid="lang">中 / EN</button>
+        <button onClick={toggleTheme} aria-label={t('theme')} data-testid="theme"><Icon name="theme" /></button>
+        <button onClick={toggleFull} aria-label={t('full')}><Icon name="full" /></button>
+        <button onClick={() => (panel.value = 'help')} aria-label={t('keys')} data-testid="help">?</button>
+      </div>
+    </header>
+  );
+}

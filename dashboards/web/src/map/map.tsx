@@ -1,0 +1,251 @@
+/** The centre: map, its title, tools, legend, inset and scale. Signals in, CityMap calls out. */
+
+import { effect, signal } from '@preact/signals';
+import type { FeatureCollection } from 'geojson';
+import type { JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { toggle } from '../actions';
+import { num, unit } from '../format';
+import { lang, say, t } from '../i18n';
+import { classOf, edges, ramp } from '../level';
+import { layer, wantValues } from '../link';
+import { asOf, Icon, Mark, QualityTag } from '../parts';
+import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, openCases, picked, scopeName, scopes, theme } from '../store';
+import { LEVELS, type Indicator, type Level } from '../types';
+import { CityMap } from './citymap';
+import type { Area, Areas } from './geometry';
+import { AREAS } from './style';
+import { view } from './view';
+
+export const moved = signal(0);
+const zoom = signal(9.5);
+const loaded = signal(0);
+const districts = signal<Area[]>([]);
+let city: CityMap | null = null;
+
+/** Finest level worth showing at a zoom, within what the indicator has. */
+export function levelAt(z: number, ind: Pick<Indicator, 'levels'> | undefined, inside: number): number {
+  const want = z < 8.8 ? 1 : z < 9.9 ? 2 : z < 12.4 ? 3 : 4;
+  const finest = ind ? Math.max(...ind.levels.map((l) => LEVELS.indexOf(l))) : 1;
+  return Math.max(1, Math.min(finest, Math.max(want, Math.min(4, inside + 1))));
+}
+
+const shownLevel = (): number => levelAt(zoom.value, chosenIndicator.value, scopes.value.level[focus.value] ?? 0);
+
+/** Ramp edges of the chosen indicator; without bands they follow the data of the districts. */
+function cuts(ind: Indicator): number[] {
+  return ramp(ind, scopes.value.children.get(0)?.map((r) => board.value(ind.id, r)) ?? []);
+}
+
+async function loadAreas(map: CityMap, level: number): Promise<void> {
+  const name = AREAS[level - 1];
+  if (!name || map.areas.has(name)) return;
+  const data = (await layer(name)) as Areas;
+  if (map.areas.has(name)) return;
+  map.addAreas(name, data, scopes.value);
+  if (name === 'districts') districts.value = data.features;
+  loaded.value += 1;
+}
+
+async function loadAll(map: CityMap): Promise<void> {
+  await loadAreas(map, 1);
+  map.fit(map.whole() ?? [113.7, 29.9, 115.1, 31.4]);
+  for (const name of ['water', 'metro'] as const) map.addLayer(name, (await layer(name)) as FeatureCollection);
+  await loadAreas(map, 2);
+  await loadAreas(map, 3);
+  if (focus.value === 0) map.home();
+  for (const name of ['roads', 'buildings'] as const) map.addLayer(name, (await layer(name)) as FeatureCollection);
+}
+
+/** Colours and contours of what is shown; cheap when nothing changed. */
+function paint(map: CityMap): void {
+  const ind = chosenIndicator.value;
+  const name = AREAS[shownLevel() - 1];
+  if (!ind || !name) return;
+  if (!map.areas.has(name)) { void loadAreas(map, shownLevel()); return; }
+  map.show(name);
+  const cut = cuts(ind);
+  map.colour(name, (row) => classOf(board.value(ind.id, row), cut, ind.better));
+  map.contours(name, (row) => effective(ind, board.cell(ind.id, row)));
+}
+
+function wire(map: CityMap): () => void {
+  const stops = [
+    effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }),
+    effect(() => { void casesRev.value; map.setCases(openCases.value); }),
+    effect(() => { void entitiesRev.value; map.setEntities([...entities.values()]); }),
+    effect(() => map.language(lang.value)),
+    effect(() => { void theme.value; queueMicrotask(() => map.theme()); }),
+    effect(() => map.three(flags.value.three)),
+    effect(() => map.visible(['entities'], flags.value.devices)),
+    effect(() => map.visible(['district-names', 'street-names', 'station-names', 'water-names'], flags.value.labels)),
+    effect(() => { void loaded.value; map.outline(picked.value?.type === 'scope' ? picked.value.row : focus.value || null); }),
+  ];
+  let first = true;
+  stops.push(effect(() => {
+    const row = focus.value;
+    if (first) { first = false; return; }
+    const box = map.boxes.get(row);
+    if (row === 0) map.home();
+    else if (box) map.fit(box, 60);
+    else void loadAreas(map, scopes.peek().level[row] ?? 1).then(() => { const b = map.boxes.get(row); if (b) map.fit(b, 60); });
+  }));
+  return () => stops.forEach((stop) => stop());
+}
+
+function attach(map: CityMap): void {
+  view.home = () => map.home();
+  view.whole = () => { const box = map.whole(); if (box) map.fit(box); };
+  view.scope = (row) => { const box = map.boxes.get(row); if (box) map.fit(box, 60); };
+  view.fly = (lon, lat, z = 13) => { map.map.flyTo({ center: [lon, lat], zoom: Math.max(z, map.map.getZoom()), duration: matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : 600 }); };
+  view.project = (lon, lat) => map.map.project([lon, lat]);
+}
+
+/** The map's own box; made once. */
+function Canvas(): JSX.Element {
+  const node = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!node.current) return undefined;
+    let stop = (): void => undefined;
+    const map = new CityMap(node.current, {
+      pick: (what) => { picked.value = what; },
+      drill: (row) => drill(row),
+      moved: () => { moved.value += 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },
+      ready: () => { stop = wire(map); void loadAll(map); },
+    }, t('map.aria'));
+    city = map;
+    attach(map);
+    return () => { stop(); map.map.remove(); city = null; };
+  }, []);
+  return <div class="map" ref={node} data-testid="map" />;
+}
+
+function Title({ ind }: { ind: Indicator }): JSX.Element {
+  void frame.value;
+  const cell = cellFor(ind, focus.value);
+  const level = shownLevel();
+  const name = t(`scope.${LEVELS[level] ?? 'district'}`);
+  const some = scopes.value.level.findIndex((l, i) => l === level && !scopes.value.unlocated[i]);
+  return (
+    <div class="ov mt" data-testid="maptitle">
+      <div class="t el">{say(ind.name)} <span class="u" style={{ fontSize: '1rem' }}>{unit(ind.unit)}</span></div>
+      <div class="s d">{scopeName(cell.row, lang.value)} <b style={{ color: 'var(--text)' }}>{num(cell.value, ind.decimals)}</b><Mark level={effective(ind, cell)} size={0.75} />{asOf(cell, ind)}<QualityTag cell={cell} ind={ind} /><span>{ind.window}</span><span>· {t(scopes.value.synthetic[some] ? 'map.synthetic' : 'map.real', name)}</span></div>
+    </div>
+  );
+}
+
+function Tools(): JSX.Element {
+  const f = flags.value;
+  return (
+    <div class="ov tb" role="toolbar" aria-label={t('map.aria')}>
+      <button class="in" onClick={() => view.home()}><Icon name="home" size={0.9375} />{t('map.home')}</button>
+      <button class="in" onClick={() => view.whole()}><Icon name="city" size={0.9375} />{t('map.city')}</button>
+      <button class="in" aria-pressed={f.three} onClick={() => toggle('three')}><Icon name="cube" size={0.9375} />{t('map.3d')}</button>
+      <button class="in" aria-pressed={f.devices} onClick={() => toggle('devices')}><Icon name="device" size={0.9375} />{t('map.devices')}</button>
+      <button class="in" aria-pressed={f.labels} onClick={() => toggle('labels')}><Icon name="label" size={0.9375} />{t('map.labels')}</button>
+    </div>
+  );
+}
+
+function Legend({ ind }: { ind: Indicator }): JSX.Element {
+  void frame.value;
+  const cut = cuts(ind);
+  const marks = edges(ind);
+  const text = (v: number): string => num(v, Math.min(ind.decimals, Number.isInteger(v) ? 0 : 2));
+  return (
+    <div class="ov leg" data-testid="legend">
+      <div class="s m" style={{ display: 'flex', justifyContent: 'space-between', gap: '.5rem' }}><span class="el">{say(ind.name)} {unit(ind.unit)}</span><span class="d nw"><span class="hatch" style={{ width: '1.25rem', height: '.625rem', border: 'var(--hair) solid var(--m-hatch)' }} /> {t('map.nodata')}</span></div>
+      <div class="ramp" style={{ gridTemplateColumns: 'repeat(6,1fr)' }}>{[0, 1, 2, 3, 4, 5].map((i) => <i key={i} style={{ background: `var(--m${i})` }} />)}</div>
+      <div class="rl">
+        {cut.map((v, i) => <span key={i} style={{ left: `${((i + 1) * 100) / 6}%` }}>{text(v)}</span>)}
+        {cut.map((v, i) => { const m = marks.find((e) => e.edge === v); return m && <span class="lv" key={`m${i}`} style={{ left: `${((i + 1) * 100) / 6}%` }}><Mark level={m.level as Level} size={0.75} /></span>; })}
+      </div>
+      <div class="s d">{t('map.iso')} · {t(theme.value === 'dark' ? 'map.worse' : 'map.worseLight')}</div>
+      <div class="s d marks">
+        <span><Mark level={2} size={0.75} bare />{t('map.cases')}</span>
+        <span><svg viewBox="0 0 12 12" style={{ width: '.625rem', height: '.625rem' }} aria-hidden="true"><circle cx="6" cy="6" r="4" fill="var(--text-2)" /></svg>{t('map.device')}</span>
+        <span class="nw">© OpenStreetMap</span>
+      </div>
+    </div>
+  );
+}
+
+const INSET = { w: 160, h: 118 };
+
+/** The whole city in small, with the part that the map shows. */
+function Inset({ ind }: { ind: Indicator }): JSX.Element | null {
+  void moved.value;
+  void frame.value;
+  const whole = city?.whole();
+  if (!whole || !city) return null;
+  const k = Math.cos(((whole[1] + whole[3]) / 2) * (Math.PI / 180));
+  const s = Math.min(INSET.w / ((whole[2] - whole[0]) * k), INSET.h / (whole[3] - whole[1]));
+  const x = (lon: number): number => INSET.w / 2 + (lon - (whole[0] + whole[2]) / 2) * k * s;
+  const y = (lat: number): number => INSET.h / 2 - (lat - (whole[1] + whole[3]) / 2) * s;
+  const b = city.map.getBounds();
+  const cut = cuts(ind);
+  const [x0, x1] = [Math.max(0, x(b.getWest())), Math.min(INSET.w, x(b.getEast()))];
+  const [y0, y1] = [Math.max(0, y(b.getNorth())), Math.min(INSET.h, y(b.getSouth()))];
+  return (
+    <div class="ov inset">
+      <div class="s m" style={{ display: 'flex', justifyContent: 'space-between' }}><span>{scopeName(0, lang.value)}</span><span class="d">{t('map.districts', districts.value.length)}</span></div>
+      <svg viewBox={`0 0 ${INSET.w} ${INSET.h}`} style={{ width: '10rem', height: '7.375rem' }} aria-hidden="true" onClick={() => view.whole()}>
+        {districts.value.map((f) => {
+          const row = f.properties.row;
+          const c = classOf(board.value(ind.id, row), cut, ind.better);
+          return <path key={row} d={outlineOf(f, x, y)} style={{ fill: c < 0 ? 'var(--m0)' : `var(--m${c})`, stroke: 'var(--m-dist)', strokeWidth: 0.5 }} />;
+        })}
+        {x1 > x0 && y1 > y0 && <rect x={x0} y={y0} width={x1 - x0} height={y1 - y0} fill="none" stroke="var(--text)" stroke-width="1.2" />}
+      </svg>
+    </div>
+  );
+}
+
+const outlines = new WeakMap<Area, string>();
+
+/** A thinned path of a district for the inset, kept. */
+function outlineOf(f: Area, x: (lon: number) => number, y: (lat: number) => number): string {
+  const kept = outlines.get(f);
+  if (kept !== undefined) return kept;
+  const rings = f.geometry.type === 'Polygon' ? [f.geometry.coordinates] : f.geometry.coordinates;
+  const path = rings.map((r) => {
+    let last = '';
+    const points = (r[0] ?? []).flatMap(([lon = 0, lat = 0]) => {
+      const p = `${x(lon).toFixed(1)},${y(lat).toFixed(1)}`;
+      if (p === last) return [];
+      last = p;
+      return [p];
+    });
+    return points.length > 3 ? `M${points.join('L')}z` : '';
+  }).join('');
+  outlines.set(f, path);
+  return path;
+}
+
+/** A bar of a round length at the middle of the map. */
+function Scale(): JSX.Element | null {
+  void moved.value;
+  if (!city) return null;
+  const metres = (40_075_016.7 * Math.cos((city.map.getCenter().lat * Math.PI) / 180)) / 2 ** (city.map.getZoom() + 9);
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const most = metres * 6 * rem;
+  const unitSize = 10 ** Math.floor(Math.log10(most));
+  const length = [5, 2, 1].map((k) => k * unitSize).find((l) => l <= most) ?? unitSize;
+  return <div class="ov scale" style={{ width: `${length / metres}px` }} aria-hidden="true"><span>{length >= 1000 ? `${length / 1000} km` : `${length} m`}</span></div>;
+}
+
+export function MapBox({ children }: { children?: JSX.Element }): JSX.Element {
+  const ind = chosenIndicator.value;
+  void loaded.value;
+  return (
+    <div class="mapbox">
+      <Canvas />
+      {ind && <Title ind={ind} />}
+      <Tools />
+      {ind && <Legend ind={ind} />}
+      {ind && <Inset ind={ind} />}
+      <Scale />
+      {children}
+    </div>
+  );
+}

@@ -1,0 +1,135 @@
+/** The page's own nouns. link.ts turns wire messages into these; nothing else knows the wire. */
+
+export type Lang = 'zh' | 'en';
+export type Text = Partial<Record<Lang, string>>;
+export type BandName = 'blue' | 'yellow' | 'orange' | 'red';
+/** 0 = normal, 1..4 = levels I..IV (1 is the worst). */
+export type Level = 0 | 1 | 2 | 3 | 4;
+export const LEVELS = ['city', 'district', 'street', 'community', 'grid'] as const;
+export type ScopeLevel = (typeof LEVELS)[number];
+
+/** How far a value can be trusted, worst last; the numbers of models.frame.Quality. */
+export const Quality = { GOOD: 0, PROVISIONAL: 1, PARTIAL: 2, STALE: 3, NODATA: 4, ERROR: 5 } as const;
+
+export interface Indicator {
+  id: string;
+  theme: string;
+  name: Text;
+  meaning: Text;
+  unit: string;
+  better: 'up' | 'down';
+  levels: ScopeLevel[];
+  window: string;
+  decimals: number;
+  bands: Partial<Record<BandName, number>>;
+  source: string;
+  status: string;
+  owner: string;
+  formula: string;
+}
+
+export interface Scopes {
+  code: string[];
+  name: string[];
+  nameEn: string[];
+  parent: Int32Array;
+  level: Int8Array;
+  synthetic: boolean[];
+  unlocated: boolean[];
+  children: Map<number, number[]>;
+}
+
+export interface City {
+  name: string;
+  title: Text;
+  timezone: string;
+  edition: string;
+}
+
+/** One value with all that must stand beside it. `value` NaN = no data; `at` ms UTC. */
+export interface Cell {
+  value: number;
+  quality: number;
+  fresh: number;
+  expected: number;
+  restated: boolean;
+  closed: number;
+  at: number;
+  /** The band it lies in, as the engine says: 1 red (I) .. 4 blue (IV), 0 normal. */
+  band: Level;
+}
+
+/** A regular series ending at `end` (ms UTC): NaN where nothing is known. */
+export interface Trend {
+  end: number;
+  step: number;
+  values: number[];
+}
+
+export interface Case {
+  id: string;
+  row: number;
+  category: string;
+  title: string;
+  stage: string;
+  level: Level;
+  scope: number;
+  lon: number;
+  lat: number;
+  reported: number;
+  due: number;
+  closed: number;
+}
+
+export interface Entity {
+  row: number;
+  kind: string;
+  code: string;
+  name: string;
+  type: string;
+  scope: number;
+  lon: number;
+  lat: number;
+  online: boolean | null;
+  state: string;
+}
+
+export interface Reading {
+  property: string;
+  value: number;
+  unit: string;
+  at: number;
+  quality: string;
+  stale: boolean;
+}
+
+export interface EntityDetail extends Entity {
+  attrs: [string, string][];
+  readings: Reading[];
+  relations: { relation: string; code: string; name: string; kind: string }[];
+  cases: string[];
+}
+
+export interface TickerItem {
+  seq: number;
+  at: number;
+  text: Text;
+}
+
+export interface SourceState {
+  name: string;
+  last: number;
+  stale: boolean;
+  age: number;
+}
+
+/** What the engine says of itself. */
+export interface Health {
+  deadTotal: number;
+  dead: [string, number][];
+  sources: SourceState[];
+  events: number;
+  rate: number;
+}
+
+export type LinkState = 'connecting' | 'live' | 'lost';

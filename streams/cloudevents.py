@@ -164,7 +164,7 @@ class CloudEvents:
         n = len(index)
         slow = spans.slow.copy()
         slow |= spans.row_stop - spans.row_start > MAX_EVENT_BYTES
-        if not _is_utf8(body):
+        if not is_utf8(body):
             slow[:] = True
         parts: list[tuple[EventBatch, Int64]] = []
         if n > _FEW and not slow.all():
@@ -238,7 +238,8 @@ def _headers(envelope: Columns) -> Coded:
     return Coded(codes, types.names)
 
 
-def _is_utf8(body: bytes) -> bool:
+def is_utf8(body: bytes) -> bool:
+    """Whether all bytes are UTF-8."""
     if body.isascii():
         return True
     try:
@@ -248,4 +249,4 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-__all__ = ["ENVELOPE", "IGNORED", "Cells", "CloudEvents", "SpanCells", "parse", "span_columns"]
+__all__ = ["ENVELOPE", "IGNORED", "Cells", "CloudEvents", "SpanCells", "is_utf8", "parse", "span_columns"]

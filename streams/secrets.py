@@ -31,7 +31,8 @@ class Blanker:
     """Blanks the values of secret fields, and what looks like a telephone or citizen number, in raw text."""
 
     def __init__(self, fields: Iterable[str]) -> None:
-        names = b"|".join(sorted(re.escape(f.encode()) for f in fields)) or rb"(?!)"
+        self.fields = frozenset(fields)
+        names = b"|".join(sorted(re.escape(f.encode()) for f in self.fields)) or rb"(?!)"
         value = rb'(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?|[^,}\]\s]*)'
         self._fields = re.compile(rb'("(?:' + names + rb')"\s*:\s*)' + value, re.DOTALL | re.IGNORECASE)
 

@@ -23,6 +23,7 @@ from citytwin.indicators.board import Board
 from citytwin.indicators.columns import EntityTable
 from citytwin.indicators.registry import Registry
 from citytwin.indicators.trend import Trend
+from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64
 from citytwin.models.entities import KINDS
@@ -32,8 +33,7 @@ from citytwin.models.vocabulary import ALWAYS, EventType
 from citytwin.twin.cases import CaseTable
 from citytwin.twin.chains import Chains
 from citytwin.twin.growable import Grow
-from citytwin.twin.ledger import Ledger, Names
-from citytwin.twin.pack import City
+from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable, Table
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Stats:
 class Engine:
     """A city's twin and its indicators, as the fold of batches and ticks."""
 
-    def __init__(self, city: City, registry: Registry, *, allocate: Allocate = np.empty) -> None:
+    def __init__(self, city: CityLike, registry: Registry, *, allocate: Allocate = np.empty) -> None:
         self.city, self.registry = city, registry
         self.scopes, self.entities, self.vocabulary = city.scopes, city.entities, city.vocabulary
         self.now = self.position = self.k = 0
@@ -450,7 +450,7 @@ class Engine:
     def _dirty_rows(self) -> dict[str, Int64]:
         changed = self.entities.take_dirty()
         self.aggregates.mark_entities(changed)
-        if 0 < len(changed):
+        if len(changed) > 0:
             touched = np.zeros(self.entities.n + 1, np.bool_)
             touched[changed] = True
             for newest in self.newest.values():
@@ -596,7 +596,7 @@ class _PerUnit(Mapping[str, "int | Float64"]):
         return len(self._fixed)
 
 
-def origin_ms(city: City) -> int:
+def origin_ms(city: CityLike) -> int:
     """Local midnight of 1970-01-01 in the city's standard time, ms UTC: where panes begin."""
     offset = datetime(1970, 1, 1, tzinfo=ZoneInfo(city.timezone)).utcoffset()
     return -int(offset.total_seconds() * 1000) if offset else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -11,10 +12,34 @@ from citytwin.models.batch import EventBatch, Rejection
 from citytwin.models.columns import Bool, Coded, Float64, Int32, Int64, Strings, UInt64
 from citytwin.models.entities import KIND_NUMBER
 from citytwin.models.hashing import Keys, combine, fold, hash_coded, hash_strings
-from citytwin.models.vocabulary import ALWAYS, EventType
+from citytwin.models.vocabulary import ALWAYS, EventType, Vocabulary
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
-from citytwin.twin.pack import City
+
+
+class CityLike(Protocol):
+    """What the engine needs of a city: a loaded pack, or a small one made in a test."""
+
+    name: str
+    timezone: str
+    edition: str
+    vocabulary: Vocabulary
+    scopes: ScopeTree
+    entities: Entities
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """West, south, east, north of the city; None where it has no geometry."""
+
+    @property
+    def locator(self) -> Locates:
+        """Finds the scope row of a place."""
+
+
+class Locates(Protocol):
+    """Scope rows of places (int32[n], -1 outside)."""
+
+    def locate(self, lon: Float64, lat: Float64) -> Int32: ...
 
 
 @dataclass(slots=True)
@@ -40,7 +65,7 @@ class Refusals:
 class Places:
     """Scope row of each event: the scope it names, its place, or its entity's; -1 where none is known."""
 
-    def __init__(self, city: City) -> None:
+    def __init__(self, city: CityLike) -> None:
         self.city, self.scopes, self.entities = city, city.scopes, city.entities
         self._lon, self._lat = Grow(np.float64, np.nan), Grow(np.float64, np.nan)
         self._scope = Grow(np.int32, -1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from citytwin.engine import Engine, Stats, split_state
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.registry import Registry
+from citytwin.intake import CityLike
 from citytwin.models.hashing import Allocate
 from citytwin.models.vocabulary import Vocabulary
 from citytwin.twin.entities import Entities
-from citytwin.twin.pack import City
 
 
 class Snapshot(NamedTuple):
@@ -34,7 +33,7 @@ class DefinitionsChanged(Exception):
     """The snapshot was taken under other indicators, vocabulary or city pack: replay the log instead."""
 
 
-def definitions(city: City, registry: Registry) -> dict[str, str]:
+def definitions(city: CityLike, registry: Registry) -> dict[str, str]:
     """What must be equal for a snapshot to be of use: hashes of pack, indicators and vocabulary."""
     return {"city": city.edition, "indicators": registry.hash(), "vocabulary": vocabulary_hash(city.vocabulary)}
 
@@ -83,7 +82,7 @@ def take(engine: Engine) -> Snapshot:
 
 
 def restore(
-    city: City, registry: Registry, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], *,
+    city: CityLike, registry: Registry, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], *,
     allocate: Allocate = np.empty,
 ) -> Engine:  # fmt: skip
     """The engine that `take` copied; `city` is the pack as loaded, its registers are replaced by the snapshot's.

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citytwin.models.columns import MISSING, Bool, Int32, Int64
+from citytwin.models.columns import MISSING, Int32, Int64
 from citytwin.twin.growable import Grow
 
 

@@ -49,8 +49,8 @@ class Resume(Struct, forbid_unknown_fields=True):
 class Filter(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What of a channel is wanted; what is not given does not restrict.
 
-    `ids`: indicators (`ind`) or codes (`twin`). `scope`: code of a scope; `depth` levels below it (`ind`, default 0: the scope
-    alone) or all of one `level` inside it. `bbox`: west, south, east, north (`twin`). `fields`: columns (`twin`).
+    `ids`: indicators (`ind`) or codes (`twin`). `scope`: code of a scope; `depth` levels below it (`ind`, default
+    0: the scope alone) or all of one `level` inside it. `bbox`: west, south, east, north (`twin`). `fields`: columns.
     """
 
     scope: str | None = None
@@ -126,15 +126,15 @@ class Qualities(Struct, omit_defaults=True):
 class Columns(Struct, omit_defaults=True):
     """Values of one indicator; whatever is said about a key replaces all that was said before.
 
-    `v` null = no data; `c` the last closed window, where there is one; `r` keys whose closed window was restated; `b` keys by
-    band (blue, yellow, orange, red); keys not in `q` are good, keys not in `b` are normal.
+    `v` null = no data; `c` the last closed window, where there is one; `r` keys whose closed window was restated; `b`
+    keys by band (blue, yellow, orange, red); keys not in `q` are good, keys not in `b` are normal.
     """
 
     k: Keys
     v: list[float | None]
     c: list[float | None] | None = None
     r: list[int] = []
-    q: Qualities = msgspec.field(default_factory=Qualities)
+    q: Qualities | None = None
     b: dict[str, list[int]] = {}
 
 
@@ -168,9 +168,7 @@ class Welcome(Told, tag="welcome"):
     epoch: str
     now: Millis
     position: int
-    definitions: Annotated[
-        str, Meta(description="hash of the definitions: read /api/v1/indicators again when it changes")
-    ]
+    definitions: Annotated[str, Meta(description="hash: read /api/v1/indicators again when it changes")]
     city: dict[str, Any]
     channels: list[str]
     limits: dict[str, int]
@@ -179,8 +177,8 @@ class Welcome(Told, tag="welcome"):
 class Snap(Told, tag="snap"):
     """One part of a snapshot; `mode` full replaces what the client had under this id, diff adds to it (see `drop`).
 
-    `reason`: why a resume could not be served (`expired`, `epoch`) or `resub`. One of `values` (channel `ind`),
-    `twin`, `items` (log channels) or `sys` is there.
+    `reason`: why a resume could not be served (`expired`, `epoch`), `resub`, or `large`: too much for one delta.
+    One of `values` (channel `ind`), `twin`, `items` (log channels) or `sys` is there.
     """
 
     id: SubId
@@ -196,7 +194,7 @@ class Snap(Told, tag="snap"):
     scopes: Dictionary | None = None
     values: dict[str, Columns] | None = None
     twin: Twin | None = None
-    items: list[dict[str, Any]] | None = None
+    items: list[Any] | None = None
     sys: dict[str, Any] | None = None
     drop: list[int] = []
     drop_ids: list[str] = []
@@ -234,7 +232,7 @@ class Entries(Told, tag="log"):
     channel: str
     seq: int
     prev: int
-    items: list[dict[str, Any]]
+    items: list[Any]
 
 
 class Heartbeat(Told, tag="hb"):

@@ -1,0 +1,113 @@
+"""The state of the wire: mirrors of everything that was published, with a sequence number a channel."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from citytwin.dashboards import encode
+from citytwin.dashboards.mirror import Facts, Indicators, Ring, Twins
+from citytwin.dashboards.ports import Board
+from citytwin.dashboards.select import Selection
+from citytwin.indicators.api import Spec
+from citytwin.models import frame as frames
+
+
+class State:
+    """Folds frames; every part of it is of the newest frame, so that one push stems from one position."""
+
+    def __init__(self, board: Board, epoch: str) -> None:
+        self.epoch = epoch
+        self.tree = board.scopes
+        self.now, self.position = board.now, board.position
+        self.counts: Counter[str] = Counter()
+        self.definitions = ""
+        self.ind_head = 1
+        self.tables: dict[str, Indicators] = {}
+        self.twins: dict[str, Twins] = {kind: Twins() for kind in board.kinds()}
+        self.facts = Facts()
+        self.rings = {"case": Ring(open={}), "ticker": Ring()}
+        self.grown: list[tuple[int, int]] = [(0, len(self.tree))]
+        self.bands: dict[str, encode.Bands] = {}
+        self.redefine(board.specs())
+        for name, table in self.tables.items():
+            table.put(board.current(name), 1)
+        self.rings["case"].put(board.cases(), board.now)
+        self.rings["ticker"].put(board.ticker(), board.now)
+
+    def redefine(self, specs: Sequence[Spec]) -> None:
+        """Take over the indicators in force; those that went are shown no more."""
+        self.tables = {s.id: self.tables.get(s.id) or Indicators() for s in specs}
+        self.bands = {s.id: encode.Bands(s.better, s.bands) for s in specs}
+        said = sorted((s.id, s.code_hash, s.unit, tuple(sorted(s.bands.items()))) for s in specs)
+        self.definitions = hashlib.blake2b(repr(said).encode(), digest_size=8).hexdigest()
+        self.facts.put({"definitions": self.definitions}, self.facts.head + 1)
+
+    def publish(self, frame: frames.Frame, at: float) -> None:
+        """Fold a frame into the mirrors; `at` ms of a monotonic clock."""
+        self.now, self.position = frame.now, frame.position
+        self.counts["frames"] += 1
+        grew = len(self.tree) != self.grown[-1][1]
+        if grew:
+            self.grown.append((self.ind_head, len(self.tree)))
+        if grew or any(len(v.rows) for v in frame.values.values()):
+            self.ind_head += 1
+            for name, values in frame.values.items():
+                self.tables.setdefault(name, Indicators()).put(values, self.ind_head)
+        for kind, delta in frame.twin.items():
+            table = self.twins.setdefault(kind, Twins())
+            if table.head:
+                table.put(delta, table.head + 1)
+        self.facts.put(frame.sys, self.facts.head + 1)
+        self.rings["case"].put(frame.cases, int(at))
+        self.rings["ticker"].put(frame.ticker, int(at))
+
+    def open(self, kind: str) -> None:
+        """Begin to fold frames into the table of a kind; call it before the board is read for `seed`."""
+        self.twins[kind].head = max(1, self.twins[kind].head)
+
+    def seed(self, kind: str, rows: frames.Delta) -> None:
+        """Fill the table of a kind; rows that frames set since `open` keep what they have."""
+        table = self.twins[kind]
+        table.put(rows, table.head + 1, only_new=True)
+        table.seeded = True
+
+    def channels(self) -> list[str]:
+        """Names of all channels."""
+        return ["ind", *self.rings, "sys", *(f"twin/{kind}" for kind in self.twins)]
+
+    def head(self, channel: str) -> int:
+        """Newest sequence of a channel."""
+        base, _, kind = channel.partition("/")
+        if base == "twin":
+            return self.twins[kind].head
+        return {"ind": self.ind_head, "sys": self.facts.head, **{n: r.head for n, r in self.rings.items()}}[base]
+
+    def heads(self) -> dict[str, int]:
+        """Newest sequence of every channel that has one."""
+        return {c: self.head(c) for c in self.channels() if self.head(c)}
+
+    def known(self, seq: int) -> int:
+        """How many scopes a client that was told `ind` up to `seq` has heard of."""
+        return max(n for since, n in self.grown if since <= seq)
+
+    def wanted(self, sel: Selection) -> Mapping[str, Indicators]:
+        """The indicators that a selection asks for."""
+        ids = sel.filter.ids
+        return self.tables if ids is None else {i: self.tables[i] for i in ids if i in self.tables}
+
+    def payload(self, sel: Selection, prev: int, known: int) -> dict[str, Any] | None:
+        """What a delta after `prev` holds; None when nothing that is wanted changed."""
+        if sel.base == "sys":
+            facts = self.facts.after(prev)
+            return {"sys": facts} if facts else None
+        if sel.base == "twin":
+            twin = encode.twin_changes(sel, self.twins[sel.channel[5:]], prev)
+            return {"twin": twin} if twin else None
+        values = encode.ind_changes(sel, self.wanted(sel), self.bands, prev)
+        new = encode.new_scopes(sel, known)
+        if new is None:
+            return {"values": values} if values else None
+        return {"scopes": new, "values": values}

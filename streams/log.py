@@ -216,7 +216,8 @@ class SqliteLog:
 
     def limit(self, max_bytes: int) -> None:
         """Bound the file to `max_bytes`; an append beyond it raises LogFull. 0 takes the bound away."""
-        pages = max_bytes // int(self._db.execute("PRAGMA page_size").fetchone()[0]) if max_bytes else 2**30
+        size = int(self._db.execute("PRAGMA page_size").fetchone()[0])
+        pages = max(1, max_bytes // size) if max_bytes else 2**30
         self._db.execute(f"PRAGMA max_page_count={pages}")
 
     def trim(self, *, keep_from: int, before_ms: int | None = None, max_bytes: int | None = None) -> int:

@@ -1,0 +1,42 @@
+"""Counters of the running process in the text format of Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """One set of counters per runtime; the registry is its own, so that two in one process do not meet."""
+
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self) -> None:
+        self.registry = r = CollectorRegistry()
+        #: Events by what became of them: accepted, duplicate, late, corrected, rejected.
+        self.events = Counter("citytwin_events", "Events by what became of them", ["result"], registry=r)
+        self.rejected = Counter("citytwin_rejected", "Refused events by reason", ["reason"], registry=r)
+        self.refused_calls = Counter("citytwin_refused_submissions", "Submissions not taken", ["cause"], registry=r)
+        self.commit = Histogram("citytwin_commit_seconds", "Commit of a group", buckets=_SECONDS, registry=r)
+        self.feed = Histogram("citytwin_feed_seconds", "Feed of a group", buckets=_SECONDS, registry=r)
+        self.tick = Histogram("citytwin_tick_seconds", "Making of a frame", buckets=_SECONDS, registry=r)
+        self.latency = Histogram("citytwin_latency_seconds", "Ingest to frame", buckets=_SECONDS, registry=r)
+        self.group = Histogram(
+            "citytwin_group_events", "Events of a group", buckets=[10**i for i in range(7)], registry=r
+        )
+        self.snapshot = Histogram("citytwin_snapshot_seconds", "Writing of a snapshot", buckets=_SECONDS, registry=r)
+        self.snapshot_failures = Counter("citytwin_snapshot_failures", "Snapshots not written", registry=r)
+        self.missed_ticks = Counter("citytwin_missed_ticks", "Ticks that the log could not take", registry=r)
+        self.queue_events = Gauge("citytwin_queue_events", "Events waiting", registry=r)
+        self.queue_bytes = Gauge("citytwin_queue_bytes", "Bytes waiting", registry=r)
+        self.position = Gauge("citytwin_log_position", "Last position fed", registry=r)
+        self.log_bytes = Gauge("citytwin_log_bytes", "Size of the log on disk", registry=r)
+        self.log_ok = Gauge("citytwin_log_ok", "1 while the log takes records", registry=r)
+        self.snapshot_position = Gauge("citytwin_snapshot_position", "Position of the last snapshot", registry=r)
+        self.letters = Gauge("citytwin_deadletters_open", "Open dead letters", registry=r)
+        self.lag = Gauge("citytwin_lag_seconds", "How late the last tick was", registry=r)
+
+    def text(self) -> bytes:
+        """All of it, as `/metrics` answers."""
+        return bytes(generate_latest(self.registry))

@@ -1,0 +1,113 @@
+"""The way back to the state after a stop: the newest snapshot that can be read, then the log from there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from citytwin.models.batch import Changes, EventBatch, Rejection
+from citytwin.models.frame import Frame
+from citytwin.streams.log import Definition, Events, Log, LogGap, Record, Tick
+from citytwin.streams.snapshots import Snapshot, Snapshots
+
+_log = logging.getLogger(__name__)
+Refused = Callable[[int, Sequence[Rejection]], None]
+
+
+class Stepper(Protocol):
+    """The two steps of an engine, as a replay needs them."""
+
+    @property
+    def position(self) -> int:
+        """Last log position in the state."""
+
+    def feed(self, batch: EventBatch, position: int) -> Changes:
+        """Take events of one type in."""
+
+    def tick(self, now: int, position: int) -> Frame:
+        """Move the clock and give what changed."""
+
+
+E = TypeVar("E", bound=Stepper)
+
+
+@dataclass(slots=True)
+class Recovered(Generic[E]):
+    """An engine that stands at `position`, and how it came there."""
+
+    engine: E
+    position: int
+    snapshot: int = 0
+    records: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    frame: Frame | None = None
+
+    def sentence(self) -> str:
+        """One line for the operator."""
+        base = f"snapshot {self.snapshot}" if self.snapshot else "the beginning"
+        return f"from {base}, {self.records} records with {self.events} events in {self.seconds:.1f} s"
+
+
+def apply(engine: Stepper, position: int, record: Record, refused: Refused) -> Frame | None:
+    """One record into the engine, as it was done the first time; the frame if it was a tick."""
+    match record:
+        case Events(batch):
+            changes = engine.feed(batch, position)
+            if changes.rejected:
+                refused(position, changes.rejected)
+        case Tick(now):
+            frame = engine.tick(now, position)
+            if frame.refused:
+                refused(position, frame.refused)
+            return frame
+        case Definition():
+            pass  # says what was in force; the composition compares it before it starts
+    return None
+
+
+def recover(
+    log: Log,
+    snapshots: Snapshots | None,
+    make: Callable[[], E],
+    restore: Callable[[Snapshot], E],
+    *,
+    refused: Refused = lambda _p, _r: None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Recovered[E]:
+    """Build the engine from the newest usable snapshot and replay what came after it.
+
+    `progress(done, of)` is told about every hundredth record. A snapshot that `restore` refuses with a ValueError is
+    passed over. Raises LogGap if the log no longer reaches back far enough, CorruptLog.
+    """
+    started = time.perf_counter()
+    found = _start(log, snapshots, make, restore)
+    if found.position + 1 < log.first and log.end:
+        raise LogGap(
+            f"the log begins at position {log.first}, the state reaches only to {found.position}: "
+            "no usable snapshot; restore the last backup with `citytwin restore`"
+        )
+    total = log.end - found.position
+    for position, record in log.read(found.position + 1):
+        frame = apply(found.engine, position, record, refused)
+        found.frame = frame or found.frame
+        found.position, found.records = position, found.records + 1
+        found.events += len(record.batch) if isinstance(record, Events) else 0
+        if found.records % 100 == 0:
+            progress(found.records, total)
+    found.seconds = time.perf_counter() - started
+    return found
+
+
+def _start(
+    log: Log, snapshots: Snapshots | None, make: Callable[[], E], restore: Callable[[Snapshot], E]
+) -> Recovered[E]:
+    for snapshot in snapshots.valid(log.end) if snapshots else ():
+        try:
+            return Recovered(restore(snapshot), snapshot.position, snapshot.position)
+        except (ValueError, KeyError) as error:
+            _log.warning("snapshot %d is of no use here: %s; an older one is tried", snapshot.position, error)
+    return Recovered(make(), 0)

@@ -1,8 +1,8 @@
 """A seeded hierarchical partition: districts cut into streets, communities and grids that tile them exactly.
 
-All geometry lies on an integer lattice (a unit is 1e-5 degree for the built-in city, about a metre). The cell borders of
-every district and the district borders themselves are noded together by snap rounding, so two neighbours share the very same
-edges: there is no gap and no overlap, also across a district border.
+All geometry lies on an integer lattice (a unit is 1e-5 degree for the built-in city, about a metre). The cell borders
+of every district and the district borders themselves are noded together by snap rounding, so two neighbours share the
+very same edges: there is no gap and no overlap, also across a district border.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def partition(
 ) -> Partition:
     """Cut each district into `cells[i]` cells, grouped into the streets of `plan[i]` (communities per street).
 
-    `density` maps points float64[n, 2] on the lattice to weights > 0: cells are smaller where it is high. `aspect` is the
-    width of a lattice unit over its height. Raises ValueError where a district has fewer cells than communities.
+    `density` maps points float64[n, 2] on the lattice to weights > 0: cells are smaller where it is high. `aspect` is
+    the width of a lattice unit over its height. Raises ValueError where a district has fewer cells than communities.
     """
     for i, (streets, n) in enumerate(zip(plan, cells, strict=True)):
         if n < sum(streets):
@@ -166,7 +166,8 @@ def shared_edges(cells: NDArray[np.object_]) -> tuple[Int64, Int64, Float64]:
     twin = np.flatnonzero((edge[1:] == edge[:-1]).all(1) & (cell[1:] != cell[:-1]))
     length = np.hypot(*(edge[twin, 2:] - edge[twin, :2]).T)
     pair, index = np.unique(cell[twin] * len(cells) + cell[twin + 1], return_inverse=True)
-    return pair // max(len(cells), 1), pair % max(len(cells), 1), np.bincount(index, length, len(pair))
+    n, common = max(len(cells), 1), np.bincount(index, length, len(pair)).astype(np.float64)
+    return (pair // n).astype(np.int64), (pair % n).astype(np.int64), common
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,7 +189,7 @@ class Graph:
         return cls(near, centre)
 
     def distances(self, start: int, among: set[int]) -> dict[int, float]:
-        """Length of the shortest way from `start` through `among` (cells that cannot be reached: as the crow flies, x 3)."""
+        """Length of the shortest way from `start` through `among`; to what it cannot reach, thrice the air line."""
         best: dict[int, float] = {}
         heap = [(0.0, start)]
         while heap:

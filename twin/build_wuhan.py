@@ -1,6 +1,6 @@
 """Build the `wuhan` pack from its source files: `python -m citytwin.twin.build_wuhan [FOLDER]`.
 
-The same sources and seed give the same bytes with the same versions of NumPy, GEOS and the seed; the built pack is kept in the
+The same sources and seed give the same bytes with the same versions of NumPy and GEOS; the built pack is kept in the
 repository, so that every machine has the same city.
 """
 
@@ -29,7 +29,10 @@ from citytwin.twin.build.tiling import GRIDS, make_tiling, urban
 PACK = Path(__file__).parent / "cities" / "wuhan"
 SEED = 420_100
 #: Kinds in the order in which a pack gives them: relations point backwards where they can.
-ORDER = ("map", "grid", "address", "building", "house", "organisation", "population", "facility", "device")
+ORDER = (
+    *("map", "grid", "address", "building", "building_osm", "house"),
+    *("organisation", "population", "facility", "device"),
+)
 
 
 def build(out: Path, source: Path = PACK / "source", seed: int = SEED, grids: int = GRIDS) -> dict[str, int]:
@@ -63,11 +66,25 @@ def build(out: Path, source: Path = PACK / "source", seed: int = SEED, grids: in
 
 
 def _fill(made: Things, houses: Sequence[dict[str, Any]]) -> None:
-    made.add("map", [
-        {"code": f"{name}-{edition}", "scope": "420100", "name": title, "theme": name, "edition": edition, "crs": "EPSG:4490",
-         "scale": 10000, "geometry_type": geometry, "synthetic": made_up, "state": "published", "source_unit": unit}
-        for name, edition, title, geometry, made_up, unit in _MAPS
-    ])  # fmt: skip
+    made.add(
+        "map",
+        [
+            {
+                "code": f"{name}-{edition}",
+                "scope": "420100",
+                "name": title,
+                "theme": name,
+                "edition": edition,
+                "crs": "EPSG:4490",
+                "scale": 10000,
+                "geometry_type": geometry,
+                "synthetic": made_up,
+                "state": "published",
+                "source_unit": unit,
+            }
+            for name, edition, title, geometry, made_up, unit in _MAPS
+        ],
+    )
     things.add_grids(made)
     things.add_buildings(made, houses)
     things.add_houses(made)

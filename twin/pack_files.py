@@ -21,7 +21,7 @@ MAX_PROBLEMS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One row or file that was left out: file, line (1 = first line of the file, 0 = the whole file), field and reason."""
+    """One row or file that was left out: file, line (1 = the first, 0 = the whole file), field and reason."""
 
     file: str
     line: int
@@ -116,7 +116,7 @@ class PackFiles:
             yield line, dict(zip(head, row, strict=True))
 
     def digest(self, names: Iterable[str]) -> str:
-        """SHA-256 over names and unpacked contents of the given files, in order of names; one that is missing counts as such."""
+        """SHA-256 over names and unpacked contents of the given files, in order of names."""
         total = hashlib.sha256()
         for name in sorted(set(names)):
             try:

@@ -70,7 +70,7 @@ def _repaired(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
 
 
 def _shapes(city: City, file: str, key: str) -> list[tuple[str, Any]]:
-    """(code, geometry or None) of each feature of a GeoJSON or TopoJSON file; `line` of a problem is the feature's number."""
+    """(code, geometry or None) of each feature of a GeoJSON or TopoJSON file; a problem's line is its number."""
     document = city.files.json(file)
     if not isinstance(document, dict):
         return []

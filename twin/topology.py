@@ -1,4 +1,4 @@
-"""TopoJSON of an exact tiling: every shared border is stored once, so what is read tiles as exactly as what was written."""
+"""TopoJSON of an exact tiling: a shared border is stored once, so what is read tiles as exactly as what was written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Steps = Mapping[tuple[Point, Point], tuple[int, bool, Point]]
 def encode(polygons: Mapping[str, Any], name: str, digits: int = 5) -> dict[str, Any]:
     """A TopoJSON document with the object `name`: polygons by code, which becomes their `id`.
 
-    Coordinates of `polygons` are whole steps of 10**-digits degree, and neighbours share their borders vertex for vertex.
+    Coordinates are whole steps of 10**-digits degree, and neighbours share their borders vertex for vertex.
     """
     arcs = [shapely.get_coordinates(line).astype(np.int64) for line in _arcs(np.array([*polygons.values()], object))]
     low = np.min([a.min(0) for a in arcs], 0) if arcs else np.zeros(2, np.int64)
@@ -91,7 +91,8 @@ def _line(arc: Sequence[Sequence[float]], transform: Mapping[str, Any] | None) -
     points = np.cumsum(points, axis=0) * scale + transform["translate"]
     digits = -math.log10(scale[0])
     # The same decimal must give the same float, whichever way it was reached.
-    return np.round(points, round(digits)) if abs(digits - round(digits)) < 1e-9 else points
+    rounded: Float64 = np.round(points, round(digits)) if abs(digits - round(digits)) < 1e-9 else points
+    return rounded
 
 
 def _assemble(shapes: Sequence[Sequence[Sequence[Sequence[int]]]], arcs: Sequence[Float64]) -> list[Any]:

@@ -10,12 +10,34 @@ _USCC = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _ORG = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: Class and sub-class of each kind of facility: 01 public utilities, 02 traffic, 03 appearance, 04 green, 05 other.
 FACILITY_CLASS = {
-    "manhole": "0101", "hydrant": "0112", "streetlight": "0117", "transformer": "0121", "gas_regulator": "0125",
-    "dma": "0130", "drain_pump": "0131", "elevator": "0140", "parking": "0201", "bus_stop": "0202", "metro_station": "0203",
-    "signal": "0204", "bridge": "0205", "underpass": "0206", "road": "0210", "waste_bin": "0304", "park": "0401",
-    "school": "0501", "hospital": "0502", "venue": "0503", "shelter": "0504", "ems_station": "0505", "fire_station": "0506",
-    "police_station": "0507", "low_point": "0508", "river_section": "0509", "other": "0599",
-}  # fmt: skip
+    "manhole": "0101",
+    "hydrant": "0112",
+    "streetlight": "0117",
+    "transformer": "0121",
+    "gas_regulator": "0125",
+    "dma": "0130",
+    "drain_pump": "0131",
+    "elevator": "0140",
+    "parking": "0201",
+    "bus_stop": "0202",
+    "metro_station": "0203",
+    "signal": "0204",
+    "bridge": "0205",
+    "underpass": "0206",
+    "road": "0210",
+    "waste_bin": "0304",
+    "park": "0401",
+    "school": "0501",
+    "hospital": "0502",
+    "venue": "0503",
+    "shelter": "0504",
+    "ems_station": "0505",
+    "fire_station": "0506",
+    "police_station": "0507",
+    "low_point": "0508",
+    "river_section": "0509",
+    "other": "0599",
+}
 
 
 class Numbers:

@@ -40,11 +40,25 @@ def _at(
 ) -> None:  # fmt: skip
     """A device on each of the given facilities."""
     rng = things.ground.random("devices " + letters)
-    things.add("device", [
-        _device(things.numbers.device(letters, f["scope"]), f["scope"], (f["lon"], f["lat"]), f"{f['name']}{title}", kind,
-                period, says, rng, facility=f["code"], observes=f["code"], **more(f))
-        for f in facilities
-    ])  # fmt: skip
+    things.add(
+        "device",
+        [
+            _device(
+                things.numbers.device(letters, f["scope"]),
+                f["scope"],
+                (f["lon"], f["lat"]),
+                f"{f['name']}{title}",
+                kind,
+                period,
+                says,
+                rng,
+                facility=f["code"],
+                observes=f["code"],
+                **more(f),
+            )
+            for f in facilities
+        ],
+    )
 
 
 def _free(
@@ -141,8 +155,21 @@ def _weather(things: Things) -> None:
     rng = things.ground.random("gauges")
     for short, station, name, lon, lat, (fortify, warning, guarantee) in _GAUGES:
         grid = things.ground.grid_at(np.array([[lon, lat]]))[0]
-        made = _device(f"RL-{short}", grid, (lon, lat), name, "river_gauge", 300, "river.level", rng, station=station,
-                       fortify_level=fortify, warning_level=warning, guarantee_level=guarantee, mandatory=1)  # fmt: skip
+        made = _device(
+            f"RL-{short}",
+            grid,
+            (lon, lat),
+            name,
+            "river_gauge",
+            300,
+            "river.level",
+            rng,
+            station=station,
+            fortify_level=fortify,
+            warning_level=warning,
+            guarantee_level=guarantee,
+            mandatory=1,
+        )
         things.add("device", [{**made, "in_service": 1, "synthetic": int(station != "hankou")}])
 
 
@@ -158,8 +185,21 @@ def _people(things: Things) -> None:
     _free(things, 120, "SD", "smoke_detector", "烟感", 300, "fire.smoke")
     rng = things.ground.random("cameras")
     grids, places = things.ground.draw("cameras", 260)
-    things.add("device", [
-        _device(things.numbers.camera(grid), grid, at, f"{things.near(grid)}视频{i + 1}", "camera", 60, "camera.intact", rng,
-                role="key_area" if rng.random() < 0.4 else "ordinary", orientation=int(rng.integers(0, 360)))
-        for i, (grid, at) in enumerate(zip(grids, places.tolist(), strict=True))
-    ])  # fmt: skip
+    things.add(
+        "device",
+        [
+            _device(
+                things.numbers.camera(grid),
+                grid,
+                at,
+                f"{things.near(grid)}视频{i + 1}",
+                "camera",
+                60,
+                "camera.intact",
+                rng,
+                role="key_area" if rng.random() < 0.4 else "ordinary",
+                orientation=int(rng.integers(0, 360)),
+            )
+            for i, (grid, at) in enumerate(zip(grids, places.tolist(), strict=True))
+        ],
+    )

@@ -46,7 +46,7 @@ class Ground:
         noise = self.random("people").lognormal(0, 0.35, len(self.codes))
         weight = shapely.area(self.dry) * self.urban**1.1 * noise
         share = weight / weight.sum() * PEOPLE
-        whole = np.floor(share).astype(np.int64)
+        whole: Int64 = np.floor(share).astype(np.int64)
         rest = np.argsort(whole - share, kind="stable")[: PEOPLE - int(whole.sum())]
         whole[rest] += 1
         return whole
@@ -69,7 +69,8 @@ class Ground:
             hit = open_ & shapely.contains_xy(home, guess[:, 0], guess[:, 1])
             at[hit] = guess[hit]
             open_ &= ~hit
-        return np.round(at / STEPS, 5)
+        places: Float64 = np.round(at / STEPS, 5)
+        return places
 
     def grid_at(self, places: Float64) -> list[str]:
         """Grid code of each place, the nearest grid for one outside the city (degrees, float64[n, 2])."""
@@ -77,7 +78,8 @@ class Ground:
 
     def nearest(self, places: Float64, of: Float64) -> Int64:
         """Index of the nearest of `of` for each place (int64[n])."""
-        return shapely.STRtree(shapely.points(of)).nearest(shapely.points(places)).astype(np.int64)
+        found: Int64 = shapely.STRtree(shapely.points(of)).nearest(shapely.points(places)).astype(np.int64)
+        return found
 
 
 Row = Mapping[str, object]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,18 +19,59 @@ Table = list[dict[str, Any]]
 
 #: How many facilities of each made kind.
 FACILITIES = {
-    "road": 900, "waste_bin": 420, "streetlight": 450, "low_point": 260, "underpass": 70, "drain_pump": 180, "manhole": 140,
-    "hydrant": 60, "parking": 220, "ems_station": 72, "fire_station": 48, "police_station": 40, "bus_stop": 120, "park": 40,
-    "school": 60, "hospital": 36, "venue": 30, "shelter": 24, "dma": 60, "transformer": 60, "gas_regulator": 60, "signal": 80,
-    "elevator": 60, "bridge": 12,
-}  # fmt: skip
+    "road": 900,
+    "waste_bin": 420,
+    "streetlight": 450,
+    "low_point": 260,
+    "underpass": 70,
+    "drain_pump": 180,
+    "manhole": 140,
+    "hydrant": 60,
+    "parking": 220,
+    "ems_station": 72,
+    "fire_station": 48,
+    "police_station": 40,
+    "bus_stop": 120,
+    "park": 40,
+    "school": 60,
+    "hospital": 36,
+    "venue": 30,
+    "shelter": 24,
+    "dma": 60,
+    "transformer": 60,
+    "gas_regulator": 60,
+    "signal": 80,
+    "elevator": 60,
+    "bridge": 12,
+}
 _TITLE = {
-    "road": "路", "waste_bin": "垃圾箱", "streetlight": "路灯", "low_point": "低洼点", "underpass": "下穿通道", "drain_pump": "排涝泵站",
-    "manhole": "井盖", "hydrant": "消火栓", "parking": "停车场", "ems_station": "急救站", "fire_station": "消防站",
-    "police_station": "派出所", "bus_stop": "公交站", "park": "公园", "school": "学校", "hospital": "医院", "venue": "场馆",
-    "shelter": "避难场所", "dma": "供水计量区", "transformer": "配电站", "gas_regulator": "燃气调压站", "signal": "信号灯",
-    "elevator": "电梯", "bridge": "桥梁", "metro_station": "地铁站", "river_section": "断面",
-}  # fmt: skip
+    "road": "路",
+    "waste_bin": "垃圾箱",
+    "streetlight": "路灯",
+    "low_point": "低洼点",
+    "underpass": "下穿通道",
+    "drain_pump": "排涝泵站",
+    "manhole": "井盖",
+    "hydrant": "消火栓",
+    "parking": "停车场",
+    "ems_station": "急救站",
+    "fire_station": "消防站",
+    "police_station": "派出所",
+    "bus_stop": "公交站",
+    "park": "公园",
+    "school": "学校",
+    "hospital": "医院",
+    "venue": "场馆",
+    "shelter": "避难场所",
+    "dma": "供水计量区",
+    "transformer": "配电站",
+    "gas_regulator": "燃气调压站",
+    "signal": "信号灯",
+    "elevator": "电梯",
+    "bridge": "桥梁",
+    "metro_station": "地铁站",
+    "river_section": "断面",
+}
 _UNITS = {
     "01": "城市管理执法局",
     "02": "公安交通管理局",
@@ -81,46 +123,70 @@ def add_grids(things: Things) -> None:
     centre = np.round(shapely.get_coordinates(shapely.point_on_surface(ground.shapes)) / 100_000, 5)
     rng = ground.random("households")
     size = rng.uniform(2.3, 2.9, len(ground.codes))
-    things.add("grid", [
-        {"code": code, "scope": code, "lon": at[0], "lat": at[1], "name": f"{things.near(code, 12)}{code[12:]}网格",
-         "synthetic": 1, "grid_kind": "unit", "population": people, "households": round(people / s), "area_m2": round(area),
-         "workers": max(1, round(people / 3000)), "state": "valid"}
-        for code, at, people, s, area in zip(
-            ground.codes, centre.tolist(), ground.people.tolist(), size.tolist(), ground.area_m2.tolist(), strict=True)
-    ])  # fmt: skip
+    things.add(
+        "grid",
+        [
+            {
+                "code": code,
+                "scope": code,
+                "lon": at[0],
+                "lat": at[1],
+                "name": f"{things.near(code, 12)}{code[12:]}网格",
+                "synthetic": 1,
+                "grid_kind": "unit",
+                "population": people,
+                "households": round(people / s),
+                "area_m2": round(area),
+                "workers": max(1, round(people / 3000)),
+                "state": "valid",
+            }
+            for code, at, people, s, area in zip(
+                ground.codes,
+                centre.tolist(),
+                ground.people.tolist(),
+                size.tolist(),
+                ground.area_m2.tolist(),
+                strict=True,
+            )
+        ],
+    )
 
 
 def add_buildings(things: Things, real: Sequence[Mapping[str, Any]], made: int = 4600) -> None:
-    """The surveyed buildings around Optics Valley (each feature gets its `code`) and made ones."""
-    ground, out = things.ground, []
-    shapes = shapely.from_geojson([_text(f["geometry"]) for f in real])
+    """Made buildings, and apart from them the surveyed ones around Optics Valley; each such feature gets its `code`."""
+    ground = things.ground
+    shapes = shapely.from_geojson([json.dumps(f["geometry"]) for f in real])
     at = np.round(shapely.get_coordinates(shapely.point_on_surface(shapes)), 5)
+    surveyed = []
     for feature, place, grid in zip(real, at.tolist(), ground.grid_at(at), strict=True):
         about = feature["properties"]
         about["code"] = things.numbers.building(grid)
         height = about.get("height")
-        out.append({**row(about["code"], grid, place, about.get("name", ""), height_m=height,
-                          storeys=max(1, round(height / 3.3)) if height else None,
-                          footprint_m2=about.get("area")), "synthetic": 0, "state": "in_use"})  # fmt: skip
+        storeys = max(1, round(height / 3.3)) if height else None
+        known = row(about["code"], grid, place, about.get("name", ""), height_m=height, storeys=storeys)
+        surveyed.append({**known, "synthetic": 0, "footprint_m2": about.get("area"), "state": "in_use"})
+    # A file of its own: its licence is that of OpenStreetMap.
+    things.add("building_osm", surveyed)
     grids, places = ground.draw("building", made)
     rng = ground.random("storeys")
+    out: Table = []
     for grid, place in zip(grids, places.tolist(), strict=True):
         dense = float(ground.urban[ground.row[grid]])
         storeys = int(np.clip(rng.lognormal(1.2 + 1.1 * dense, 0.55), 1, 60))
-        out.append(row(things.numbers.building(grid), grid, place, f"{things.near(grid, 12)}{len(out) % 90 + 1}号楼",
-                       storeys=storeys, height_m=round(storeys * 3.1, 1), use=_USES[int(rng.choice(5, p=_USE_SHARE))],
-                       built_year=int(rng.integers(1982, 2024)), footprint_m2=round(float(rng.uniform(200, 1800))),
-                       fire_class=str(rng.integers(1, 4)), state="in_use"))  # fmt: skip
+        about = {
+            "storeys": storeys,
+            "height_m": round(storeys * 3.1, 1),
+            "use": _USES[int(rng.choice(5, p=_USE_SHARE))],
+            "built_year": int(rng.integers(1982, 2024)),
+            "footprint_m2": round(float(rng.uniform(200, 1800))),
+            "fire_class": str(rng.integers(1, 4)),
+        }
+        name = f"{things.near(grid, 12)}{len(out) % 90 + 1}号楼"
+        out.append(row(things.numbers.building(grid), grid, place, name, **about, state="in_use"))
     things.add("building", out)
 
 
 _USE_SHARE = (0.62, 0.1, 0.14, 0.06, 0.08)
-
-
-def _text(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def add_houses(things: Things, n: int = 3000) -> None:
@@ -135,11 +201,25 @@ def add_houses(things: Things, n: int = 3000) -> None:
     for b, unit, floor, room in sorted(rooms):
         home = homes[b]
         use = ("self", "rent", "business", "vacant")[int(rng.choice(4, p=(0.6, 0.26, 0.05, 0.09)))]
-        out.append(row(f"{home['code']}{unit:02d}{floor:02d}{room:02d}", home["scope"], (home["lon"], home["lat"]),
-                       f"{home['name']}{unit}单元{floor}{room:02d}", building=home["code"], unit_no=str(unit), floor_no=floor,
-                       room_no=f"{floor}{room:02d}", house_use=use, area_m2=round(float(rng.uniform(42, 168)), 1),
-                       rooms=int(rng.integers(1, 6)), residents=0 if use == "vacant" else int(rng.integers(1, 6)),
-                       gas_user=int(rng.random() < 0.86), heated=int(rng.random() < 0.18), state="valid"))  # fmt: skip
+        out.append(
+            row(
+                f"{home['code']}{unit:02d}{floor:02d}{room:02d}",
+                home["scope"],
+                (home["lon"], home["lat"]),
+                f"{home['name']}{unit}单元{floor}{room:02d}",
+                building=home["code"],
+                unit_no=str(unit),
+                floor_no=floor,
+                room_no=f"{floor}{room:02d}",
+                house_use=use,
+                area_m2=round(float(rng.uniform(42, 168)), 1),
+                rooms=int(rng.integers(1, 6)),
+                residents=0 if use == "vacant" else int(rng.integers(1, 6)),
+                gas_user=int(rng.random() < 0.86),
+                heated=int(rng.random() < 0.18),
+                state="valid",
+            )
+        )
     things.add("house", out)
 
 
@@ -156,9 +236,21 @@ def add_addresses(things: Things) -> None:
         community = building["scope"][:12]
         code = things.numbers.next(community + "0001", 4)
         plate = f"{int(code[-4:]) * 2 - 1}号"
-        out.append(row(code, building["scope"], (building["lon"], building["lat"]), f"{things.near(community, 12)}{plate}",
-                       address_level="plate", text=f"{things.names[community]}{plate}", plate_no=plate, primary=1,
-                       parent_address=community, building=building["code"], state="valid"))  # fmt: skip
+        out.append(
+            row(
+                code,
+                building["scope"],
+                (building["lon"], building["lat"]),
+                f"{things.near(community, 12)}{plate}",
+                address_level="plate",
+                text=f"{things.names[community]}{plate}",
+                plate_no=plate,
+                primary=1,
+                parent_address=community,
+                building=building["code"],
+                state="valid",
+            )
+        )
         building["address"] = code
     things.add("address", out)
 
@@ -202,11 +294,27 @@ def add_facilities(things: Things) -> None:
                                 for i, (g, p) in enumerate(zip(grids, places.tolist(), strict=True))])  # fmt: skip
     stations = things.sources.stations
     at = np.round(np.array([s[1:] for s in stations.values()]), 5)
-    things.add("facility", [
-        {**row(things.numbers.facility(grid, "metro_station"), grid, place, f"{name}站", facility_kind="metro_station",
-               usable_area_m2=1200 + 37 * (number % 41), responsible_unit="武汉地铁集团", state="normal"), "synthetic": 0}
-        for (number, (name, *_)), grid, place in zip(stations.items(), things.ground.grid_at(at), at.tolist(), strict=True)
-    ])  # fmt: skip
+    things.add(
+        "facility",
+        [
+            {
+                **row(
+                    things.numbers.facility(grid, "metro_station"),
+                    grid,
+                    place,
+                    f"{name}站",
+                    facility_kind="metro_station",
+                    usable_area_m2=1200 + 37 * (number % 41),
+                    responsible_unit="武汉地铁集团",
+                    state="normal",
+                ),
+                "synthetic": 0,
+            }
+            for (number, (name, *_)), grid, place in zip(
+                stations.items(), things.ground.grid_at(at), at.tolist(), strict=True
+            )
+        ],
+    )
 
 
 def _facility(

@@ -1,4 +1,4 @@
-"""Streets, communities and grids of the pack, made by seed inside the real districts, and how dense the city is where."""
+"""Streets, communities and grids of the pack, made by seed inside the real districts, and where the city is dense."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tiling:
 
 
 def urban(sources: Sources) -> Density:
-    """Density of the city at points of the lattice: 1.035 at a metro station, falling to 0.035 within some kilometres."""
+    """Density of the city at points of the lattice: 1.035 at a metro station, 0.035 some kilometres away."""
     points = np.array([s[1:] for s in sources.stations.values()]) * STEPS * [ASPECT, 1]
     tree = shapely.STRtree(shapely.points(points))
 

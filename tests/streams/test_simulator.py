@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from towns import small_city
+from tests.streams.towns import small_city
 
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Strings

@@ -1,0 +1,80 @@
+# make demo [PORT=9000]   install, build the pages, start the city
+# make test | check | prove | bench | wheel | clean
+# Each stamp below is a file: what is done once is not done again until what it depends on changes.
+PORT ?= 8080
+PYTHON ?= python3
+CITY ?= wuhan
+PYTEST ?=
+
+PY := .venv/bin/python
+SAY := @printf '%s\n' >&2
+WEB := $(shell find dashboards/web -path '*/node_modules' -prune -o -type f -print 2>/dev/null)
+UNIT := --ignore=tests/browser --ignore=tests/crash --ignore=tests/bench --ignore=tests/packaging
+
+.PHONY: demo run test check prove bench wheel format clean help
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+
+.venv/.made:
+	$(SAY) 'citytwin: making .venv'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "citytwin needs Python >= 3.11; try make PYTHON=python3.12")'
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed: .venv/.made pyproject.toml setup.py
+	$(SAY) 'citytwin: installing'
+	@$(PY) -m pip install -q --disable-pip-version-check -e . >&2
+	@touch $@
+
+.venv/.tested: .venv/.installed
+	$(SAY) 'citytwin: installing what the tests need'
+	@$(PY) -m pip install -q --disable-pip-version-check -e '.[test]' >&2
+	@touch $@
+
+dashboards/static/index.html: .venv/.made scripts/pages.py $(WEB)
+	$(SAY) 'citytwin: building the pages'
+	@$(PY) scripts/pages.py build
+	@touch $@
+
+demo: .venv/.installed dashboards/static/index.html
+	@exec $(PY) -m citytwin.cli demo --port $(PORT)
+
+run: .venv/.installed dashboards/static/index.html
+	@exec $(PY) -m citytwin.cli run --city $(CITY) --port $(PORT)
+
+# Everything there is, in the small counts; `make prove` is the same with the large ones.
+test: .venv/.tested dashboards/static/index.html
+	@CITYTWIN_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_CHROMIUM && \
+	$(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST)
+	@$(PY) scripts/pages.py check
+	@$(PY) scripts/pages.py test
+
+check: .venv/.tested
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache
+	@$(PY) -m pytest -o console_output_style=count $(UNIT) $(PYTEST)
+	@$(PY) scripts/pages.py check
+	@$(PY) scripts/pages.py test
+
+prove: .venv/.tested dashboards/static/index.html
+	@CITYTWIN_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_CHROMIUM && \
+	CITYTWIN_PROVE=1 $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST)
+	@cat build/prove.json
+
+bench: .venv/.tested
+	@$(PY) -m citytwin.cli bench
+
+wheel: .venv/.tested dashboards/static/index.html
+	@$(PY) -m build --outdir dist . >&2
+	@ls -l dist
+
+format: .venv/.tested
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+clean:
+	rm -rf build dist dashboards/static *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,61 @@
+"""What all tests share: `figure` for measured numbers, `PROVE` for the large counts, `chromium` for the browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+#: Measured numbers of this run: name, value, unit, the test they stem from.
+_FIGURES = pytest.StashKey[list[dict[str, object]]]()
+_BUILD = Path(__file__).resolve().parent.parent / "build"
+
+Figure = Callable[[str, float, str], None]
+
+
+def proving() -> bool:
+    """Whether this run proves: large counts, figures into build/prove.json."""
+    return os.environ.get("CITYTWIN_PROVE") == "1"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with no figures."""
+    config.stash[_FIGURES] = []
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """`figure(name, value, unit)`: a measured number that the run reports and writes into build/."""
+
+    def note(name: str, value: float, unit: str) -> None:
+        row: dict[str, object] = {"name": name, "value": value, "unit": unit, "test": request.node.nodeid}
+        request.config.stash[_FIGURES].append(row)
+
+    return note
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; fails with the sentence that helps if there is none."""
+    names = (os.environ.get("CITYTWIN_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, (shutil.which(n) for n in names if n)), None)
+    if found is None:
+        pytest.fail("no Chromium was found; `make test` installs it, or name one in CITYTWIN_CHROMIUM")
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the figures and write them: build/prove.json when proving, else build/figures.json."""
+    rows = config.stash[_FIGURES]
+    if not rows:
+        return
+    target = _BUILD / ("prove.json" if proving() else "figures.json")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    terminalreporter.section(f"figures, also in build/{target.name}")
+    for row in rows:
+        terminalreporter.write_line(f"{row['name']}: {row['value']:g} {row['unit']}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from citytwin.models import entity_rules
+from citytwin.models.codes import Checker
+from citytwin.models.columns import Column, Strings
 from citytwin.models.vocabulary import Field, Kind
 
 
@@ -160,3 +163,25 @@ def all_relations() -> dict[str, str]:
             if found.setdefault(name, target) != target:
                 raise ValueError(f"relation {name} of {kind.name} points to {target}, elsewhere to {found[name]}")
     return found
+
+
+def validate(
+    kind: str, codes: Strings, columns: Mapping[str, Column], key: Checker | None = None
+) -> list[tuple[int, str, str, str]]:
+    """What breaks a rule of the kind, as (row, field, reason code, sentence), rows ascending; [] = all good.
+
+    `columns` are attributes and relations as in a batch; absent ones are not checked unless required. `key` replaces
+    the kind's own check of codes. KeyError for an unknown kind.
+    """
+    known, n = KINDS[kind], len(codes)
+    found = list(entity_rules.check_codes(key or entity_rules.KEYS[known.key], codes))
+    fields = {f.name: f for f in known.fields}
+    for name in columns:
+        if name not in fields and name not in known.relations:
+            found += [(row, name, "unknown_field", f"a {kind} has no attribute {name}") for row in range(n)]
+    for item in known.fields:
+        found += entity_rules.check_field(item, columns.get(item.name), n)
+    if not any(reason == "wrong_type" for _, _, reason, _ in found):
+        found += entity_rules.check_rules(kind, fields, columns, n)
+        found += entity_rules.check_relations(known.relations, codes, columns)
+    return sorted(found, key=lambda problem: problem[0])

@@ -216,9 +216,8 @@ def test_no_tick_without_the_log(make: Make) -> None:
     frames = len(city.frames)
     city.log._db.execute("PRAGMA query_only=1")
     city.clock.set(START + 2000)
-    assert result(city.runtime.call(lambda: city.runtime.status["log"])) in ("ok", "readonly")
-    city.clock.set(START + 3000)
-    assert result(city.runtime.call(lambda: 1)) == 1
+    for _ in range(2):  # the first call may come before the tick of its turn, the second comes after it
+        result(city.runtime.call(lambda: None))
     assert city.runtime.status["log"] == "readonly"
     assert len(city.frames) == frames
     city.log._db.execute("PRAGMA query_only=0")

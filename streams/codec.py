@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from citytwin.models.vocabulary import Vocabulary
+from citytwin.streams.arrow import decode_arrow
 from citytwin.streams.cloudevents import CloudEvents
 from citytwin.streams.decoded import BadBody, BodyTooLarge, Decoded, UnsupportedType, check_size
 from citytwin.streams.rules import Box, Rules
@@ -13,6 +14,7 @@ CONTENT_TYPES: dict[str, str] = {
     "application/json": "one CloudEvent",
     "application/cloudevents-batch+json": "a JSON array of CloudEvents",
     "application/x-ndjson": "one CloudEvent a line",
+    "application/vnd.apache.arrow.stream": "an Arrow IPC stream with one event a row",
 }
 
 
@@ -39,6 +41,8 @@ class Codec:
             return self._json.batch(body)
         if kind == "application/x-ndjson":
             return self._json.lines(body)
+        if kind == "application/vnd.apache.arrow.stream":
+            return decode_arrow(body, self.rules)
         return self._json.structured(body)
 
 

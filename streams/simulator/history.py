@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 HOUR, DAY = 3_600_000, 86_400_000
 #: Telemetry comes at its full rate for this long before the end; before that slow properties come once an hour.
 FULL_MS = 2 * HOUR
+#: Positions of units are worth something for so long.
+UNITS_MS = HOUR // 6
 SLOW = ("air.", "wq.", "river.", "noise.", "water.", "power.", "bin.")
 CHUNK_MS = 6 * HOUR
 
@@ -60,7 +62,8 @@ def telemetry(sim: Simulator, begin: int, end: int, until_ms: int, box: Outbox) 
         sim.iot.send(box, *hourly(sim, start, stop))
     for minute in range(max(start, full) // 60_000 * 60_000, end, 60_000):
         sim.iot.send(box, *sim.iot.due(minute, minute + 60_000))
-        sim.units.minute(minute, minute + 60_000, box)
+        if minute >= until_ms - UNITS_MS:
+            sim.units.minute(minute, minute + 60_000, box)
 
 
 def hourly(sim: Simulator, start: int, stop: int) -> tuple[Int64, Int64]:

@@ -7,9 +7,7 @@ equal frames whatever the sizes of its batches.
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citytwin import intake
+from citytwin.facts import CASES_MAX, Stats, Ticker, Watermarks, case_facts
 from citytwin.indicators.aggregates import Aggregates, Source
 from citytwin.indicators.board import Board
 from citytwin.indicators.columns import EntityTable
@@ -25,13 +24,13 @@ from citytwin.indicators.registry import Registry
 from citytwin.indicators.trend import Trend
 from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch, Rejection
-from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64
+from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, UInt64
 from citytwin.models.entities import KINDS
 from citytwin.models.frame import Delta, Frame, Values
-from citytwin.models.hashing import Allocate, HashIndex, Keys, combine, hash_coded
+from citytwin.models.hashing import Allocate, Keys, combine, hash_coded
 from citytwin.models.vocabulary import ALWAYS, EventType
+from citytwin.revisions import Revisions
 from citytwin.twin.cases import CaseTable
-from citytwin.twin.chains import Chains
 from citytwin.twin.growable import Grow
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable, Table
@@ -39,22 +38,7 @@ from citytwin.twin.tables import NewestTable, Table
 if TYPE_CHECKING:
     from citytwin.snapshot import Snapshot
 
-_TYPE_SHIFT = 40
 _DROP_EVERY_MS = 60_000
-_TICKER_ROWS = 20
-_TICKER_TYPES = ("case.", "call.", "device.status", "unit.", "emergency.")
-
-
-@dataclass(slots=True)
-class Stats:
-    """Counts since the beginning of the log."""
-
-    accepted: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    late: int = 0
-    corrected: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -67,15 +51,12 @@ class Engine:
         self.stats = Stats()
         self._allocate = allocate
         self._types = list(self.vocabulary.types.values())
-        self._number = {t.name: i for i, t in enumerate(self._types)}
-        self._ids, self.chains = HashIndex(1024, allocate), Chains()
         self.places = intake.Places(city)
         self.last_seen = Grow(np.int64, MISSING)
-        self.watermarks: dict[str, int] = {}
-        self._ticker: deque[dict[str, Any]] = deque(maxlen=200)
-        self._refused: list[Rejection] = []
+        self.watermarks, self._ticker = Watermarks(), Ticker()
         self.last_drop = 0
         self._make_ledgers()
+        self.revisions = Revisions(self._types, self.ledgers, self._change, allocate)
         self._make_tables()
         unknown = intake.unknown_scope(self.scopes)
         self.aggregates = Aggregates(self._sources(), self.tables, self.entities, origin_ms(city), unknown)
@@ -102,7 +83,7 @@ class Engine:
             if kind.key:
                 self.newest[kind.name] = NewestTable(self.ledger_of(kind), self._per_unit(kind))
         self.cases = CaseTable(self.ledgers["case"]) if "case" in self.ledgers else None
-        kinds = {k: EntityTable(self.entities, k, self.last_seen) for k in KINDS}
+        kinds: dict[str, Table] = {k: EntityTable(self.entities, k, self.last_seen) for k in KINDS}
         self.tables: dict[str, Table] = {**kinds, **self.newest}
         if self.cases is not None:
             self.tables["case"] = self.cases
@@ -133,7 +114,7 @@ class Engine:
         if kind.register is not None:
             self._check_register(batch, kind, refusals)
         if corrects.any():
-            self._check_originals(batch, kind, corrects, subject, refusals)
+            self.revisions.check(batch, kind, corrects, self.now, refusals)
         scope = self.places.resolve(batch, entity, refusals)
         if not refusals.ok.all():
             rows = np.flatnonzero(refusals.ok)
@@ -144,7 +125,7 @@ class Engine:
             rows = np.arange(len(batch))
         changes = self._take_in(batch, kind, subject, entity, scope, corrects, refusals, rows)
         for rejection in refusals.out:
-            self.stats.rejected[rejection.reason] = self.stats.rejected.get(rejection.reason, 0) + 1
+            self.stats.refuse(rejection.reason)
         return changes
 
     def _take_in(
@@ -152,55 +133,46 @@ class Engine:
         refusals: intake.Refusals, origin: Int64,
     ) -> Changes:  # fmt: skip
         """Deduplicate, append to the ledger, let corrections settle, tell all who count."""
-        ledger, base = self.ledger_of(kind), self._number[kind.name] << _TYPE_SHIFT
         keys, content = intake.event_keys(batch), intake.fingerprint(batch, kind, subject)
-        code, fresh = self._ids.intern(keys, base | ledger.end)
-        late = self._watermark(batch)
-        duplicates = conflicts = 0
+        code, fresh = self.revisions.intern(kind, keys)
+        late, duplicates = self.watermarks.move(batch), 0
         if not fresh.all():
-            known = np.flatnonzero(~fresh)
-            conflicts = self._conflicts(batch, kind, ledger, code, content, fresh, known, refusals, origin)
-            duplicates = len(known) - conflicts
+            clash = self.revisions.conflicts(kind, code, content, fresh)
+            mask = np.zeros(len(refusals.batch), np.bool_)
+            mask[origin[clash]] = True
+            refusals.refuse(mask, "conflict", "id", "this source and id came before with other content; that one stays")
+            self.stats.conflicts += len(clash)
+            duplicates = int(np.count_nonzero(~fresh)) - len(clash)
             new = np.flatnonzero(fresh)
             batch, keys, content, subject = batch.take(new), keys.take(new), content[new], subject.take(new)
             entity, scope, corrects = entity[new], scope[new], corrects[new]
-        corrected = 0
         if len(batch):
-            self._append(batch, kind, ledger, keys, content, subject, entity, scope, corrects)
-            corrected = int(corrects.sum())
-        self._count(len(batch), duplicates, conflicts, late, corrected)
+            self._append(batch, kind, keys, content, subject, entity, scope, corrects)
+        corrected, stats = int(corrects.sum()), self.stats
+        stats.accepted, stats.duplicates = stats.accepted + len(batch), stats.duplicates + duplicates
+        stats.late, stats.corrected = stats.late + late, stats.corrected + corrected
         return Changes(len(batch), duplicates, late, corrected, tuple(refusals.out))
 
-    def _count(self, accepted: int, duplicates: int, conflicts: int, late: int, corrected: int) -> None:
-        stats = self.stats
-        stats.accepted += accepted
-        stats.duplicates += duplicates
-        stats.conflicts += conflicts
-        stats.late += late
-        stats.corrected += corrected
-
     def _append(
-        self, batch: EventBatch, kind: EventType, ledger: Ledger, keys: Keys, content: NDArray[np.uint64], subject: Keys,
-        entity: Int32, scope: Int32, corrects: Bool,
+        self, batch: EventBatch, kind: EventType, keys: Keys, content: UInt64, subject: Keys, entity: Int32,
+        scope: Int32, corrects: Bool,
     ) -> None:  # fmt: skip
+        ledger, revisions = self.ledger_of(kind), self.revisions
         slot = self._slots(batch, kind, subject, entity)
+        awaited, chain = revisions.awaited(keys, ~corrects)
         live = ~corrects
-        chained = np.zeros(0, np.int64)
-        if len(self.chains):
-            chain = self.chains.find(keys)
-            chained = np.flatnonzero((chain >= 0) & live)
-            live[chained] = False
+        live[awaited] = False
         rows = ledger.append(batch, keys, content, slot, entity, scope, live)
         if kind.family == "case" and self.cases is not None:
             self.cases.link(ledger.at(rows))
         self._change(kind, ledger, ledger.at(rows[live]), 1)
-        for i in chained.tolist():
-            self._original_came(kind, ledger, int(chain[i]), int(rows[i]))
+        for i in awaited.tolist():
+            revisions.original_came(kind, ledger, int(chain[i]), int(rows[i]))
         for i in np.flatnonzero(corrects).tolist():
-            self._correction_came(batch, kind, ledger, i, int(rows[i]))
+            revisions.correction_came(batch, kind, ledger, i, int(rows[i]))
         if kind.register is not None:
             self._register(batch, kind, scope)
-        self._note(batch, kind)
+        self._ticker.note(batch)
 
     def _slots(self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32) -> Int32:
         if kind.family == "case" and self.cases is not None:
@@ -241,101 +213,6 @@ class Engine:
             hit = np.flatnonzero(np.isin(owner, rows))
             np.maximum.at(self.last_seen.data, owner[hit], each.now.time.data[hit])
         self.aggregates.mark_entities(rows)
-
-    # Duplicates and corrections.
-
-    def _conflicts(
-        self, batch: EventBatch, kind: EventType, ledger: Ledger, code: Int64, content: NDArray[np.uint64], fresh: Bool,
-        known: Int64, refusals: intake.Refusals, origin: Int64,
-    ) -> int:  # fmt: skip
-        """Of the rows whose id came before, refuse those with other content."""
-        place, row = code[known] >> _TYPE_SHIFT, code[known] & ((1 << _TYPE_SHIFT) - 1)
-        same_ledger = np.array([self.ledger_of(self._types[t]) is ledger for t in place.tolist()], np.bool_)
-        end = ledger.end
-        inside = same_ledger & (row >= ledger.base)
-        before = np.zeros(len(known), np.uint64)
-        old = inside & (row < end)
-        before[old] = ledger.content.data[ledger.at(row[old])]
-        within = inside & (row >= end)
-        before[within] = content[np.flatnonzero(fresh)[row[within] - end]]
-        differs = np.where(inside, before != content[known], ~same_ledger)
-        mask = np.zeros(len(refusals.batch), np.bool_)
-        mask[origin[known[differs]]] = True
-        refusals.refuse(
-            mask, "conflict", "id", "this source and id came before with other content; the first one stays"
-        )
-        return int(differs.sum())
-
-    def _row_of(self, keys: Keys) -> tuple[Int64, Int64]:
-        """Type number and ledger row of known events (-1, -1 for unknown ones)."""
-        code = self._ids.find(keys)
-        return np.where(code < 0, -1, code >> _TYPE_SHIFT), np.where(code < 0, -1, code & ((1 << _TYPE_SHIFT) - 1))
-
-    def _check_originals(
-        self, batch: EventBatch, kind: EventType, corrects: Bool, subject: Keys, refusals: intake.Refusals
-    ) -> None:
-        """Refuse corrections of another type or subject, and of originals that the horizon has passed."""
-        rows = np.flatnonzero(corrects)
-        number, row = self._row_of(intake.original_keys(batch, rows))
-        ledger = self.ledger_of(kind)
-        here = (number == self._number[kind.name]) & (row >= ledger.base)
-        wrong, old = np.zeros(len(batch), np.bool_), np.zeros(len(batch), np.bool_)
-        wrong[rows] = (number >= 0) & (number != self._number[kind.name])
-        for i, at in zip(rows[here].tolist(), ledger.at(row[here]).tolist(), strict=True):
-            wrong[i] |= ledger.subject.strings.bytes_at(at) != batch.subject.bytes_at(i)
-            old[i] = kind.horizon_ms < ALWAYS and ledger.time.data[at] < self.now - kind.horizon_ms
-        old[rows] |= (number == self._number[kind.name]) & (row >= 0) & (row < ledger.base)
-        refusals.refuse(wrong, "bad_correction", "subject", "a correction keeps the type and subject of its original")
-        refusals.refuse(old, "horizon", "corrects", "the original is older than the horizon")
-
-    def _correction_came(self, batch: EventBatch, kind: EventType, ledger: Ledger, i: int, row: int) -> None:
-        key = intake.original_keys(batch, np.array([i]))
-        number, found = self._row_of(key)
-        original = int(found[0]) if number[0] == self._number[kind.name] and found[0] >= ledger.base else -1
-        if original >= 0 and self._is_correction(ledger, original):
-            original = -1
-        chain = self.chains.open(key, original)
-        member = (int(batch.revision[i]), int(batch.time[i]), batch.id.bytes_at(i), row, bool(batch.retracted[i]))
-        chain.members.append(member)
-        self._swap(kind, ledger, chain.settle())
-
-    @staticmethod
-    def _is_correction(ledger: Ledger, row: int) -> bool:
-        return bool(ledger.revision.data[row - ledger.base] > 0)
-
-    def _original_came(self, kind: EventType, ledger: Ledger, number: int, row: int) -> None:
-        chain = self.chains.get(number)
-        if chain is None:
-            self._change(kind, ledger, np.array([row - ledger.base]), 1)
-            return
-        chain.original = row
-        subject = ledger.subject.strings.bytes_at(row - ledger.base)
-        fits = [m for m in chain.members if self._fits(ledger, m[3], subject, kind)]
-        chain.members = fits
-        if not fits:
-            chain.live = row
-            self._change(kind, ledger, np.array([row - ledger.base]), 1)
-            return
-        self._swap(kind, ledger, chain.settle())
-
-    def _fits(self, ledger: Ledger, row: int, subject: bytes, kind: EventType) -> bool:
-        """Whether a waiting correction keeps type and subject of the original that has come; told if not."""
-        at = row - ledger.base
-        if at < 0:
-            return False
-        same_type = ledger.types[int(ledger.move.data[at])].name == kind.name
-        if same_type and ledger.subject.strings.bytes_at(at) == subject:
-            return True
-        detail = "a correction keeps the type and subject of its original"
-        self._refused.append(Rejection(-1, "bad_correction", "subject", detail, id=ledger.id.strings[at]))
-        return False
-
-    def _swap(self, kind: EventType, ledger: Ledger, change: tuple[int, int]) -> None:
-        gone, come = change
-        if gone >= ledger.base:
-            self._change(kind, ledger, np.array([gone - ledger.base]), -1)
-        if come >= ledger.base:
-            self._change(kind, ledger, np.array([come - ledger.base]), 1)
 
     # Registers.
 
@@ -386,32 +263,6 @@ class Engine:
                 out.append((ledger, kind, index))
         return out
 
-    # Watermarks and ticker.
-
-    def _watermark(self, batch: EventBatch) -> int:
-        """Move each source's watermark; returns how many events came behind it."""
-        late = 0
-        for code, name in enumerate(batch.source.names):
-            times = batch.time[batch.source.codes == code]
-            if len(times) == 0:
-                continue
-            mark = self.watermarks.get(name, MISSING)
-            running = np.maximum.accumulate(np.concatenate([[mark], times[:-1]]))
-            late += int(np.count_nonzero(times < running))
-            self.watermarks[name] = max(mark, int(times.max()))
-        return late
-
-    def _note(self, batch: EventBatch, kind: EventType) -> None:
-        """Put the last events of kinds that people follow on the ticker."""
-        if not kind.name.startswith(_TICKER_TYPES):
-            return
-        for i in range(max(0, len(batch) - _TICKER_ROWS), len(batch)):
-            words = {k: v[i] for k, v in batch.fields.items() if hasattr(v, "names")}
-            self._ticker.append(
-                {"t": int(batch.time[i]), "type": kind.name, "subject": batch.subject[i], "id": batch.id[i],
-                 "words": {k: w for k, w in words.items() if w}}
-            )  # fmt: skip
-
     # The clock.
 
     def tick(self, now: int, position: int) -> Frame:
@@ -425,14 +276,14 @@ class Engine:
         self.aggregates.tick(self.now, rows, self.scopes.ancestors())
         values = self.board.evaluate(self.now)
         self.trend.record(self.now, self.board)
-        ticker, self._ticker = tuple(self._ticker), deque(maxlen=200)
+        cases = rows.get("case", np.zeros(0, np.int64))
         return Frame(
-            self.k, self.now, self.position, values, self._twin_delta(rows), self._case_deltas(rows.get("case")), ticker,
-            self._sys(), refused,
+            self.k, self.now, self.position, values, self._twin_delta(rows), self._case_deltas(cases),
+            self._ticker.take(), self._sys(len(cases)), refused,
         )  # fmt: skip
 
     def _settle_cases(self) -> tuple[Rejection, ...]:
-        refused, self._refused = self._refused, []
+        refused, self.revisions.refused = self.revisions.refused, []
         if self.cases is None:
             return tuple(refused)
         self.cases.settle()
@@ -444,7 +295,7 @@ class Engine:
             detail = f"case {case} cannot make the move {name} from the state it was in"
             refused.append(Rejection(-1, "illegal_move", "type", detail, case.encode(), source, ledger.id.strings[at]))
         for rejection in refused:
-            self.stats.rejected[rejection.reason] = self.stats.rejected.get(rejection.reason, 0) + 1
+            self.stats.refuse(rejection.reason)
         return tuple(refused)
 
     def _dirty_rows(self) -> dict[str, Int64]:
@@ -473,22 +324,11 @@ class Engine:
             for kind in ledger.types:
                 if kind.name in self.newest:
                     self.newest[kind.name].drop(len(gone))
-            self.chains.forget(set(gone.tolist()))
+            self.revisions.forget(gone)
             ledger.drop(len(gone))
             dropped += len(gone)
         if dropped:
-            self.rebuild_ids()
-
-    def rebuild_ids(self) -> None:
-        """Index the ids of all ledger rows anew."""
-        a, b, codes = [], [], []
-        for ledger in self.ledgers.values():
-            numbers = np.array([self._number[t.name] for t in ledger.types], np.int64)
-            a.append(ledger.key_a.data)
-            b.append(ledger.key_b.data)
-            rows = np.arange(ledger.base, ledger.end, dtype=np.int64)
-            codes.append((numbers[ledger.move.data] << _TYPE_SHIFT) | rows)
-        self._ids.rebuild(Keys(np.concatenate(a), np.concatenate(b)), np.concatenate(codes))
+            self.revisions.rebuild()
 
     def next_due(self) -> int:
         """Earliest pane edge or deadline after now: where a tick can change a value without an event."""
@@ -503,35 +343,18 @@ class Engine:
         entity = self.newest["obs"].entity.data[slots]
         return {"device": Delta(np.unique(entity[entity >= 0]).astype(np.int32), {})}
 
-    def _case_deltas(self, rows: Int64 | None) -> tuple[Mapping[str, Any], ...]:
-        if rows is None or self.cases is None or len(rows) == 0:
+    def _case_deltas(self, rows: Int64) -> tuple[Mapping[str, Any], ...]:
+        if self.cases is None or not 0 < len(rows) <= CASES_MAX:
             return ()
-        return tuple(self.case_facts(rows[-5000:]))
+        return tuple(case_facts(self.cases, rows))
 
-    def case_facts(self, rows: Int64) -> list[dict[str, Any]]:
-        """Plain facts of cases for pages: code, state, scope row, place, times (ms or None), category, channel."""
-        assert self.cases is not None
-        table = self.cases
-        times = ("reported_at", "filed_at", "due_at", "closed_at", "since", "last_at")
-        columns = {t: [None if v != v else int(v) for v in table.column(t, rows).tolist()] for t in times}  # type: ignore[union-attr] # noqa: PLR0124
-        for name in ("lon", "lat"):
-            columns[name] = [None if v != v else v for v in table.column(name, rows).tolist()]  # noqa: PLR0124
-        for name in ("state", "category", "channel"):
-            columns[name] = table.column(name, rows).tolist()
-        columns["scope"] = table.scopes(rows).tolist()
-        columns["row"] = rows.tolist()
-        text = table.code.strings
-        columns["code"] = [text[i] for i in rows.tolist()]
-        names = list(columns)
-        return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-    def _sys(self) -> dict[str, Any]:
+    def _sys(self, cases: int) -> dict[str, Any]:
         stats = self.stats
-        states = self.cases.count_by_state() if self.cases is not None else {}
         return {
             "accepted": stats.accepted, "duplicates": stats.duplicates, "conflicts": stats.conflicts,
             "late": stats.late, "corrected": stats.corrected, "rejected": dict(stats.rejected),
-            "watermarks": dict(self.watermarks), "cases": states,
+            "watermarks": dict(self.watermarks.times), "cases_skipped": cases if cases > CASES_MAX else 0,
+            "cases": self.cases.count_by_state() if self.cases is not None else {},
             "errors": {id: line.error for id, line in self.board.lines.items() if line.error},
         }  # fmt: skip
 

@@ -184,9 +184,9 @@ def original_keys(batch: EventBatch, rows: Int64) -> Keys:
 
 def fingerprint(batch: EventBatch, kind: EventType, subject: Keys) -> UInt64:
     """64-bit hash of each row's content: same id with another fingerprint is a conflict."""
-    acc = subject.a ^ hash_strings(Strings.of([kind.name])).a[0]
-    for column in (batch.time, batch.lon, batch.lat):
-        fold(acc, column)
+    acc: UInt64 = subject.a ^ hash_strings(Strings.of([kind.name])).a[0]
+    for number in (batch.time, batch.lon, batch.lat):
+        fold(acc, number)
     for text in (batch.scope, batch.corrects):
         if len(text.data):
             fold(acc, text)

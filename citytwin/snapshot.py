@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.engine import Engine, Stats, split_state
+from citytwin.engine import Engine, split_state
+from citytwin.facts import Stats
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.registry import Registry
 from citytwin.intake import CityLike
@@ -50,7 +51,7 @@ def _parts(engine: Engine) -> dict[str, Any]:
     if engine.cases is not None:
         parts["cases"] = engine.cases
     return parts | {
-        "chains": engine.chains,
+        "chains": engine.revisions.chains,
         "aggregates": engine.aggregates,
         "board": engine.board,
         "trend": engine.trend,
@@ -76,7 +77,8 @@ def take(engine: Engine) -> Snapshot:
     stats = {s: getattr(engine.stats, s) for s in Stats.__slots__}
     meta = {
         "definitions": definitions(engine.city, engine.registry), "clock": clock, "names": names, "plain": plain,
-        "watermarks": dict(engine.watermarks), "stats": stats, "states": engine.state_hash(), "frames": engine.frame_hash(),
+        "watermarks": dict(engine.watermarks.times), "stats": stats, "states": engine.state_hash(),
+        "frames": engine.frame_hash(),
     }  # fmt: skip
     return Snapshot(engine.position, arrays, meta)
 
@@ -105,10 +107,10 @@ def restore(
     for name, part in _parts(engine).items():
         part.load(grouped.get(name, {}))
     engine.last_seen.load(grouped["seen"][""])
-    engine.rebuild_ids()
+    engine.revisions.rebuild()
     for name, value in meta["clock"].items():
         setattr(engine, name, value)
-    engine.watermarks = dict(meta["watermarks"])
+    engine.watermarks.times = dict(meta["watermarks"])
     engine.stats = Stats(**meta["stats"])
     if engine.state_hash() != meta["states"] or engine.frame_hash() != meta["frames"]:
         raise ValueError("the restored state has another hash than the one saved; use an older snapshot")

@@ -34,7 +34,7 @@ class TinyCity:
     def __init__(self, vocabulary: Vocabulary | None = None) -> None:
         self.name, self.title, self.timezone, self.edition = "tiny", {"zh": "小城", "en": "Tiny"}, "Asia/Shanghai", "1"
         self.vocabulary = vocabulary or VOCABULARY()
-        self.scopes, self.box, self.locator, self.sources = ScopeTree(), None, NoLocator(), []
+        self.scopes, self.box, self.locator = ScopeTree(), None, NoLocator()
         self.scopes.add("420100", "小城", -1, name_en="Tiny")
         level = [("420100", 0)]
         for digits in (2, 3, 3, 3):
@@ -48,7 +48,8 @@ class TinyCity:
         n = 32
         self.entities.upsert(
             "device", Strings.of([f"D{i:02d}" for i in range(n)]), grids[np.arange(n) % len(grids)], np.full(n, np.nan),
-            np.full(n, np.nan), {"period_s": np.full(n, 60.0), "in_service": np.ones(n, np.int8)}, np.zeros(n, np.int64),
+            np.full(n, np.nan), {"period_s": np.full(n, 60.0), "in_service": np.ones(n, np.int8)},
+            np.zeros(n, np.int64),
         )  # fmt: skip
 
     def grid_codes(self) -> list[str]:

@@ -68,7 +68,7 @@ class Aggregates:
     # Declaring.
 
     def param(self, agg: Aggregate, window: Window, closed: bool = False) -> Param:
-        """The state behind a declared aggregate. Raises KeyError for an unknown type or table, ValueError for windows."""
+        """The state behind a declared aggregate. KeyError for an unknown type or table, ValueError for a window."""
         window = agg.window or window
         key = ("closed " if closed else "") + agg.key(window)
         if key not in self._params:

@@ -142,7 +142,7 @@ def minimum(
 
 
 def quantile(type: str, value: Expr, q: float, where: Expr | None = None, *, window: str | None = None) -> Any:
-    """Quantile q of the window by a log-bucket histogram: relative value error at most 1 %, equal in any merge order."""
+    """Quantile q of the window by a log-bucket histogram: value error at most 1 %, equal in any merge order."""
     return Aggregate("quantile", type, value, where, q=q, window=_window(window))
 
 

@@ -127,7 +127,8 @@ class Board:
         counts = (line.quality == Quality.PARTIAL) & (line.fresh != before[3])
         line.moved = wanted & ~same
         line.restated = wanted & ~same_closed & ~np.isnan(before[1])
-        return wanted & (~same | ~same_closed | (line.quality != before[2]) | counts)
+        changed: Bool = wanted & (~same | ~same_closed | (line.quality != before[2]) | counts)
+        return changed
 
     def _compute(self, line: Line, now: int) -> tuple[Float64, Float64, Bool]:
         """Values, closed values and the mask of scopes that were worked out again."""
@@ -139,10 +140,10 @@ class Board:
                 return line.value, line.closed, np.zeros(n, np.bool_)
             line.last_period = period
             view = View(self, line)
-            rows, found = line.instance.values(view)
+            chosen, found = line.instance.values(view)
             line.detail = line.instance.detail(view)
             value = none.copy()
-            value[rows] = finish(np.asarray(found, np.float64), line.spec.decimals)
+            value[chosen] = finish(np.asarray(found, np.float64), line.spec.decimals)
             return value, none, np.ones(n, np.bool_)
         touched = np.full(n, self._everything)
         for param in (*line.params.values(), *line.closed_params.values()):
@@ -219,8 +220,10 @@ class View:
 
 def values_at(line: Line, rows: Int32) -> Values:
     """The line's values at the rows."""
-    picked = (line.value, line.quality, line.fresh, line.expected, line.restated, line.closed)
-    return Values(rows, *(column[rows] for column in picked))
+    return Values(
+        rows, line.value[rows], line.quality[rows], line.fresh[rows], line.expected[rows], line.restated[rows],
+        line.closed[rows],
+    )  # fmt: skip
 
 
 def in_order(specs: Sequence[Spec]) -> list[Spec]:

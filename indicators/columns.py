@@ -1,4 +1,4 @@
-"""Where expressions find their columns: rows of a ledger (events), of a table of newest events, of entities, of cases."""
+"""Where expressions find their columns: rows of a ledger (events), of a table of newest events, entities or cases."""
 
 from __future__ import annotations
 
@@ -188,4 +188,5 @@ class EntityTable:
         """Rows of this kind that are new or changed since the last call."""
         rows = np.unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
         self._marked = []
-        return rows[self._entities.kind[rows] == self._kind]
+        mine: Int64 = rows[self._entities.kind[rows] == self._kind]
+        return mine

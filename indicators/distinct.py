@@ -64,7 +64,7 @@ def _shift(ra, rb, scope, by, anc, table, refs, ka, kb, n, total, changed):  # t
 
 @njit(cache=True, nogil=True)
 def _count(ra, rb, pane, scope, sign, table, counts, columns, n, moved, by):  # type: ignore[no-untyped-def]
-    """Count events per (key, pane, scope); `moved` gets the entries that came to life or died. Returns (entries, moved)."""
+    """Count events per (key, pane, scope); `moved` gets what came to life or died. Returns their numbers."""
     ta, tb, tv = table
     epane, escope, era, erb, ka, kb = columns
     m = 0
@@ -161,7 +161,8 @@ class Distinct:
         window = self._window
         after = _shift(
             self._raw_a.data[slots], self._raw_b.data[slots], self._scope.data[slots], by, ancestors, table,
-            window.count.data, window.key_a.data, window.key_b.data, n, self.rolled.total.data, self.rolled.changed.data,
+            window.count.data, window.key_a.data, window.key_b.data, n, self.rolled.total.data,
+            self.rolled.changed.data,
         )  # fmt: skip
         window.trim(after, n)
 

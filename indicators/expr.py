@@ -1,6 +1,6 @@
 """Expressions over columns: a small tree that authors write with operators and the engine evaluates over arrays.
 
-Everything evaluates to float64 in physical units (missing = NaN, times in ms), to bool, or to a `Coded` column of texts.
+Everything evaluates to float64 in physical units (missing = NaN, times in ms), to bool, or to a `Coded` text column.
 Comparisons with a missing value are false. Two expressions with the same `text` are the same.
 """
 
@@ -170,7 +170,8 @@ def _compare_codes(coded: Coded, other: Value, equal: bool) -> Bool:
         same = (coded.recode(known) == other.recode(known)) & (coded.codes >= 0)
     else:
         same = coded.equals(str(other))
-    return same if equal else ~same & (coded.codes >= 0)
+    result: Bool = same if equal else ~same & (coded.codes >= 0)
+    return result
 
 
 def _equality(equal: bool) -> Callable[[Any, Any], Any]:
@@ -182,7 +183,7 @@ def _equality(equal: bool) -> Callable[[Any, Any], Any]:
         if isinstance(b, Coded):
             return _compare_codes(b, a, equal)
         result = plain(a, b)
-        return result if equal else result & (a == a) & (b == b)
+        return result if equal else result & ~np.isnan(a) & ~np.isnan(b)
 
     return run
 
@@ -210,7 +211,7 @@ def truth(value: Value) -> Bool:
     array = np.asarray(value)
     if array.dtype == np.bool_:
         return array
-    return cast(Bool, (array != 0) & (array == array))
+    return cast(Bool, (array != 0) & ~np.isnan(array))
 
 
 def lift(value: Expr | Literal) -> Expr:

@@ -132,7 +132,7 @@ class PaneStore:
 
 
 class Span:
-    """Which panes a window covers when `current` is open: `back` panes before it up to `ahead` (0 open, -1 last closed)."""
+    """The panes of a window: from `back` panes before the open one to `ahead` (0 the open one, -1 the last closed)."""
 
     def __init__(self, back: int, ahead: int) -> None:
         self.back, self.ahead = back, ahead

@@ -1,4 +1,4 @@
-"""Quantiles by a log-bucket histogram (the DDSketch form): value error at most 1 %, the same in any merge order, subtractable.
+"""Quantiles by a log-bucket histogram (the DDSketch form): value error <= 1 %, equal in any merge order, subtractable.
 
 Source: Masson, Rim, Lee, "DDSketch", VLDB 2019. gamma = (1 + a) / (1 - a) with a = 0.01.
 """
@@ -10,8 +10,8 @@ import numpy as np
 from citytwin.indicators.columns import EventColumns
 from citytwin.indicators.expr import Expr, as_mask, as_numbers
 from citytwin.indicators.panes import PaneStore, Span
-from citytwin.indicators.rolled import Grow, Rolled
 from citytwin.models.columns import Float64, Int32, Int64
+from citytwin.twin.growable import Grow
 
 ALPHA = 0.01
 GAMMA = (1 + ALPHA) / (1 - ALPHA)
@@ -96,8 +96,8 @@ class Quantile:
             up = ancestors[scope, level].astype(np.int64)
             there = up >= 0
             parts.append((up[there], bucket[there], count[there]))
-        joined = (np.concatenate(p) for p in zip(*parts, strict=True))
-        fresh = from_buckets(*joined, self.q, self.total.n)
+        ups, buckets, counts = (np.concatenate(p) for p in zip(*parts, strict=True))
+        fresh = from_buckets(ups, buckets, counts, self.q, self.total.n)
         self.changed.data[:] |= ~((fresh == self.total.data) | (np.isnan(fresh) & np.isnan(self.total.data)))
         self.total.data[:] = fresh
 
@@ -110,6 +110,3 @@ class Quantile:
         """After a restore: work everything out at the next tick."""
         self._dirty = True
         self.changed.data[:] = True
-
-
-__all__ = ["ALPHA", "GAMMA", "Quantile", "Rolled", "bucket_of", "from_buckets", "value_of"]

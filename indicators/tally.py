@@ -1,4 +1,4 @@
-"""Row aggregates: the sum, largest or smallest of what the rows of a table contribute now, moved by events and by the clock."""
+"""Row aggregates: sum, largest or smallest of what the rows of a table contribute now, by events and the clock."""
 
 from __future__ import annotations
 

@@ -65,9 +65,11 @@ def _sorted_rows(head, prev, live, order, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fold(
-    slots, head, prev, live, order, moves, move, due, until, created, closed, codes, scope, lon, out, picked, place, spot, bad
-):  # type: ignore[no-untyped-def]
+def _fold(slots, links, order, moves, move, fields, codes, place_of, out, picked, place, spot, bad):  # type: ignore[no-untyped-def]
+    """Fold each case; `fields` = (due_at, until, created_at, closed_at), `place_of` = (scope, lon) by event."""
+    due, until, created, closed = fields
+    scope, lon = place_of
+    head, prev, live = links
     rows = np.empty(64, np.int64)
     time = order[0]
     for k in range(len(slots)):
@@ -110,7 +112,7 @@ def _fold(
                 case[_CLOSED_STATE] = _NOTHING
                 if due[r] != _NOTHING:
                     case[_DUE] = due[r]
-            elif m == _HISTORY or m == _HISTORY_OPEN:
+            elif m in (_HISTORY, _HISTORY_OPEN):
                 case[_REPORTED_STATE] = created[r]
                 case[_FILED_STATE] = created[r]
                 case[_CLOSED_STATE] = closed[r]
@@ -198,13 +200,19 @@ class CaseTable:
         if len(slots) == 0:
             return slots
         ledger = self._ledger
-        column = lambda name: ledger.columns[name].data  # type: ignore[union-attr] # noqa: E731
+
+        def column(name: str) -> NDArray[Any]:
+            held = ledger.columns[name]
+            assert isinstance(held, Grow)
+            return held.data
+
         codes = np.stack([column(f).astype(np.int32) for f in self._codes], axis=1)
         moves = move_codes(ledger.move.data, column("passed"), column("closed_at"))
+        times = tuple(column(f) for f in ("due_at", "until", "created_at", "closed_at"))
+        links = (self._head.data, self._prev.data, ledger.live.data)
         _fold(
-            slots, self._head.data, self._prev.data, ledger.live.data, ledger.order_columns(), MOVES, moves,
-            column("due_at"), column("until"), column("created_at"), column("closed_at"), codes, ledger.scope.data,
-            ledger.lon.data, self._out, self._picked, self._place, self._spot.data, self._bad.data,
+            slots, links, ledger.order_columns(), MOVES, moves, times, codes, (ledger.scope.data, ledger.lon.data),
+            self._out, self._picked, self._place, self._spot.data, self._bad.data,
         )  # fmt: skip
         self._locate(slots)
         self.dirty.mark(slots)
@@ -229,7 +237,8 @@ class CaseTable:
             return Coded(state.astype(np.int32), STATES)
         masks = {"open": OPEN, "done": DONE, "counted": COUNTED, "terminal": TERMINAL}
         if name in masks:
-            return masks[name][state].astype(np.float64)
+            flags: Float64 = masks[name][state].astype(np.float64)
+            return flags
         if name in COLUMNS:
             return physical(self._out[rows, COLUMNS.index(name)], 1)
         if name in ("lon", "lat"):

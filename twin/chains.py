@@ -19,7 +19,7 @@ Member = tuple[int, int, bytes, int, bool]
 
 
 class Chain:
-    """The original's row (-1 not come yet), its corrections (revision, time, id, row, retracted), the row that counts."""
+    """The original's row (-1: not come yet), corrections (revision, time, id, row, retracted), the row that counts."""
 
     __slots__ = ("live", "members", "original")
 

@@ -23,7 +23,7 @@ class Deadlines:
         self._heap: list[int] = []
 
     def plan(self, rows: Int64, when: Int64) -> None:
-        """Wake the rows (int64[n]) at these times (int64 ms; NEVER or MISSING = not at all), or earlier if planned so."""
+        """Wake rows (int64[n]) at these times (int64 ms; NEVER, MISSING: not at all), or earlier if so planned."""
         if len(rows) == 0:
             return
         self._planned.resize(int(rows.max()) + 1)

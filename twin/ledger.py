@@ -1,7 +1,7 @@
 """The ledger: every contribution of one event type (or family) within the horizon, as columns.
 
-A row is one accepted event. `live` says whether it counts now: a superseded, retracted or waiting one does not. Rows have
-absolute numbers that never change; old ones are dropped from the front when the horizon has passed them.
+A row is one accepted event. `live` says whether it counts now: a superseded, retracted or waiting one does not. Rows
+have absolute numbers that never change; old ones are dropped from the front when the horizon has passed them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ class Ledger:
         self.base = 0
         self.names = {f: names.setdefault(f, Names()) for f, s in self.fields.items() if s.kind is Kind.CODE}
         self.sources = names.setdefault("source", Names())
-        made = lambda dtype, fill=0: Grow(dtype, fill, allocate)  # noqa: E731
+
+        def made(dtype: Any, fill: Any = 0) -> Grow:
+            return Grow(dtype, fill, allocate)
+
         self.time, self.content = made(np.int64), made(np.uint64)
         self.key_a, self.key_b = made(np.uint64), made(np.uint64)
         self.slot, self.entity, self.scope = made(np.int32), made(np.int32), made(np.int32)
@@ -100,9 +103,8 @@ class Ledger:
 
     def _extend(self, name: str, field: Field, values: Column | None, n: int) -> None:
         column, given = self.columns[name], absent(field, n) if values is None else values
-        if isinstance(given, Coded):
-            given = self.names[name].recode(given)
-        column.extend(given)  # type: ignore[arg-type]
+        stored = self.names[name].recode(given) if isinstance(given, Coded) else given
+        column.extend(stored)  # type: ignore[arg-type]
 
     def at(self, rows: Int64) -> Int64:
         """Array indices of absolute rows."""
@@ -121,7 +123,7 @@ class Ledger:
         return (self.time.data, self.source.data, self.source_ranks(), ids.data, ids.offsets, self.revision.data)
 
     def drop_before(self, cut: int) -> Int64:
-        """Absolute rows at the front whose time is before `cut`, up to the first that is not (to be dropped by `drop`)."""
+        """Absolute rows at the front whose time is before `cut`, up to the first that is not: what `drop` may take."""
         old = self.time.data < cut
         count = int(np.argmin(old)) if not old.all() else len(old)
         return np.arange(self.base, self.base + count, dtype=np.int64)
@@ -133,7 +135,7 @@ class Ledger:
         self.base += count
 
     def _all(self) -> list[Grow | GrowText]:
-        fixed = [
+        fixed: list[Grow | GrowText] = [
             self.time, self.content, self.key_a, self.key_b, self.slot, self.entity, self.scope, self.source, self.move,
             self.live, self.revision, self.lon, self.lat, self.id, self.subject,
         ]  # fmt: skip

@@ -19,7 +19,8 @@ from citytwin.twin.ledger import Ledger, comes_after
 class Table(Protocol):
     """What tallies read: rows with columns, a scope and an entity each, and which of them changed."""
 
-    n: int
+    @property
+    def n(self) -> int: ...
 
     def column(self, name: str, rows: Int64) -> Float64 | Coded: ...
 

@@ -1,0 +1,232 @@
+"""Histories: what a town may send in two days, with duplicates, late, corrected and retracted events, in any order."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.indicators.oracle_law import DAY, HOUR, MINUTE, MOVES
+from tests.indicators.town import FACILITIES, OFFSET_MS, STEPS, centre
+
+Event = dict[str, Any]
+#: Beginnings: a day before the air tables changed, before a 30-day pane ends, and an ordinary day.
+_PANE_30D = 690
+BASES = (
+    1_772_294_400_000 - 26 * HOUR,
+    _PANE_30D * 30 * DAY - OFFSET_MS - 20 * HOUR,
+    1_750_000_000_000 // HOUR * HOUR,
+)
+SPAN = 40 * HOUR
+
+# property: devices that send it, interesting values
+SENT: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
+    "traffic.speed": (("T1", "T2", "T3", "R3", "R4"), (0, 0.9, 1, 10, 15, 15.1, 20, 33.3, 35, 60, 81.7)),
+    "traffic.flow": (("T1", "T2", "T3", "R3"), (0, 1, 12, 300)),
+    "water.pressure": (("P1", "P2"), (0.139999, 0.14, 0.3)),
+    "gas.ch4_lel": (("G1", "G2"), (0, 0.1, 9.9, 10, 55.5)),
+    "wq.do": (("W1", "W2"), (1.999, 2, 7.5, 8)),
+    "wq.nh3n": (("W1", "W2"), (0.15, 0.151, 1, 2.001)),
+    "wq.tp": (("W1",), (0.02, 0.3, 0.4)),
+    "rain.depth": (("N1", "N2"), (0, 0.01, 0.1, 7.5)),
+    "river.level": (("H1", "H2"), (24.999, 25, 27.315)),
+    "waterlog.depth": (("L1", "L2", "L3"), (0, 14.9, 15, 26.6)),
+    "air.pm25": (("A1", "A2", "A3"), (0, 35, 60.5, 75, 114.9, 600)),
+    "air.pm10": (("A1", "A2"), (50, 120, 150.5)),
+    "air.o3": (("A1", "A3"), (99.5, 160, 215, 900)),
+    "air.co": (("A1", "A2"), (0.85, 2, 4.05)),
+    "air.so2": (("A2",), (4, 801)),
+    "air.no2": (("A3",), (40, 100)),
+}
+PROPERTIES = tuple(SENT)
+QUALITIES = ("good", "good", "good", "suspect", "bad")
+PLACES = (None, None, "C", "C0", "C010", "C1101", "lonlat")
+WORDS = 10  # bytes that describe one deed
+
+
+@dataclass
+class Step:
+    """A batch of raw events, or a tick."""
+
+    events: list[Event]
+    tick: int = 0
+
+
+class Writer:
+    """Turns drawn bytes into events; the same bytes always give the same events."""
+
+    def __init__(self, base: int) -> None:
+        self.base, self.events = base, list[Event]()
+
+    def add(self, type: str, time: int, subject: str, place: int = 0, **fields: Any) -> Event:
+        """One event with an id of its own, somewhere."""
+        event: Event = {
+            "type": type, "time": time, "id": f"e{len(self.events)}", "source": ("s1", "s2")[len(self.events) % 3 == 0],
+            "subject": subject, **{k: v for k, v in fields.items() if v is not None},
+        }  # fmt: skip
+        where = PLACES[place % len(PLACES)]
+        if where == "lonlat":
+            event["lon"], event["lat"] = centre(place // len(PLACES) % 16)
+        elif where:
+            event["scope"] = where
+        self.events.append(event)
+        return event
+
+    def time(self, a: int, b: int) -> int:
+        """A time in the span: on a minute, or a few ms beside one."""
+        offset = (a * 256 + b) * SPAN // 65536
+        return self.base + offset // MINUTE * MINUTE + (b % 3 - 1) * (b % 2)
+
+    def deed(self, w: bytes) -> None:
+        """What one draw stands for."""
+        deeds = (
+            self.reading, self.reading, self.series, self.case, self.case, self.service, self.again, self.again,
+        )  # fmt: skip
+        deeds[w[0] % len(deeds)](w)
+
+    def reading(self, w: bytes) -> None:
+        """One reading, now and then of an unknown device, with a place of its own or without a subject."""
+        prop = PROPERTIES[w[3] % len(PROPERTIES)]
+        devices, values = SENT[prop]
+        subject = "X9" if w[4] == 255 else "" if w[4] == 254 else devices[w[4] % len(devices)]
+        place = w[7] if w[8] % 4 == 0 or not subject else 0
+        self.add("obs", self.time(w[1], w[2]), subject, place, property=prop, quality=QUALITIES[w[6] % 5],
+                 value=values[w[5] % len(values)])  # fmt: skip
+        if prop == "traffic.speed" and w[9] % 2 and subject in SENT["traffic.flow"][0]:
+            self.add("obs", self.time(w[1], w[2]), subject, property="traffic.flow", value=(3, 40)[w[9] % 4 // 2],
+                     quality="good")  # fmt: skip
+
+    def series(self, w: bytes) -> None:
+        """A station of air for a day, or a gauge for an hour."""
+        if w[3] % 3:
+            prop = [p for p in PROPERTIES if p.startswith("air.")][w[3] % 6]
+            devices, values = SENT[prop]
+            start, count, gap = self.time(w[1] // 2, 0), 18 + w[5] % 12, HOUR
+        else:
+            prop, start, count, gap = "rain.depth", self.time(w[1], w[2]), 3 + w[5] % 12, 5 * MINUTE
+            devices, values = SENT[prop]
+        for k in range(count):
+            if (k * 7 + w[6]) % 11 == 0 and w[6] % 2:
+                continue
+            value = round(values[(k + w[7]) % len(values)] * STEPS[prop] * (4 + k % 3) / 5) / STEPS[prop]
+            self.add("obs", start + k * gap, devices[w[4] % len(devices)], property=prop, value=value, quality="good")
+
+    def case(self, w: bytes) -> None:
+        """A case walks some of its moves, now and then an illegal one."""
+        code, state, time = f"K{w[3] % 6}", "new", self.time(w[1], w[2])
+        choice = random.Random(w[4] * 256 + w[5])
+        for k in range(1 + w[6] % 12):
+            moves = list(MOVES[state])
+            if not moves:
+                break
+            move = choice.choice(moves) if choice.random() < 0.4 else moves[0]
+            if choice.random() < 0.06:
+                move = choice.choice(["closed", "filed", "reported", "reopened"])
+            self._move(code, move, time, w[7] + k, choice)
+            state = MOVES[state].get(move, state)
+            time += choice.choice((MINUTE, 20 * MINUTE, HOUR, 5 * HOUR))
+
+    def _move(self, code: str, move: str, time: int, place: int, choice: random.Random) -> None:
+        later = time + choice.choice((-HOUR, 10 * MINUTE, HOUR, 9 * HOUR, 40 * HOUR))
+        fields: dict[str, Any] = {"actor": "a"}
+        if move in ("filed", "extended") or (move == "reopened" and choice.random() < 0.5):
+            fields["due_at"] = later
+        if move == "deferred":
+            fields["until"] = later
+        if move.startswith("verified"):
+            fields["passed"] = not move.endswith("-")
+        if move == "merged":
+            fields["into"] = "K0"
+        if move.startswith("history"):
+            fields = {"created_at": time - HOUR, "due_at": later if choice.random() < 0.7 else None}
+            if not move.endswith("-"):
+                fields["closed_at"] = time + choice.choice((0, 10 * MINUTE, 30 * HOUR))
+        self.add(f"case.{move.rstrip('-')}", time, code, place if choice.random() < 0.5 else 0, **fields)
+
+    def service(self, w: bytes) -> None:
+        """A call, a use of the city code, a delivery, a device's status, a published indicator."""
+        time, kind = self.time(w[1], w[2]), w[3] % 6
+        if kind == 0:
+            type = ("offered", "offered", "answered", "abandoned")[w[4] % 4]
+            wait = None if type == "offered" else (0, 0.004, 7.25, 30, 61.5, 3600)[w[5] % 6]
+            self.add(f"call.{type}", time, f"L{w[6]}", wait_s=wait, caller=f"c{w[7] % 4}")
+        elif kind == 1:
+            self.add("citycode.use", time, "", w[4], user=f"u{w[5] % 5}", service="bus")
+        elif kind == 2:
+            due = time + (w[5] % 5 - 2) * 5 * HOUR
+            got = None if w[6] % 3 == 0 else due + (w[6] % 3 - 1) * 10 * MINUTE
+            self.add("data.batch", time, f"B{w[4] % 4}", w[7], dataset="d", due_at=due, received_at=got)
+        elif kind == 3:
+            device = ("T1", "P1", "G1", "L2", "L3", "W2", FACILITIES[0][0])[w[4] % 7]
+            self.add("device.status", time, device, state="online")
+        elif kind == 4:
+            spent = (3, 250, 900, 2500, 61_000)[w[4] % 5]
+            self.add("indicator.value", time, "aqi", event_ts=time - spent, published_ts=time)
+        else:
+            self.add("unit.state", time, ("E1", "U7", "P2")[w[4] % 3], state=("ready", "busy")[w[5] % 2])
+
+    def again(self, w: bytes) -> None:
+        """Something about an event that was said before: a duplicate, a correction, a retraction, a wrong one."""
+        if not self.events:
+            return
+        first = self.events[(w[1] * 256 + w[2]) % len(self.events)]
+        if w[3] % 8 == 0:
+            self.events.append(dict(first))
+            return
+        if first.get("corrects") and w[3] % 8 != 1:
+            return
+        revised = {k: v for k, v in first.items() if k not in ("lon", "lat", "scope", "revision", "retracted")}
+        revised |= {"id": f"e{len(self.events)}", "corrects": first["id"], "revision": 1 + w[4] % 3}
+        if w[3] % 8 in (2, 3):
+            revised["retracted"] = True
+        if w[5] % 4 == 0:
+            revised["time"] = first["time"] + (-HOUR, 7 * MINUTE, 3)[w[5] // 4 % 3]
+        if w[5] % 4 == 1:
+            revised["scope"] = ("C1", "C0010", "C1011")[w[5] // 4 % 3]
+        if first["type"] == "obs":
+            values = SENT[first["property"]][1]
+            revised["value"], revised["quality"] = values[w[6] % len(values)], QUALITIES[w[7] % 5]
+        elif "wait_s" in first:
+            revised["wait_s"] = (2.5, 45.0)[w[6] % 2]
+        elif "due_at" in first:
+            revised["due_at"] = first["due_at"] + (-2 * HOUR, 2 * HOUR)[w[6] % 2]
+        elif "user" in first:
+            revised["user"] = f"u{w[6] % 5}"
+        if w[8] == 255:
+            revised["subject"] = "P1"
+        self.events.append(revised)
+
+
+def schedule(events: list[Event], ticks: list[int], delays: bytes, seed: int, together: bool) -> list[Step]:
+    """Events after the first tick that has reached their time plus a delay, shuffled, cut into batches."""
+    shuffle = random.Random(seed)
+    boxes: list[list[Event]] = [[] for _ in ticks]
+    for i, event in enumerate(events):
+        delay = (0, 0, 0, 10 * MINUTE, 3 * HOUR, 30 * HOUR)[delays[i % len(delays)] % 6]
+        due = [k for k, t in enumerate(ticks[:-1]) if t >= event["time"] + delay]
+        boxes[0 if together or not due else due[0] + 1].append(event)
+    steps = []
+    for box, tick in zip(boxes, ticks, strict=True):
+        shuffle.shuffle(box)
+        while box:
+            size = shuffle.choice((1, 3, 8, 40, 400))
+            steps.append(Step(box[:size]))
+            box = box[size:]
+        steps.append(Step([], tick))
+    return steps
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Step]:
+    """A history as steps; the last one is a tick."""
+    base = draw(st.sampled_from(BASES))
+    writer = Writer(base)
+    for word in draw(st.lists(st.binary(min_size=WORDS, max_size=WORDS), min_size=1, max_size=24)):
+        writer.deed(word)
+    minutes = draw(st.lists(st.integers(1, SPAN // MINUTE + 60), min_size=1, max_size=4, unique=True))
+    extra = draw(st.sampled_from((0, 1, 37_000)))
+    ticks = [base + m * MINUTE + extra for m in sorted(minutes)]
+    delays = draw(st.binary(min_size=1, max_size=8))
+    return schedule(writer.events, ticks, delays, draw(st.integers(0, 9)), draw(st.booleans()))

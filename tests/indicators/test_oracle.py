@@ -1,0 +1,129 @@
+"""Engine against oracle: shuffled, late, duplicated, corrected and retracted histories, every indicator, every scope."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from citytwin.engine import Engine, origin_ms
+from citytwin.indicators.registry import builtin
+from tests.indicators.histories import Step, histories
+from tests.indicators.oracle import Oracle
+from tests.indicators.oracle_law import HOUR, MINUTE
+from tests.indicators.town import OFFSET_MS, batches, town
+
+HISTORIES = 10_000 if os.environ.get("CITYTWIN_PROVE") == "1" else 60
+SKETCHES = {"hotline_wait_p95": 2, "e2e_latency_p95": 0}
+#: How far a sketch may be off, relative to the value.
+ALPHA = 0.01
+
+
+def published(engine: Engine, id: str, closed: bool = False) -> dict[int, float]:
+    """Values by scope row, those without data left out."""
+    values = engine.current(id)
+    numbers = values.closed if closed else values.value
+    return {r: v for r, v in zip(values.rows.tolist(), numbers.tolist(), strict=True) if not np.isnan(v)}
+
+
+def differences(engine: Engine, oracle: Oracle) -> list[str]:
+    """What engine and oracle do not agree on."""
+    out = []
+    for key, wanted in oracle.values().items():
+        id, _, closed = key.partition("|")
+        got = published(engine, id, bool(closed))
+        if id in SKETCHES:
+            slack = {r: ALPHA * abs(v) + 0.5 * 10 ** -SKETCHES[id] + 1e-9 for r, v in wanted.items()}
+            fine = set(got) == set(wanted) and all(abs(got[r] - wanted[r]) <= slack[r] for r in got)
+        else:
+            fine = got == wanted
+        if not fine:
+            odd = {r for r in set(got) | set(wanted) if got.get(r) != wanted.get(r)}
+            out.append(f"{key}: " + ", ".join(f"{r}: {got.get(r)} not {wanted.get(r)}" for r in sorted(odd)[:6]))
+    numbers = {line: published(engine, line) for line in engine.board.lines}
+    for id, wanted in oracle.composites(lambda i, r: numbers[i].get(r)).items():
+        if numbers[id] != wanted:
+            odd = {r for r in set(numbers[id]) | set(wanted) if numbers[id].get(r) != wanted.get(r)}
+            out.append(f"{id}: " + ", ".join(f"{r}: {numbers[id].get(r)} not {wanted.get(r)}" for r in sorted(odd)[:6]))
+    out += [f"{id} raised {line.error}" for id, line in engine.board.lines.items() if line.error]
+    return out
+
+
+def run(steps: list[Step]) -> tuple[Engine, Oracle]:
+    """Play a history to both; they must agree at every tick."""
+    city, world = town()
+    engine = Engine(city, builtin())
+    oracle = Oracle(world, origin_ms(city))
+    for position, step in enumerate(steps, 1):
+        if step.tick:
+            engine.tick(step.tick, position)
+            oracle.tick(step.tick)
+            found = differences(engine, oracle)
+            assert not found, "\n".join(found)
+        else:
+            for batch in batches(step.events):
+                engine.feed(batch, position)
+            # the engine sees a batch type by type, as the door splits it
+            for name in dict.fromkeys(e["type"] for e in step.events):
+                oracle.feed(e for e in step.events if e["type"] == name)
+    return engine, oracle
+
+
+@given(histories())
+@settings(
+    max_examples=HISTORIES, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)  # fmt: skip
+def test_every_indicator_equals_the_recount(steps: list[Step]) -> None:
+    run(steps)
+
+
+def case_path(code: str, filed: int, due: int, closed: int | None, **reported: Any) -> list[dict[str, Any]]:
+    """A case from report to filing, and to closing if it was closed."""
+    begun = ["reported", "accepted"]
+    times = {move: filed - 2 + k for k, move in enumerate(begun)} | {"filed": filed}
+    if closed is not None:
+        path = ["dispatched", "received", "handled", "verified"]
+        times |= {move: closed - 4 + k for k, move in enumerate(path)} | {"closed": closed}
+    events = []
+    for move, time in times.items():
+        event = {"type": f"case.{move}", "time": time, "id": f"{code}.{move}", "source": "desk", "subject": code}
+        event |= {"due_at": due} if move == "filed" else {"passed": True} if move == "verified" else {}
+        events.append(event | (reported if move == "reported" else {}))
+    return events
+
+
+#: Tianmen, December 2016: accepted 1054, filed 996, due 972, closed 911, on time 737; events 902 of 956, parts 9 of 16.
+FILED, DUE, CLOSED, ON_TIME, ACCEPTED = 996, 972, 911, 737, 1054
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_published_table_of_tianmen_is_reproduced(reverse: bool) -> None:
+    start = 690 * 30 * 24 * HOUR - OFFSET_MS
+    due, now = start + 20 * 24 * HOUR, start + 25 * 24 * HOUR
+    events: list[dict[str, Any]] = []
+    for i in range(ACCEPTED):
+        filed = start + (i + 1) * MINUTE
+        if i >= FILED:
+            events += case_path(f"T{i}", filed, due, None)[:2]
+            continue
+        limit = due if i < DUE else now + 24 * HOUR
+        closed = due - HOUR if i < ON_TIME else due + HOUR if i < CLOSED else None
+        events += case_path(f"T{i}", filed, limit, closed, scope="C0" if i % 3 else "C1")
+    city, world = town()
+    engine, oracle = Engine(city, builtin()), Oracle(world, origin_ms(city))
+    for batch in batches(events[::-1] if reverse else events):
+        engine.feed(batch, 1)
+    oracle.feed(events)
+    engine.tick(now, 2)
+    oracle.tick(now)
+    assert published(engine, "case_on_time_closing_rate")[0] == 75.82
+    assert published(engine, "case_backlog")[0] == FILED - CLOSED
+    assert published(engine, "case_overdue_open")[0] == DUE - CLOSED
+    assert differences(engine, oracle) == []
+    closed = sum(engine.cases.count_by_state()[s] for s in ("closed", "evaluated")) if engine.cases else 0
+    assert round(100 * closed / DUE, 2) == 93.72
+    assert (round(100 * 902 / 956, 2), round(100 * 9 / 16, 2)) == (94.35, 56.25)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.streams.towns import small_city
 
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Strings
@@ -19,6 +18,7 @@ from citytwin.streams.simulator.incidents import WorkClock
 from citytwin.streams.simulator.noise import normal, uniform
 from citytwin.streams.simulator.truth import rows_of
 from citytwin.streams.simulator.writer import concat
+from tests.streams.towns import small_city
 
 START = 1_795_000_000_000  # a Wednesday noon in Wuhan
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

@@ -76,8 +76,11 @@ def merge(parts: Sequence[tuple[EventBatch, Int64]], rejections: list[Rejection]
 
 def _ordered(group: Sequence[tuple[EventBatch, Int64]]) -> tuple[EventBatch, Int64]:
     index = np.concatenate([i for _, i in group])
+    whole = concat([b for b, _ in group])
+    if (index[1:] >= index[:-1]).all():
+        return whole, index
     order = np.argsort(index, kind="stable")
-    return concat([b for b, _ in group]).take(order), index[order]
+    return whole.take(order), index[order]
 
 
 def concat(batches: Sequence[EventBatch]) -> EventBatch:

@@ -137,7 +137,11 @@ def _nested(buf: UInt8, i: int, end: int, lines: bool) -> int:
         if b == 34:
             i += 1
             while i < end and buf[i] != 34:
-                i += 2 if buf[i] == 92 else 1
+                i += buf[i] == 92
+                # a raw line feed ends the line, whatever string it seems to lie in
+                if i >= end or buf[i] < 32:
+                    return -1
+                i += 1
         elif b == 123 or b == 91:
             depth += 1
         elif b == 125 or b == 93:

@@ -10,11 +10,14 @@ from collections.abc import Iterable
 HEAD_BYTES = 512
 _LOOK_BYTES = 8 * HEAD_BYTES
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
-# a mobile number (grouped or not, with or without +86), a landline with its area code, a citizen number of 18 or 15
+# every number below has such a run; most texts do not
+_LONG = re.compile(r"[0-9][0-9 -]{8}")
+# a mobile number (grouped or not, with or without +86), a landline with its area code, a citizen number of 18 or 15;
+# never the digits after a decimal point
 _NUMBERS = re.compile(
-    rb"(?<![0-9])(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}(?![0-9])"
-    rb"|(?<![0-9])0[1-9][0-9]{1,2}[- ]?[0-9]{7,8}(?![0-9])"
-    rb"|(?<![0-9])[1-9][0-9]{5}[- ]?(?:18|19|20)?[0-9]{2}[- ]?[0-9]{4}[- ]?[0-9]{2,3}[0-9Xx]?(?![0-9Xx])"
+    rb"(?<![0-9])(?<![0-9]\.)(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}(?![0-9])"
+    rb"|(?<![0-9])(?<![0-9]\.)0[1-9][0-9]{1,2}[- ]?[0-9]{7,8}(?![0-9])"
+    rb"|(?<![0-9])(?<![0-9]\.)[1-9][0-9]{5}[- ]?(?:18|19|20)?[0-9]{2}[- ]?[0-9]{4}[- ]?[0-9]{2,3}[0-9Xx]?(?![0-9Xx])"
 )
 
 
@@ -42,11 +45,14 @@ class Blanker:
 
     def blank(self, raw: bytes) -> bytes:
         """The text with secrets blanked; escapes of ASCII are resolved first, so that none hides behind them."""
-        plain = _ESCAPED.sub(_resolve, raw)
-        return _NUMBERS.sub(b"***", self._fields.sub(rb'\1"***"', plain))
+        plain = _ESCAPED.sub(_resolve, raw) if b"\\u" in raw else raw
+        plain = self._fields.sub(rb'\1"***"', plain)
+        return _NUMBERS.sub(b"***", plain) if _LONG.search(plain.decode("latin-1")) else plain
 
     def text(self, value: str) -> str:
         """A sentence or an id with the numbers in it blanked."""
+        if not _LONG.search(value):
+            return value.encode("utf-8", "replace").decode("utf-8") if not value.isascii() else value
         return _NUMBERS.sub(b"***", value.encode("utf-8", "replace")).decode("utf-8", "replace")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.frame import Frame
@@ -45,6 +45,7 @@ class Recovered(Generic[E]):
     events: int = 0
     seconds: float = 0.0
     frame: Frame | None = None
+    last_definition: Mapping[str, Any] | None = None
 
     def sentence(self) -> str:
         """One line for the operator."""
@@ -94,6 +95,8 @@ def recover(
     for position, record in log.read(found.position + 1):
         frame = apply(found.engine, position, record, refused)
         found.frame = frame or found.frame
+        if isinstance(record, Definition):
+            found.last_definition = record.document
         found.position, found.records = position, found.records + 1
         found.events += len(record.batch) if isinstance(record, Events) else 0
         if found.records % 100 == 0:

@@ -152,6 +152,11 @@ class Runtime:
             raise Unavailable(str(self.status["failed"]))
 
     @property
+    def position(self) -> int:
+        """Last log position in the engine's state."""
+        return self._position
+
+    @property
     def waiting(self) -> int:
         """Events that wait to be committed."""
         return self._queue.events

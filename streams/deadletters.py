@@ -133,6 +133,12 @@ class DeadLetters:
         with self._lock:
             return dict(self._db.execute(query, (state,)).fetchall())
 
+    def sources(self, limit: int = 50) -> dict[str, int]:
+        """Open letters by source, the `limit` largest."""
+        query = "SELECT source, count(*) FROM letter WHERE state = 'open' GROUP BY source ORDER BY 2 DESC, 1 LIMIT ?"
+        with self._lock:
+            return dict(self._db.execute(query, (limit,)).fetchall())
+
     def total(self, state: str = "open") -> int:
         """How many letters are in that state."""
         return sum(self.counts(state).values())

@@ -1,0 +1,198 @@
+"""The only place that knows every part: opens a city's folder, wires engine, log, runtime and server, and ends them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from citytwin.clock import Clock, SystemClock
+from citytwin.config import Config, check_exposure, privacy_key
+from citytwin.dashboards.access import Access
+from citytwin.dashboards.server import Parts, ServerThread, Web
+from citytwin.engine import Engine
+from citytwin.indicators.registry import Registry, installed
+from citytwin.ingest import Door
+from citytwin.keeper import Keeper, Retention
+from citytwin.letterbox import Letterbox
+from citytwin.metrics import Metrics
+from citytwin.models.frame import Frame
+from citytwin.recovery import Recovered, recover
+from citytwin.runtime import Runtime, Settings
+from citytwin.snapshot import DefinitionsChanged, definitions, restore
+from citytwin.streams.codec import Codec
+from citytwin.streams.deadletters import DeadLetters
+from citytwin.streams.log import Definition, SqliteLog
+from citytwin.streams.snapshots import Snapshot, Snapshots
+from citytwin.twin.pack import City, load_city
+from citytwin.views import CityBoard, Views
+
+_log = logging.getLogger(__name__)
+Make = Callable[[], Any]
+
+
+def say(text: str) -> None:
+    """A line for whoever started the program; stdout is kept for what programs read."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Node:
+    """One city in one process. Made: everything is open and caught up. `start`: it runs. `close`: all is written."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        folder: Path | None = None,
+        load: Callable[[], City] | None = None,
+        registry: Callable[[], Registry] = installed,
+        clock: Clock | None = None,
+    ) -> None:
+        """Open the folder and come back to its last state. Raises ConfigError, PackError, StoreError."""
+        self.config, self.clock = config, clock or SystemClock()
+        self.folder = (folder or Path(config.data.dir)).absolute()
+        self._load, self._registry = load or (lambda: load_city(config.city.pack)), registry
+        self._frame: Callable[[Frame], None] = lambda _: None
+        with ExitStack() as stack:
+            self._open(stack)
+            self._stack = stack.pop_all()
+
+    def _open(self, stack: ExitStack) -> None:
+        config = self.config
+        self.log = stack.enter_context(SqliteLog(self.folder / "log.db"))
+        bounds = config.deadletters
+        self.letters = stack.enter_context(
+            DeadLetters(self.folder / "deadletters.db", max_count=bounds.max_count, max_bytes=bounds.max_mb << 20)
+        )
+        self.snapshots = Snapshots(self.folder / "snapshots", config.engine.snapshots)
+        self.letterbox, self.metrics = Letterbox(self.letters), Metrics()
+        self.recovered = self._recover()
+        self.engine = self.recovered.engine
+        self._note_definitions()
+        retention = Retention(config.log.keep_days, int(config.log.max_gb * 2**30))
+        keeper = Keeper(self.snapshots, self.log, retention=retention, metrics=self.metrics, clock=self.clock)
+        self.runtime = Runtime(
+            self.engine,
+            self.log,
+            letterbox=self.letterbox,
+            position=self.recovered.position,
+            keeper=keeper,
+            take=self.engine.snapshot,
+            clock=self.clock,
+            settings=self._settings(),
+            metrics=self.metrics,
+            on_frame=self._on_frame,
+        )
+        self.views = Views(self.runtime, self.engine, self.letters)
+        box = getattr(self.engine.city, "box", None)
+        self.codec = Codec(self.engine.vocabulary, privacy_key(config, self.folder), box)
+        self.door = Door(self.codec, self.runtime)
+        self.web: ServerThread | None = None
+
+    def _settings(self) -> Settings:
+        engine, ingest = self.config.engine, self.config.ingest
+        return Settings(
+            tick_ms=engine.tick_ms,
+            group_events=ingest.group_events,
+            queue_events=ingest.queue_events,
+            queue_bytes=ingest.queue_mb << 20,
+            snapshot_every_ms=round(engine.snapshot_minutes * 60_000),
+            health=engine.health,
+        )
+
+    def _recover(self) -> Recovered[Engine]:
+        def make() -> Engine:
+            return Engine(self._load(), self._registry())
+
+        def back(snapshot: Snapshot) -> Engine:
+            try:
+                return restore(self._load(), self._registry(), snapshot.arrays, snapshot.meta)
+            except DefinitionsChanged as error:
+                raise ValueError(str(error)) from error
+
+        now = self.clock.now_ms()
+        return recover(
+            self.log,
+            self.snapshots,
+            make,
+            back,
+            refused=lambda position, found: self.letterbox.from_log(position, found, now),
+            progress=_progress(),
+        )
+
+    def _note_definitions(self) -> None:
+        """Write into the log under which definitions what follows is counted, when they are not those before."""
+        document: Mapping[str, Any] = definitions(self.engine.city, self.engine.registry)
+        last = None
+        if self.recovered.records == 0 and self.recovered.snapshot:
+            last = document  # the snapshot was only usable because they are equal
+        if self.recovered.last_definition is not None:
+            last = self.recovered.last_definition
+        if last != document:
+            position = self.log.append([Definition("definitions", document)])[0]
+            self.recovered.position = position
+
+    def _on_frame(self, frame: Frame) -> None:
+        sys_facts = {**frame.sys, **_status(self.runtime.status), "deadletters": self.letterbox.open}
+        self.views.note(frame)
+        self._frame(dataclasses.replace(frame, sys=sys_facts))
+
+    # Running
+
+    def serve(self) -> str:
+        """Open the port; the address. Raises ConfigError when others could reach it without a token, OSError."""
+        server = self.config.server
+        check_exposure(server)
+        board = CityBoard(self.views)
+        web = Web(Parts(board, self.views, self.door, self.views, Access(server.token or None)))
+        self.web = ServerThread(web, server.host, server.port)
+        port = self.web.start()
+        self._frame = web.gateway.publish
+        shown = f"[{server.host}]" if ":" in server.host else server.host
+        return f"http://{shown}:{port}"
+
+    def start(self, *, live: bool = True) -> None:
+        """Start the engine's thread."""
+        self.runtime.on_status = self._on_status
+        self.runtime.start(live=live)
+
+    def _on_status(self, news: Mapping[str, Any]) -> None:
+        # Without room in the log no frame is made, so that the pages hear of it here.
+        engine = self.engine
+        if "log" in news and news["log"] != "ok":
+            _log.error("%s", self.runtime.status["log_reason"])
+            self._frame(Frame(engine.k, engine.now, engine.position, sys=_status(self.runtime.status)))
+
+    def close(self) -> None:
+        """Stop taking events, write a last snapshot, close the port and the files. A second call does nothing."""
+        if self.web is not None:
+            self.web.stop()
+            self.web = None
+        self.runtime.stop()
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _status(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: status[name] for name in ("log", "clock", "live", "failed")}
+
+
+def _progress() -> Callable[[int, int], None]:
+    shown = [0]
+
+    def progress(done: int, total: int) -> None:
+        percent = 100 * done // max(1, total)
+        if percent >= shown[0] + 10:
+            shown[0] = percent
+            say(f"replaying the log: {percent} % of {total} records")
+
+    return progress

@@ -85,20 +85,28 @@ def _examples(spec: Spec) -> Iterator[tuple[str, str]]:
             yield "examples", f"{given} gives {got}, not {wanted}"
 
 
-def _arrays(spec: Spec, rng: np.random.Generator) -> dict[str, Float64]:
-    """Plausible and awkward inputs: counts, zeros, missing values."""
+def _arrays(spec: Spec, rng: np.random.Generator, gaps: bool) -> dict[str, Float64]:
+    """Plausible inputs; with `gaps` awkward ones too: zeros and missing values."""
     out = {}
     for name in spec.params:
         values = np.floor(rng.random(_PROBES) * 1000) / rng.choice([1, 10])
-        values[:8] = 0.0
-        values[8:12] = np.nan
+        if gaps:
+            values[:8] = 0.0
+            values[8:12] = np.nan
         out[name] = values
     return out
 
 
 def _formula(spec: Spec) -> Iterator[tuple[str, str]]:
     rng = np.random.Generator(np.random.Philox(key=7))
-    arrays = _arrays(spec, rng)
+    for gaps in (False, True):  # a missing value can hide what a sum over scopes does
+        found = list(_probe(spec, _arrays(spec, rng, gaps), rng))
+        yield from found
+        if found:
+            return
+
+
+def _probe(spec: Spec, arrays: dict[str, Float64], rng: np.random.Generator) -> Iterator[tuple[str, str]]:
     try:
         whole = evaluate(spec, {k: v.copy() for k, v in arrays.items()}, _PROBES)
         again = evaluate(spec, {k: v.copy() for k, v in arrays.items()}, _PROBES)

@@ -1,6 +1,6 @@
 """A small fake of the server for work on the page and its tests: same paths, same messages, a made-up story.
 
-    python dashboards/web/fake/server.py --port 8090 --share 0.3
+    python dashboards/web/fake/server.py --port 8090
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ DEVICES = 900
 class Fake:
     """State of the fake: ground, story, frames, log entries."""
 
-    def __init__(self, share: float, period: float) -> None:
-        self.ground = Ground(share=share)
+    def __init__(self, period: float) -> None:
+        self.ground = Ground()
         self.story = Story(self.ground)
         self.story.start = time.time() * 1000 - 4.0e6
         self.epoch = f"fake{int(time.time())}"
@@ -51,13 +51,19 @@ class Fake:
         for n in range(12):
             self.say(self.now - (12 - n) * 9000)
         self.devices = self.make_devices()
-        self.layers: dict[str, bytes] = {}
+        self.history: dict[int, dict[str, Any]] = {}
         self.wake = asyncio.Condition()
+
+    def past(self, t: int) -> dict[str, Any]:
+        """Values at a time of the past, kept."""
+        if t not in self.history:
+            self.history[t] = self.story.values(t, True)
+        return self.history[t]
 
     def make_devices(self) -> dict[int, dict[str, Any]]:
         """Devices near the centre, most of them online."""
         rng = np.random.default_rng(3)
-        cells = np.flatnonzero(self.story.level == 3)
+        cells = np.flatnonzero((self.story.level == 4) & ~self.ground.unlocated)
         rows = rng.choice(cells, DEVICES)
         base = 100_000
         return {
@@ -70,13 +76,13 @@ class Fake:
         """One more ticker entry."""
         n = len(self.ticker)
         device = f"WX-{(n * 37) % DEVICES:04d}"
-        texts = [
-            (f"水位计 {device} {(n * 7) % 30 + 12} cm", f"Gauge {device} {(n * 7) % 30 + 12} cm"),
-            (f"12345 来电 积水 → C-{10000 + n % 214}", f"Call 12345, flooding → C-{10000 + n % 214}"),
-            (f"U{n % 9 + 1} 到场 C-{10000 + n % 214}", f"U{n % 9 + 1} on scene C-{10000 + n % 214}"),
-        ]
-        zh, en = texts[n % 3]
-        self.ticker.append(dict(seq=n + 1, t=at, text=dict(zh=zh, en=en)))
+        case = f"C-{10000 + n % 214}"
+        entries = [
+            ("device.status", device, dict(state="online")), ("case.reported", case, dict(category="flood.waterlog", channel="12345")),
+            ("case.arrived", case, {}),
+        ]  # fmt: skip
+        kind, subject, words = entries[n % 3]
+        self.ticker.append(dict(seq=n + 1, t=at, type=kind, subject=subject, id=f"e{n}", words=words))
 
     def tick(self) -> None:
         """A new frame: what changed since the last one."""
@@ -122,12 +128,12 @@ class Fake:
     def wanted(self, filter_: dict[str, Any]) -> tuple[Any, list[str]]:
         """Rows and indicators of a filter."""
         top = self.ground.code.index(filter_["scope"]) if filter_.get("scope") else 0
-        parent = self.story.parent
+        parent, level = self.story.parent, self.story.level
         inside = np.zeros(len(parent), bool)
         inside[top] = True
-        for r in range(top + 1, len(parent)):
-            inside[r] = parent[r] >= 0 and inside[parent[r]]
-        level = self.story.level
+        for _ in range(4):
+            inside |= (parent >= 0) & inside[parent]
+        inside &= ~self.ground.unlocated
         if filter_.get("level"):
             keep = inside & (level == LEVELS.index(filter_["level"]))
         else:
@@ -139,20 +145,19 @@ class Fake:
         g = self.ground
         keys = [int(r) for r in rows]
         return dict(k=keys, code=[g.code[r] for r in keys], name=[g.name[r] for r in keys], name_en=[g.name_en[r] for r in keys],
-                    parent=[g.parent[r] for r in keys], level=[g.level[r] for r in keys], synthetic=[r for r in keys if g.level[r] > 1])  # fmt: skip
+                    parent=[int(g.parent[r]) for r in keys], level=[int(g.level[r]) for r in keys],
+                    synthetic=[r for r in keys if g.synthetic[r]], unlocated=[r for r in keys if g.unlocated[r]])  # fmt: skip
 
     def sys(self) -> dict[str, Any]:
         """What the engine says of itself."""
         at = self.now
-        old = at - 7_000_000
-        names = ["水务物联", "气象", "交通卡口", "12345", "环保", "燃气", "电力"]
-        sources = [dict(name=n, last=old if n == "环保" else at - 1500 * (j + 1), stale=n == "环保") for j, n in enumerate(names)]
-        events = 1_284_000 + self.k * 96
+        names = ["water", "weather", "traffic", "hotline", "air", "gas", "power"]
+        marks = {n: at - 7_000_000 if n == "air" else at - 1500 * (j + 1) for j, n in enumerate(names)}
         step = 600_000
-        end = (at // step + 1) * step
         rates = [int(40 + 25 * math.sin(j / 22) + (j > 126) * (j - 126) * 9 + 6 * math.sin(j * 1.7)) for j in range(144)]
-        return dict(dead_letters=dict(total=37 + self.k // 20, by_reason=dict(bad_time=21, unknown_subject=11, out_of_range=5 + self.k // 20)),
-                    sources=sources, events=events, rate=96 + 8 * math.sin(self.k / 5), event_rates=dict(end=end, step=step, values=rates))  # fmt: skip
+        rejected = dict(bad_time=21, unknown_subject=11, out_of_range=5 + self.k // 20)
+        accepted = int(1_284_000 + (at - self.born) * 0.096)
+        return dict(accepted=accepted, rejected=rejected, watermarks=marks, event_rates=dict(end=(at // step + 1) * step, step=step, values=rates))
 
 
 def banded(keys: list[int], values: list[float | None], better: str, bands: dict[str, float]) -> dict[str, list[int]]:
@@ -277,17 +282,18 @@ def app(fake: Fake) -> Starlette:
         return JSONResponse(dict(scopes=fake.dictionary(range(len(fake.ground.code)))))
 
     def layer(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in fake.layers:
-            fake.layers[name] = json.dumps(fake.ground.layer(name), ensure_ascii=False).encode()
-        return Response(fake.layers[name], media_type="application/geo+json")
+        return Response(fake.ground.layer(request.path_params["name"]), media_type="application/geo+json")
 
     def values(request: Request) -> Response:
         i, q = request.path_params["id"], request.query_params
         row = fake.ground.code.index(q["scope"])
         times = list(range(int(q["from"]), int(q["to"]), int(q["step"])))
-        series = [None if i == "station_crowd" or t > fake.now else clean(fake.story.values(t, True)[i][row]) for t in times]
+        series = [None if i == "station_crowd" or t > fake.now else clean(fake.past(t)[i][row]) for t in times]
         return JSONResponse(dict(series=dict(t=times, v=series)))
+
+    def dead(_: Request) -> Response:
+        counts = fake.sys()["rejected"]
+        return JSONResponse(dict(total=sum(counts.values()), by_reason=counts, by_source={}, newest=[]))
 
     def search(request: Request) -> Response:
         q = request.query_params["q"].lower()
@@ -321,7 +327,7 @@ def app(fake: Fake) -> Starlette:
 
     routes = [
         WebSocketRoute("/ws", ws), Route("/api/v1/city", about), Route("/api/v1/indicators", inds), Route("/api/v1/scopes", scopes),
-        Route("/api/v1/layers/{name}", layer), Route("/api/v1/indicators/{id}/values", values), Route("/api/v1/search", search),
+        Route("/api/v1/layers/{name}", layer), Route("/api/v1/indicators/{id}/values", values), Route("/api/v1/search", search), Route("/api/v1/deadletters/summary", dead),
         Route("/api/v1/entities/{kind}/{code}", entity), Mount("/", StaticFiles(directory=STATIC, html=True)),
     ]  # fmt: skip
     return Starlette(routes=routes, lifespan=life)
@@ -336,10 +342,9 @@ def main() -> None:
     """Serve until interrupted."""
     args = argparse.ArgumentParser()
     args.add_argument("--port", type=int, default=8090)
-    args.add_argument("--share", type=float, default=1.0)
     args.add_argument("--period", type=float, default=1.0)
     given = args.parse_args()
-    fake = Fake(given.share, given.period)
+    fake = Fake(given.period)
     print(f"ready http://127.0.0.1:{given.port}/", flush=True)
     uvicorn.run(app(fake), host="127.0.0.1", port=given.port, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
 

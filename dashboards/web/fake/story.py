@@ -37,7 +37,10 @@ TABLE: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 LEVELS = ["city", "district", "street", "community", "grid"]
 WINDOWS = {"traffic_tti": "tumbling 5m", "rain_hour_max": "sliding 1h/5m", "aqi": "sliding 24h/1h", "data_timeliness_rate": "tumbling 1d"}
-CATEGORIES = ["内涝", "道路积水", "占道经营", "暴露垃圾", "井盖缺失", "树木倒伏", "路灯故障", "噪声扰民"]
+CATEGORIES = [
+    "flood.waterlog", "water.burst", "street.stall", "sanitation.litter", "facility.manhole", "green.tree",
+    "facility.streetlight", "construction.noise",
+]  # fmt: skip
 STATES = ["reported", "accepted", "filed", "dispatched", "received", "arrived", "handled", "verified"]
 
 
@@ -59,11 +62,10 @@ class Story:
     def __init__(self, ground: Ground, seed: int = 7) -> None:
         self.ground = ground
         self.rng = np.random.default_rng(seed)
-        self.lon = np.array([c[0] for c in ground.centre])
-        self.lat = np.array([c[1] for c in ground.centre])
+        self.lon, self.lat = ground.centre[:, 0], ground.centre[:, 1]
         self.phase = self.rng.uniform(0, 2 * math.pi, (len(TABLE), len(self.lon)))
-        self.level = np.array(ground.level)
-        self.parent = np.array(ground.parent)
+        self.level, self.parent = ground.level, ground.parent
+        self.below = [[(r, np.flatnonzero(self.parent == r)) for r in np.flatnonzero(self.level == level)] for level in (2, 1, 0)]
 
     def rain(self, t: float) -> Any:
         """Rain 0..1 by row: two cores that drift with time."""
@@ -72,11 +74,10 @@ class Story:
         for x, y, sx, sy, a in ((114.305, 30.60, 0.06, 0.075, 1.0), (114.33, 30.525, 0.045, 0.04, 0.8), (114.25, 30.66, 0.09, 0.09, 0.35)):
             out = np.maximum(out, a * np.exp(-(((self.lon - x) / sx) ** 2) - ((self.lat - y) / sy) ** 2))
         out = out * wave
-        for level in (2, 1, 0):
-            for row in np.flatnonzero(self.level == level):
-                below = out[self.parent == row]
+        for rows in self.below:
+            for row, below in rows:
                 if len(below):
-                    out[row] = below.max() * (0.97 if level < 2 else 1)
+                    out[row] = out[below].max()
         return out
 
     def values(self, t: float, history: bool = False) -> dict[str, Any]:
@@ -96,13 +97,13 @@ class Story:
     def case(self, n: int, now: int) -> dict[str, Any]:
         """Case n: where, what, how far, how late."""
         rng = np.random.default_rng(1000 + n)
-        core = np.flatnonzero((self.level == 3) & (np.hypot(self.lon - 114.31, self.lat - 30.58) < 0.11))
-        row = int(rng.choice(core if n % 5 else np.flatnonzero(self.level == 3)))
+        core = np.flatnonzero((self.level == 3) & ~self.ground.unlocated & (np.hypot(self.lon - 114.31, self.lat - 30.58) < 0.11))
+        row = int(rng.choice(core if n % 5 else np.flatnonzero((self.level == 3) & ~self.ground.unlocated)))
         state = STATES[int(rng.choice(8, p=[0.06, 0.07, 0.1, 0.08, 0.35, 0.16, 0.12, 0.06]))]
-        level = int(rng.choice([0, 1, 2, 3, 4], p=[0.55, 0.01, 0.05, 0.14, 0.25]))
+        level = int(rng.choice([0, 1, 2, 3, 4], p=[0.86, 0.01, 0.03, 0.04, 0.06]))
         due = now + int(rng.uniform(-0.5, 9) * 3_600_000) + (n % 7) * 61_000
         return dict(
-            id=f"C-{10000 + n}", category=CATEGORIES[n % 8], title=CATEGORIES[n % 8], state=state, level=level, scope=row,
+            code=f"C-{10000 + n}", category=CATEGORIES[n % 8], channel="12345", state=state, level=level, scope=row,
             lon=float(self.lon[row] + rng.normal(0, 0.001)), lat=float(self.lat[row] + rng.normal(0, 0.001)),
             reported_at=now - int(rng.uniform(0, 20) * 3_600_000), due_at=due,
         )  # fmt: skip

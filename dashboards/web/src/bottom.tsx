@@ -1,13 +1,13 @@
 /** The strip of places under the map, the event-rate strip of 24 hours, and the ticker. */
 
 import type { JSX } from 'preact';
-import { hm, hms, num } from './format';
-import { lang, say, t } from './i18n';
+import { age, hm, hms, num } from './format';
+import { lang, say, t, word } from './i18n';
 import { ramp, severity } from './level';
 import { Bars, Figure, look, Mark } from './parts';
 import { board, chosenIndicator, city, drill, effective, focus, frame, health, placesIn, rates, scopeName, scopes, ticker } from './store';
 import { trendOf } from './vitals';
-import { LEVELS } from './types';
+import { LEVELS, type TickerItem } from './types';
 
 const PLACES = 13;
 
@@ -63,7 +63,7 @@ export function RateStrip(): JSX.Element {
   const hours: number[] = [];
   const offset = r.end > 0 ? zone(r.end, tz) : 0;
   for (let at = Math.ceil((start + offset) / mark) * mark - offset; at < r.end && hours.length < 40; at += mark) hours.push(at);
-  const minutes = Math.round(r.step / 60_000) || 1;
+  const each = age(r.step);
   return (
     <section class="tl" aria-label={t('rate')} data-testid="rate">
       <div class="ctl"><span>{t('rate')}</span><b>{t('rate.unit', num(health.value.rate, 0))}</b><span class="s d">{r.whole ? t('rate.from') : t('rate.here')}</span></div>
@@ -72,7 +72,7 @@ export function RateStrip(): JSX.Element {
         {hours.map((at) => { const p = (100 * (at - start)) / (r.end - start); return p > 1 && p < 98 && <span class="hr" key={at} style={{ left: `${p}%` }}>{hm(at, tz)}</span>; })}
         <span class="ph" />
       </div></div>
-      <div class="now"><b style={{ fontSize: '1.25rem' }}>{t('rate.now')}</b><span class="s d">{t('rate.e', minutes)}<br />{t('rate.max', num(most, 0), minutes)}</span></div>
+      <div class="now"><b style={{ fontSize: '1.25rem' }}>{t('rate.now')}</b><span class="s d">{t('rate.e', each)}<br />{t('rate.max', num(most, 0), each)}</span></div>
     </section>
   );
 }
@@ -86,11 +86,18 @@ function zone(at: number, tz: string): number {
   return (((local - utc) % day) + day + day / 2) % day - day / 2;
 }
 
+/** The entry's own words, or its type, subject and coded fields. */
+function tickerText(item: TickerItem): string {
+  const own = say(item.text);
+  if (own) return own;
+  return [word('event', item.type), item.subject, ...item.coded.map(([k, v]) => word(k, v))].filter(Boolean).join(' ');
+}
+
 export function Ticker(): JSX.Element {
   const tz = city.value.timezone;
   return (
     <footer class="tk" aria-label={t('ticker')} data-testid="ticker">
-      {ticker.value.slice(0, 16).map((item) => <span key={item.seq}><i>{hms(item.at, tz)}</i>{say(item.text)}</span>)}
+      {ticker.value.slice(0, 16).map((item) => <span key={item.seq}><i>{hms(item.at, tz)}</i>{tickerText(item)}</span>)}
     </footer>
   );
 }

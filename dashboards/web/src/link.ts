@@ -3,7 +3,7 @@
 import { batch } from '@preact/signals';
 import { extend } from './board';
 import { stamped } from './hook';
-import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, indicators, link, noteExceedances, path, rates, scopes, ticker, trends } from './store';
+import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, indicators, isOpen, link, noteExceedances, path, rates, scopes, ticker, trends } from './store';
 import { LEVELS, type City, type EntityDetail, type Indicator, type Trend } from './types';
 import { caseOf, healthOf, mergeTwin, patchOf, ratesOf, tickerOf, withScopes, type Dictionary, type Item, type Payload, type ServerMessage } from './wire';
 
@@ -37,7 +37,7 @@ export async function read<T>(url: string): Promise<T> {
 /** GeoJSON of a layer. */
 export async function layer(name: string): Promise<unknown> {
   const data = await read<{ type: string; features: { id?: number; properties: Record<string, unknown> }[] }>(`/api/v1/layers/${name}`);
-  for (const f of data.features) f.properties = { ...f.properties, row: f.id ?? f.properties.row };
+  for (const f of data.features) f.properties = { ...f.properties, row: f.properties.row ?? f.id };
   return data;
 }
 
@@ -83,6 +83,17 @@ async function loadCity(): Promise<void> {
 function firstChoice(items: Indicator[]): string {
   const deep = (i: Indicator): number => Math.max(...i.levels.map((l) => LEVELS.indexOf(l)));
   return [...items].filter((i) => i.theme !== 'composite').sort((a, b) => deep(b) - deep(a))[0]?.id ?? items[0]?.id ?? '';
+}
+
+/** Dead letters by reason, as the store of dead letters counts them. */
+async function loadDead(): Promise<void> {
+  if (link.peek().state !== 'live') return;
+  try {
+    const got = await read<{ total: number; by_reason: Record<string, number> }>('/api/v1/deadletters/summary');
+    health.value = { ...health.peek(), deadTotal: got.total, dead: Object.entries(got.by_reason), summary: true };
+  } catch {
+    health.value = { ...health.peek(), summary: false }; // the engine's own counts stand in
+  }
 }
 
 // ---- series --------------------------------------------------------------------------------------------------------
@@ -205,11 +216,15 @@ function payload(m: Payload): void {
   if (m.values) for (const [id, columns] of Object.entries(m.values)) board.apply(id, patchOf(columns, m.t));
   if (m.twin) { mergeTwin(entities, m.channel.slice(5), m.twin); entitiesRev.value += 1; }
   if (m.sys) {
-    health.value = healthOf(m.sys, health.peek());
-    rates.value = ratesOf(m.sys, rates.peek(), clock.peek().server || m.t);
+    health.value = healthOf(m.sys, health.peek(), m.t);
+    rates.value = ratesOf(m.sys, rates.peek(), health.peek().rate, m.t);
   }
   if (m.items && m.channel === 'case') {
-    for (const item of m.items) { const made = caseOf(item, cases.get(String(item.id ?? item.case ?? item.key))); cases.set(made.id, made); }
+    for (const item of m.items) {
+      const made = caseOf(item, cases.get(String(item.code ?? item.id)));
+      if (isOpen(made)) cases.set(made.id, made);
+      else cases.delete(made.id);
+    }
     casesRev.value += 1;
   }
   if (m.items && m.channel === 'ticker') {
@@ -247,6 +262,7 @@ function welcome(m: Extract<ServerMessage, { type: 'welcome' }>): void {
   open.clear();
   heardTime(m.now, 0);
   if (definitions !== m.definitions) { definitions = m.definitions; void loadCity(); }
+  void loadDead();
   want(SUBS.base, 'ind', { depth: 1 });
   want(SUBS.sys, 'sys', {}, 1);
   want(SUBS.cases, 'case', {});
@@ -337,7 +353,22 @@ export function connect(): void {
   made.onclose = () => { if (socket === made) lost(); };
 }
 
+let checked = 0;
+
+/**
+ * Whether the line has been silent too long. A check that itself came late proves nothing: the page was busy, and what
+ * was said in the meantime is still waiting to be heard.
+ */
+function silent(): boolean {
+  const at = performance.now();
+  const late = at - checked > 700;
+  checked = at;
+  if (!socket || late) return false;
+  return at - heard > (socket.readyState === WebSocket.CONNECTING ? 10_000 : SILENT_MS);
+}
+
 /** Watch for silence: a line that says nothing is lost, whatever TCP thinks. */
 export function watch(): void {
-  window.setInterval(() => { if (socket && performance.now() - heard > SILENT_MS) lost(); }, 250);
+  window.setInterval(() => void loadDead(), 10_000);
+  window.setInterval(() => { if (silent()) lost(); }, 250);
 }

@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact';
 import { age, hm, hms, num, unit } from './format';
-import { t } from './i18n';
+import { t, word } from './i18n';
 import { edges, levelOf, threshold } from './level';
 import { city, now } from './store';
 import { Quality, type Cell, type Indicator, type Level, type Trend } from './types';
@@ -157,4 +157,12 @@ export function Bars({ trend, ind, w = 66, h = 36, top }: { trend: Trend | undef
       <path class="b" d={path} />
     </svg>
   );
+}
+
+/** `sliding 1h/5m` in words: 滑动 1 h / 5 min. */
+export function windowText(text: string): string {
+  const [kind = '', rest = ''] = text.split(' ');
+  const spans = rest.split('/').filter(Boolean).map((d) => d.replace(/^(\d+)m$/, '$1 min').replace(/^(\d+)([smhd])$/, '$1 $2'));
+  const name = word('window', kind);
+  return spans.length ? `${name} ${spans.join(' / ')}` : name;
 }

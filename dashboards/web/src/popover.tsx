@@ -10,7 +10,7 @@ import { edges, severity } from './level';
 import { detail } from './link';
 import { moved } from './map/map';
 import { view } from './map/view';
-import { asOf, Figure, look, Mark, QualityTag, Spark, trendText } from './parts';
+import { asOf, Figure, look, Mark, QualityTag, Spark, trendText, windowText } from './parts';
 import { board, byId, cases, casesRev, cellFor, chosen, city, drill, effective, entities, focus, frame, indicators, now, openCases, path, picked, placesIn, scopeName, scopes, within } from './store';
 import { LEVELS, type Case, type Entity, type EntityDetail, type Indicator } from './types';
 import { trendOf } from './vitals';
@@ -37,7 +37,7 @@ function CaseLines({ list }: { list: Case[] }): JSX.Element {
         const left = c.due - now.value;
         return (
           <button class="sl in" key={c.id} onClick={() => (picked.value = { type: 'case', id: c.id })}>
-            <span><Mark level={c.level} /></span><b class="el">{c.id}</b><span class="m el">{c.title || c.category} <span class="d">{word('stage', c.stage)}</span></span>
+            <span><Mark level={c.level} /></span><b class="el">{c.id}</b><span class="m el">{c.title || word('category', c.category)} <span class="d">{word('stage', c.stage)}</span></span>
             <span class="r nw">{c.due > 0 && <span class={left < 0 ? 'od' : ''}>{countdown(left, lang.value)}</span>}</span>
           </button>
         );
@@ -84,10 +84,10 @@ function CasePop({ id }: { id: string }): JSX.Element | null {
   const tz = city.value.timezone;
   return (
     <Shell title={<>{c.id} <Mark level={c.level} /></>} sub={placeLine(c.scope)}>
-      <div class="fig"><span style={{ fontSize: 'var(--fs-20)', fontWeight: 700 }}>{c.title || c.category}</span></div>
+      <div class="fig"><span style={{ fontSize: 'var(--fs-20)', fontWeight: 700 }}>{c.title || word('category', c.category)}</span></div>
       <div class="kv">
         <span>{t('case.stage')}</span><span>{word('stage', c.stage)}</span>
-        <span>{t('case.category')}</span><span>{c.category || '—'}</span>
+        <span>{t('case.category')}</span><span>{c.category ? word('category', c.category) : '—'}</span>
         <span>{t('case.reported')}</span><span>{stamp(c.reported, now.value, tz)}{c.reported > 0 && <span class="d"> · {age(now.value - c.reported)}</span>}</span>
         <span>{t('case.due')}</span><span>{stamp(c.due, now.value, tz)} {c.due > 0 && <span class={left < 0 ? 'od' : 'd'}>{countdown(left, lang.value)}</span>}</span>
         <span>{t('pop.place')}</span><span>{scopeName(c.scope, lang.value)}</span>
@@ -141,7 +141,7 @@ function IndicatorPop({ ind }: { ind: Indicator }): JSX.Element {
   const childLevel = LEVELS[Math.min(4, (scopes.value.level[cell.row] ?? 0) + 1)] ?? 'district';
   const worst = inside.map((row) => ({ row, c: board.cell(ind.id, row) })).filter((x) => x.c.quality < 4).sort((a, b) => severity(b.c.value, ind) - severity(a.c.value, ind)).slice(0, 5);
   return (
-    <Shell wide title={say(ind.name)} sub={`${scopeName(cell.row, lang.value)} · ${word('theme', ind.theme)} · ${ind.window}`}>
+    <Shell wide title={say(ind.name)} sub={`${scopeName(cell.row, lang.value)} · ${word('theme', ind.theme)} · ${windowText(ind.window)}`}>
       <div class={`fig ${look(cell, level)}`}><span class="v"><Figure value={cell.value} ind={ind} /></span><Mark level={level} /><span class="m">{cell.quality < 3 ? trendText(trend, ind) : ''}</span><span class="d s" style={{ marginLeft: 'auto', textAlign: 'right' }}>{cell.quality ? <QualityTag cell={cell} ind={ind} /> : t('quality.0')}<br />{asOf(cell, ind)}</span></div>
       {Number.isFinite(cell.closed) && <div class="s d">{t('ind.closed', `${num(cell.closed, ind.decimals)} ${unit(ind.unit)}`)}</div>}
       <Chart ind={ind} trend={trend} />

@@ -90,7 +90,7 @@ function CaseRow({ c }: { c: Case }): JSX.Element {
   return (
     <button class="sl in" onClick={() => (picked.value = { type: 'case', id: c.id })} data-testid="case">
       <span><Mark level={c.level} /></span><b class="el">{c.id}</b>
-      <span class="m el">{c.title || c.category} {scopeName(c.scope, lang.value)} <span class="d">{word('stage', c.stage)}</span></span>
+      <span class="m el">{c.title || word('category', c.category)} {scopeName(c.scope, lang.value)} <span class="d">{word('stage', c.stage)}</span></span>
       <span class="r nw"><span class={left < 0 ? 'od' : ''}>{countdown(left, lang.value)}</span></span>
     </button>
   );
@@ -119,7 +119,7 @@ export function Quality({ rows = 3 }: { rows?: number }): JSX.Element {
   return (
     <div data-testid="quality" style={{ flex: 'none' }}>
       <h2 class="gh"><b>{t('data')}</b><span class="e">{t('data.e', num(h.events, 0), num(h.rate, 0))}</span></h2>
-      <div class="dq"><span class="el">{t('data.dead')} <span class="s d">{top.slice(0, 3).map(([why, n]) => `${why} ${n}`).join(' · ')}</span></span><span /><b class={h.deadTotal ? 'od' : ''} data-testid="dead">{num(h.deadTotal, 0)}</b></div>
+      <div class="dq"><span class="el">{t('data.dead')} <span class="s d">{top.slice(0, 3).map(([why, n]) => `${word('reason', why)} ${n}`).join(' · ')}</span></span><span /><b class={h.deadTotal ? 'od' : ''} data-testid="dead">{num(h.deadTotal, 0)}</b></div>
       <div class="dq"><span>{t('data.sources')}</span><span class="s d">{h.sources.length - silent.length} / {h.sources.length}</span><b>{silent.length ? t('data.stale', silent.length) : <span class="m" style={{ fontWeight: 400 }}>{t('data.fresh')}</span>}</b></div>
       {silent.slice(0, rows - 1).map((s) => (
         <div class="dq s" key={s.name}><span class="el d">{s.name}</span><span class="d">{stamp(s.last, now.value, city.value.timezone)}</span><i class="tag dot">{t('data.silent', age(now.value - s.last))}</i></div>

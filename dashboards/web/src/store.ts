@@ -21,7 +21,7 @@ export const casesRev = signal(0);
 export const entities = new Map<number, Entity>();
 export const entitiesRev = signal(0);
 export const ticker = signal<TickerItem[]>([]);
-export const health = signal<Health>({ deadTotal: 0, dead: [], sources: [], events: 0, rate: 0 });
+export const health = signal<Health>({ deadTotal: 0, dead: [], sources: [], events: 0, rate: 0, at: 0, summary: false });
 /** Events per bin, newest last. */
 export const rates = signal<Trend & { whole: boolean }>({ end: 0, step: 600_000, values: [], whole: false });
 export const trends = signal<Map<string, Trend>>(new Map());
@@ -141,20 +141,21 @@ export const notices = computed<Notice[]>(() => {
   return out.sort((a, b) => b.worst - a.worst || a.ind.id.localeCompare(b.ind.id));
 });
 
-let seenFrames = 0;
+/** Time of the first frame with values: what was out of band then began before. */
+let began = 0;
 
 /** Note when each exceedance began; called once per frame. */
 export function noteExceedances(at: number): void {
+  if (!began && notices.value.length) began = at;
   const live = new Set<string>();
   for (const notice of notices.value) {
     for (const r of notice.rows) {
       const key = `${notice.ind.id}/${r.row}`;
       live.add(key);
-      if (!since.has(key)) since.set(key, seenFrames > 1 ? at : 0);
+      if (!since.has(key)) since.set(key, at > began + 5_000 ? at : 0);
     }
   }
   for (const key of since.keys()) if (!live.has(key)) since.delete(key);
-  seenFrames += 1;
 }
 
 /** Number of values out of band by level I..IV. */

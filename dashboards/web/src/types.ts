@@ -114,6 +114,9 @@ export interface TickerItem {
   seq: number;
   at: number;
   text: Text;
+  type: string;
+  subject: string;
+  coded: [string, string][];
 }
 
 export interface SourceState {
@@ -130,6 +133,10 @@ export interface Health {
   sources: SourceState[];
   events: number;
   rate: number;
+  /** Time of the frame that was last counted. */
+  at: number;
+  /** The dead letters come from their own summary, not from the engine's counts. */
+  summary: boolean;
 }
 
 export type LinkState = 'connecting' | 'live' | 'lost';

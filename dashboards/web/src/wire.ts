@@ -141,9 +141,9 @@ function levelNumber(v: unknown): Level {
 export function caseOf(item: Item, old?: Case): Case {
   const get = (...names: string[]): unknown => names.map((n) => item[n]).find((v) => v !== undefined && v !== null);
   const or = (value: number, kept: number | undefined): number => (Number.isFinite(value) ? value : (kept ?? NaN));
-  const level = get('level', 'severity', 'band');
+  const level = get('level', 'severity');
   return {
-    id: text(get('id', 'case', 'key')),
+    id: text(get('code', 'id')),
     row: or(number(get('row', 'k')), old?.row),
     category: text(get('category', 'subclass', 'kind')) || (old?.category ?? ''),
     title: text(get('title', 'text', 'summary')) || (old?.title ?? ''),
@@ -158,8 +158,11 @@ export function caseOf(item: Item, old?: Case): Case {
   };
 }
 
+/** A ticker entry: either with words of its own, or an event's type, subject and coded fields. */
 export function tickerOf(item: Item): TickerItem {
-  return { seq: number(item.seq) || 0, at: number(item.t ?? item.at ?? item.time) || 0, text: words(item.text ?? item.title ?? item.zh) };
+  const own = item.text ?? item.title;
+  const coded = Object.entries((item.words ?? {}) as Item).map(([k, v]): [string, string] => [k, text(v)]);
+  return { seq: number(item.seq) || 0, at: number(item.t) || 0, text: own ? words(own) : {}, type: text(item.type), subject: text(item.subject), coded };
 }
 
 /** Rows of a twin channel as entities, merged into what is known. */
@@ -186,29 +189,29 @@ export function mergeTwin(into: Map<number, Entity>, kind: string, rows: TwinRow
   });
 }
 
-/** What the engine says of itself, merged over what it said before. */
-export function healthOf(sys: Item, old: Health): Health {
-  const get = (...names: string[]): unknown => names.map((n) => sys[n]).find((v) => v !== undefined);
-  const dead = get('dead_letters', 'deadletters', 'dead');
-  const reasons = dead && typeof dead === 'object' && !Array.isArray(dead) ? ((dead as Item).by_reason ?? (dead as Item).reasons ?? dead) : undefined;
-  const pairs = reasons ? Object.entries(reasons as Item).flatMap(([k, v]): [string, number][] => (typeof v === 'number' && k !== 'total' ? [[k, v]] : [])) : old.dead;
-  const total = typeof dead === 'number' ? dead : reasons ? Number((dead as Item).total ?? pairs.reduce((s, [, n]) => s + n, 0)) : old.deadTotal;
-  const list = get('sources');
-  const entries = Array.isArray(list) ? (list as Item[]) : list && typeof list === 'object' ? Object.entries(list as Item).map(([name, v]) => (v && typeof v === 'object' ? { name, ...(v as Item) } : { name, last: v })) : null;
+/** Sources this far behind the frame are shown as silent, unless the engine judges them itself. */
+const SILENT_MS = 5 * 60_000;
+
+/** What the engine says of itself, merged over what it said before; `t` is the frame's time. */
+export function healthOf(sys: Item, old: Health, t: number): Health {
+  const events = Number.isFinite(number(sys.accepted)) ? number(sys.accepted) : old.events;
+  const seconds = (t - old.at) / 1000;
+  const grown = old.at > 0 && seconds > 0 && events >= old.events && old.events > 0;
+  const rate = grown ? old.rate * 0.7 + ((events - old.events) / seconds) * 0.3 : old.rate;
+  const marks = sys.watermarks as Record<string, number> | undefined;
+  const sources = marks ? Object.entries(marks).map(([name, last]) => ({ name, last, stale: t - last > SILENT_MS, age: t - last })) : old.sources;
+  const dead = sys.rejected ? Object.entries(sys.rejected as Record<string, number>) : old.dead;
   return {
-    deadTotal: total,
-    dead: pairs,
-    sources: entries?.map((s: Item) => ({ name: text(s.name ?? s.source), last: number(s.last ?? s.newest ?? s.watermark) || 0, stale: Boolean(s.stale ?? s.silent), age: number(s.age_ms ?? s.age) || 0 })) ?? old.sources,
-    events: number(get('events', 'accepted', 'total')) || old.events,
-    rate: Number.isFinite(number(get('rate', 'events_per_s', 'rate_s'))) ? number(get('rate', 'events_per_s', 'rate_s')) : old.rate,
+    ...old, events, rate: events === old.events && !grown ? old.rate : rate, at: t > old.at ? t : old.at,
+    sources: [...sources].sort((a, b) => a.last - b.last),
+    ...(old.summary ? {} : { dead, deadTotal: dead.reduce((n, [, k]) => n + k, 0) }),
   };
 }
 
 /** Events per bin: the server's own history when it sends one, else counted from what this page saw. */
-export function ratesOf(sys: Item, old: Trend & { whole: boolean }, now: number): Trend & { whole: boolean } {
+export function ratesOf(sys: Item, old: Trend & { whole: boolean }, rate: number, now: number): Trend & { whole: boolean } {
   const given = sys.event_rates as { end: number; step: number; values: number[] } | undefined;
   if (given?.values) return { end: given.end, step: given.step, values: given.values, whole: true };
-  const rate = number(sys.rate ?? sys.events_per_s ?? sys.rate_s);
   if (old.whole || !Number.isFinite(rate)) return old;
   const step = 10_000;
   const end = Math.ceil(now / step) * step;

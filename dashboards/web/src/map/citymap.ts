@@ -17,6 +17,7 @@ export interface Listener {
   pick: (what: Picked | null) => void;
   drill: (row: number) => void;
   moved: () => void;
+  still: (box: Box) => void;
   ready: () => void;
 }
 
@@ -51,6 +52,7 @@ export class CityMap {
       this.ready = true;
       this.listener.ready();
     });
+    this.map.on('moveend', () => { const b = this.map.getBounds(); this.listener.still([b.getWest(), b.getSouth(), b.getEast(), b.getNorth()]); });
     this.map.on('move', () => this.listener.moved());
     this.map.on('click', (e) => this.listener.pick(this.under(e)));
     this.map.on('dblclick', (e) => {
@@ -174,8 +176,8 @@ export class CityMap {
     this.set('iso', { type: 'FeatureCollection', features });
   }
 
-  setCases(list: Case[]): void {
-    const features = list.filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat)).map((c) => point(c.lon, c.lat, { id: c.id, icon: `lv${c.level}`, level: c.level || 5, loud: c.level === 1 || c.level === 2 ? c.id : '' }));
+  setCases(list: Case[], at: number): void {
+    const features = list.filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat)).map((c) => point(c.lon, c.lat, { id: c.id, icon: c.level ? `lv${c.level}` : c.due > 0 && c.due < at ? 'late' : 'lv0', level: c.level || (c.due > 0 && c.due < at ? 4.5 : 5), loud: c.level === 1 || c.level === 2 ? c.id : '' }));
     this.set('cases', { type: 'FeatureCollection', features });
   }
 

@@ -41,6 +41,16 @@ function level(n: number, p: Palette, scale: number): ImageData {
   return done(pen, size);
 }
 
+/** An overdue case without a level: a square in inverse ink. */
+function square(p: Palette, scale: number): ImageData {
+  const [pen, size] = canvas(11 * scale + 4);
+  pen.fillStyle = p['m-halo'] ?? '#000';
+  pen.fillRect(0, 0, size, size);
+  pen.fillStyle = p.text ?? '#fff';
+  pen.fillRect(2, 2, size - 4, size - 4);
+  return done(pen, size);
+}
+
 function dot(p: Palette, scale: number, online: boolean): ImageData {
   const [pen, size] = canvas(8 * scale + 2);
   pen.beginPath();
@@ -84,6 +94,6 @@ function hatch(p: Palette, scale: number): ImageData {
 export function images(p: Palette, scale: number): Record<string, ImageData> {
   return {
     lv0: level(0, p, scale), lv1: level(1, p, scale), lv2: level(2, p, scale), lv3: level(3, p, scale), lv4: level(4, p, scale),
-    on: dot(p, scale, true), off: dot(p, scale, false), unit: arrow(p, scale), hatch: hatch(p, scale),
+    late: square(p, scale), on: dot(p, scale, true), off: dot(p, scale, false), unit: arrow(p, scale), hatch: hatch(p, scale),
   };
 }

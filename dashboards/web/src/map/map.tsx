@@ -1,6 +1,6 @@
 /** The centre: map, its title, tools, legend, inset and scale. Signals in, CityMap calls out. */
 
-import { effect, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals';
 import type { FeatureCollection } from 'geojson';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
@@ -8,9 +8,9 @@ import { toggle } from '../actions';
 import { num, unit } from '../format';
 import { lang, say, t } from '../i18n';
 import { classOf, edges, ramp } from '../level';
-import { layer, wantValues } from '../link';
-import { asOf, Icon, Mark, QualityTag } from '../parts';
-import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, openCases, picked, scopeName, scopes, theme } from '../store';
+import { layer, wantMarks, wantValues } from '../link';
+import { asOf, Icon, Mark, QualityTag, windowText } from '../parts';
+import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, scopeName, scopes, theme } from '../store';
 import { LEVELS, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
 import type { Area, Areas } from './geometry';
@@ -69,10 +69,13 @@ function paint(map: CityMap): void {
   map.contours(name, (row) => effective(ind, board.cell(ind.id, row)));
 }
 
+/** Changes every 10 s, so that cases turn overdue on the map by the clock alone. */
+const slow = computed(() => Math.floor(now.value / 10_000));
+
 function wire(map: CityMap): () => void {
   const stops = [
     effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }),
-    effect(() => { void casesRev.value; map.setCases(openCases.value); }),
+    effect(() => { void casesRev.value; void slow.value; map.setCases(openCases.value, now.peek()); }),
     effect(() => { void entitiesRev.value; map.setEntities([...entities.values()]); }),
     effect(() => map.language(lang.value)),
     effect(() => { void theme.value; queueMicrotask(() => map.theme()); }),
@@ -110,6 +113,7 @@ function Canvas(): JSX.Element {
     const map = new CityMap(node.current, {
       pick: (what) => { picked.value = what; },
       drill: (row) => drill(row),
+      still: (box) => wantMarks(map.map.getZoom() > 9.5 ? box : null),
       moved: () => { moved.value += 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },
       ready: () => { stop = wire(map); void loadAll(map); },
     }, t('map.aria'));
@@ -120,16 +124,18 @@ function Canvas(): JSX.Element {
   return <div class="map" ref={node} data-testid="map" />;
 }
 
+/** Whether the cells below the districts are made up: then every level that is put together from them is, too. */
+const madeUp = computed(() => scopes.value.synthetic.some((s, row) => s && scopes.value.level[row] === 4));
+
 function Title({ ind }: { ind: Indicator }): JSX.Element {
   void frame.value;
   const cell = cellFor(ind, focus.value);
   const level = shownLevel();
   const name = t(`scope.${LEVELS[level] ?? 'district'}`);
-  const some = scopes.value.level.findIndex((l, i) => l === level && !scopes.value.unlocated[i]);
   return (
     <div class="ov mt" data-testid="maptitle">
       <div class="t el">{say(ind.name)} <span class="u" style={{ fontSize: '1rem' }}>{unit(ind.unit)}</span></div>
-      <div class="s d">{scopeName(cell.row, lang.value)} <b style={{ color: 'var(--text)' }}>{num(cell.value, ind.decimals)}</b><Mark level={effective(ind, cell)} size={0.75} />{asOf(cell, ind)}<QualityTag cell={cell} ind={ind} /><span>{ind.window}</span><span>· {t(scopes.value.synthetic[some] ? 'map.synthetic' : 'map.real', name)}</span></div>
+      <div class="s d">{scopeName(cell.row, lang.value)} <b style={{ color: 'var(--text)' }}>{num(cell.value, ind.decimals)}</b><Mark level={effective(ind, cell)} size={0.75} />{asOf(cell, ind)}<QualityTag cell={cell} ind={ind} /><span>{windowText(ind.window)}</span><span>· {t(level > 1 && madeUp.value ? 'map.synthetic' : 'map.real', name)}</span></div>
     </div>
   );
 }
@@ -158,11 +164,12 @@ function Legend({ ind }: { ind: Indicator }): JSX.Element {
       <div class="ramp" style={{ gridTemplateColumns: 'repeat(6,1fr)' }}>{[0, 1, 2, 3, 4, 5].map((i) => <i key={i} style={{ background: `var(--m${i})` }} />)}</div>
       <div class="rl">
         {cut.map((v, i) => <span key={i} style={{ left: `${((i + 1) * 100) / 6}%` }}>{text(v)}</span>)}
-        {cut.map((v, i) => { const m = marks.find((e) => e.edge === v); return m && <span class="lv" key={`m${i}`} style={{ left: `${((i + 1) * 100) / 6}%` }}><Mark level={m.level as Level} size={0.75} /></span>; })}
+        {cut.map((v, i) => { const m = marks.find((e) => e.edge === v); return m && <span class="lm" key={`m${i}`} style={{ left: `${((i + 1) * 100) / 6}%` }}><Mark level={m.level as Level} size={0.75} /></span>; })}
       </div>
       <div class="s d">{t('map.iso')} · {t(theme.value === 'dark' ? 'map.worse' : 'map.worseLight')}</div>
       <div class="s d marks">
-        <span><Mark level={2} size={0.75} bare />{t('map.cases')}</span>
+        <span><svg viewBox="0 0 12 12" style={{ width: '.75rem', height: '.75rem' }} aria-hidden="true"><path d="M2 2h8v8H2z" fill="var(--text-3)" /></svg>{t('map.cases')}</span>
+        <span><svg viewBox="0 0 12 12" style={{ width: '.75rem', height: '.75rem' }} aria-hidden="true"><path d="M0 0h12v12H0z" fill="var(--text)" /></svg>{t('map.late')}</span>
         <span><svg viewBox="0 0 12 12" style={{ width: '.625rem', height: '.625rem' }} aria-hidden="true"><circle cx="6" cy="6" r="4" fill="var(--text-2)" /></svg>{t('map.device')}</span>
         <span class="nw">© OpenStreetMap</span>
       </div>

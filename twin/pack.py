@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,16 +18,13 @@ from citytwin.models.vocabulary import Vocabulary
 from citytwin.twin import pack_layers, pack_rows
 from citytwin.twin.entities import Entities
 from citytwin.twin.pack_files import PackFiles, Problem
+from citytwin.twin.pack_manifest import PackError, parse_manifest
 
 if TYPE_CHECKING:
     from citytwin.geo.locate import Locator
 
 #: Folder of the packs that come with the program.
 CITIES = Path(__file__).parent / "cities"
-
-
-class PackError(ValueError):
-    """The pack cannot be used at all: no manifest, no city scope, an unknown format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +122,11 @@ class City:
             self._locator = Locator(list(shapes), rows)
         return self._locator
 
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """West, south, east and north edge of the city in degrees; None where the pack has no geometry."""
+        return self.locator.bounds if self.levels_with_geometry() else None
+
     def layer(self, name: str) -> bytes:
         """GeoJSON of a layer: `districts`, `streets`, `communities`, `grids` (id = scope row) or one of `layers`.
 
@@ -155,11 +156,10 @@ def load_city(path_or_name: str | Path, vocabulary: Vocabulary | None = None) ->
     folder = find_city(path_or_name)
     files = PackFiles(folder)
     try:
-        manifest = tomllib.loads(files.text("city.toml"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = files.text("city.toml")
+    except (OSError, ValueError) as error:
         raise PackError(f"{folder / 'city.toml'}: {error}") from error
-    if manifest.get("format") != 1 or "name" not in manifest:
-        raise PackError(f"{folder / 'city.toml'}: needs format = 1 and a name")
+    manifest = parse_manifest(text, str(folder / "city.toml"))
     return City(files, manifest, vocabulary or VOCABULARY())
 
 

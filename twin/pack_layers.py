@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from citytwin.geo.scopes import LEVELS
 from citytwin.models.columns import Float64, Int32
 from citytwin.twin import topology
-from citytwin.twin.pack_rows import to_inside
+from citytwin.twin.pack_manifest import to_inside
 
 if TYPE_CHECKING:
     from citytwin.twin.pack import City

@@ -10,10 +10,11 @@ import numpy as np
 
 from citytwin.geo.scopes import GRID, ScopeTree
 from citytwin.models.columns import MISSING, Bool, Coded, Column, Float64, Int32, Strings
-from citytwin.models.entities import KINDS, EntityKind
+from citytwin.models.entities import KINDS, EntityKind, validate
 from citytwin.models.vocabulary import Field, Kind
 from citytwin.twin.entities import Entities
 from citytwin.twin.pack_files import PackFiles
+from citytwin.twin.pack_manifest import to_inside
 
 if TYPE_CHECKING:
     from citytwin.twin.pack import City
@@ -56,13 +57,7 @@ def read_entities(city: City) -> Entities:
     """All entities of the pack, kinds in the order of the manifest."""
     entities = Entities()
     for entry in city.manifest.get("entities", ()):
-        kind = KINDS.get(str(entry.get("kind")))
-        if kind is None:
-            city.files.report(
-                "city.toml", 0, "entities.kind", f"no kind {entry.get('kind')}; there are {', '.join(KINDS)}"
-            )
-        else:
-            _Reader(city, entities, kind, entry).read()
+        _Reader(city, entities, KINDS[entry["kind"]], entry).read()
     return entities
 
 
@@ -93,10 +88,10 @@ class _Reader:
         cells |= {have: raw[have] for have in head if have not in names.values()}
         for name, value in self.entry.get("defaults", {}).items():
             cells.setdefault(name, (str(int(value) if isinstance(value, bool) else value),) * len(rows))
-        self._check_codes(cells["code"])
         lon, lat = self._place(cells, len(rows))
         columns = {n: self._column(n, c) for n, c in cells.items() if n not in ("code", "scope", "lon", "lat")}
         attrs = {n: c for n, c in columns.items() if c is not None}
+        self._check(Strings.of(cells["code"]), attrs)
         self._store(cells, self._scope(cells, lon, lat), lon, lat, attrs)
 
     def _store(
@@ -115,22 +110,26 @@ class _Reader:
         for index in good[kept < 0].tolist():
             self.report(index, "code", f"{codes[index]} is the code of another kind of entity")
 
-    def _check_codes(self, codes: Cells) -> None:
+    def _check(self, codes: Strings, columns: Mapping[str, Column]) -> None:
+        """Tell rows that break a rule of the kind, and codes that stand twice in the file."""
+        for index, name, _, reason in validate(self.kind.name, codes, columns):
+            self.report(index, name, reason)
         seen: set[str] = set()
-        for i, code in enumerate(codes):
-            if not code:
-                self.report(i, "code", "the code is empty")
-            elif code in seen:
-                self.report(i, "code", f"{code} stands in the file before")
+        for index, code in enumerate(codes.tolist()):
+            if code in seen:
+                self.report(index, "code", f"{code} stands in the file before")
             seen.add(code)
 
     def _place(self, cells: Mapping[str, Cells], n: int) -> tuple[Float64, Float64]:
         empty = ("",) * n
-        lon = _numbers("lon", cells.get("lon", empty), Field("lon", Kind.NUMBER, lo=-180, hi=180), self.report)
-        lat = _numbers("lat", cells.get("lat", empty), Field("lat", Kind.NUMBER, lo=-90, hi=90), self.report)
-        for i in np.flatnonzero(np.isnan(lon) != np.isnan(lat)).tolist():
-            self.report(i, "lat" if np.isnan(lat[i]) else "lon", "a place needs both lon and lat")
-        return to_inside(lon, lat, str(self.entry.get("crs", self.city.crs)))
+        x = _numbers("lon", cells.get("lon", empty), self.report)
+        y = _numbers("lat", cells.get("lat", empty), self.report)
+        for i in np.flatnonzero(np.isnan(x) != np.isnan(y)).tolist():
+            self.report(i, "lat" if np.isnan(y[i]) else "lon", "a place needs both lon and lat")
+        lon, lat = to_inside(x, y, str(self.entry.get("crs", self.city.crs)))
+        for i in np.flatnonzero((np.abs(lon) > 180) | (np.abs(lat) > 90)).tolist():
+            self.report(i, "lon", "the place is not on the Earth; check the crs and the order of lon and lat")
+        return lon, lat
 
     def _scope(self, cells: Mapping[str, Cells], lon: Float64, lat: Float64) -> Int32:
         """Grid rows: of the named scope, else of the place, else of what has no place in the city."""
@@ -162,47 +161,30 @@ class _Reader:
 
 
 def parse(item: Field, cells: Cells, report: Report) -> Column:
-    """Cells of one column in the stored form of a field; "" is missing, what does not fit is reported."""
-    if item.required:
-        for i in [i for i, c in enumerate(cells) if not c]:
-            report(i, item.name, "the value is required")
+    """Cells of one column in the form in which batches hold the field; "" is missing, unreadable ones are reported."""
     if item.kind is Kind.NUMBER:
-        return _numbers(item.name, cells, item, report)
+        return _numbers(item.name, cells, report)
     if item.kind is Kind.INTEGER:
-        real = _numbers(item.name, cells, item, report)
-        for i in np.flatnonzero(real != np.rint(real)).tolist():
-            if not np.isnan(real[i]):
-                report(i, item.name, f"{cells[i]} is no whole number")
-        return np.where(np.isnan(real), MISSING, np.nan_to_num(np.rint(real))).astype(np.int64)
+        real = _numbers(item.name, cells, report)
+        for i in np.flatnonzero((real != np.rint(real)) & ~np.isnan(real) | (np.abs(real) > 2**53)).tolist():
+            report(i, item.name, f"{cells[i][:40]} is no whole number")
+            real[i] = np.nan
+        return np.where(np.isnan(real), MISSING, np.nan_to_num(real)).astype(np.int64)
     if item.kind is Kind.FLAG:
         return np.array([_known(_TRUE, c, i, item, report) for i, c in enumerate(cells)], np.int8)
     if item.kind is Kind.TIME:
         return np.array([_time(c, i, item, report) for i, c in enumerate(cells)], np.int64)
-    return _texts(item, cells, report)
-
-
-def _texts(item: Field, cells: Cells, report: Report) -> Column:
-    if item.choices:
-        for i in [i for i, c in enumerate(cells) if c and c not in item.choices]:
-            report(i, item.name, f"{cells[i]} is none of {', '.join(item.choices)}")
-    for i in [i for i, c in enumerate(cells) if len(c) * 4 > item.max_bytes]:
-        if len(cells[i].encode()) > item.max_bytes:
-            report(i, item.name, f"longer than {item.max_bytes} bytes")
-    if item.kind is Kind.SECRET:
-        for i in [i for i, c in enumerate(cells) if c and not (len(c) == 32 and set(c) <= set("0123456789abcdef"))]:
-            report(i, item.name, "must be a keyed hash of 32 hexadecimal digits, never the plain value")
     return Coded.of([c or None for c in cells]) if item.kind is Kind.CODE else Strings.of(cells)
 
 
-def _numbers(name: str, cells: Cells, item: Field, report: Report) -> Float64:
-    """Finite numbers within the field's range (float64[n]), NaN where missing or bad."""
+def _numbers(name: str, cells: Cells, report: Report) -> Float64:
+    """Finite numbers (float64[n]), NaN where missing or bad."""
     try:
-        out = np.array([float(c) if c else np.nan for c in cells])
+        out = np.array([float(c) if c else np.nan for c in cells], np.float64)
     except ValueError:
-        out = np.array([_float(c, i, name, report) for i, c in enumerate(cells)])
-    for i in np.flatnonzero(np.isinf(out) | (out < (-np.inf if item.lo is None else item.lo))
-                            | (out > (np.inf if item.hi is None else item.hi))).tolist():  # fmt: skip
-        report(i, name, f"{cells[i]} is outside {item.lo} to {item.hi}")
+        out = np.array([_float(c, i, name, report) for i, c in enumerate(cells)], np.float64)
+    for i in [i for i in np.flatnonzero(~np.isfinite(out)).tolist() if cells[i]]:
+        report(i, name, f"{cells[i][:40]} is no finite number")
         out[i] = np.nan
     return out
 
@@ -234,12 +216,3 @@ def _day(text: str) -> int:
     """ms UTC of an ISO date or time; one without an offset is taken as UTC."""
     when = datetime.fromisoformat(text)
     return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def to_inside(lon: Float64, lat: Float64, crs: str) -> tuple[Float64, Float64]:
-    """Degrees of CGCS2000 from those of `crs`. Raises ValueError for an unknown one."""
-    if crs in ("EPSG:4490", "EPSG:4326", "OGC:CRS84"):
-        return lon, lat
-    from citytwin.geo.crs import to_cgcs2000
-
-    return to_cgcs2000(lon, lat, crs)

@@ -14,6 +14,7 @@ from citytwin.models.vocabulary import EventType
 from citytwin.streams import convert, scan
 from citytwin.streams.build import Cells, Columns, build
 from citytwin.streams.decoded import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EVENTS, BadBody, Decoded, check_count, merge
+from citytwin.streams.nesting import depth
 from citytwin.streams.rules import Refusal, Row, Rules, Unreal, batches_of, text_of
 
 #: Attributes that we read.
@@ -94,7 +95,7 @@ def parse(raw: bytes) -> dict[str, object]:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Refusal("not_utf8", "", f"byte {error.start} of the event is no UTF-8") from None
-    if scan.depth(raw) > MAX_DEPTH:
+    if depth(raw) > MAX_DEPTH:
         raise Refusal("too_large", "", f"the event is nested deeper than {MAX_DEPTH} levels")
     try:
         found = _JSON.decode(text)

@@ -35,6 +35,7 @@ class Blanker:
 
     def __init__(self, fields: Iterable[str]) -> None:
         self.fields = frozenset(fields)
+        self._names = tuple(f.lower().encode() for f in self.fields)
         names = b"|".join(sorted(re.escape(f.encode()) for f in self.fields)) or rb"(?!)"
         value = rb'(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*\}?|[^,}\]\s]*)'
         self._fields = re.compile(rb'("(?:' + names + rb')"\s*:\s*)' + value, re.DOTALL | re.IGNORECASE)
@@ -46,7 +47,9 @@ class Blanker:
     def blank(self, raw: bytes) -> bytes:
         """The text with secrets blanked; escapes of ASCII are resolved first, so that none hides behind them."""
         plain = _ESCAPED.sub(_resolve, raw) if b"\\u" in raw else raw
-        plain = self._fields.sub(rb'\1"***"', plain)
+        low = plain.lower()
+        if any(name in low for name in self._names):
+            plain = self._fields.sub(rb'\1"***"', plain)
         return _NUMBERS.sub(b"***", plain) if _LONG.search(plain.decode("latin-1")) else plain
 
     def text(self, value: str) -> str:

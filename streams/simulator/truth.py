@@ -58,15 +58,16 @@ class Truth:
     def at(self, now: int) -> dict[str, float | None]:
         """The numbers at `now`.
 
-        cases_open, cases_overdue; waterlog_points (newest good depth >= 15 cm), waterlog_depth_max; river_level
-        (highest newest good level); rain_1h_max (mm in twelve 5-minute panes, the open one of `now` included);
-        devices_in_service, devices_online (last reading at most three periods old); calls_offered_1h and
-        calls_answered_1h (in (now - 1 h, now]); codes_today, code_users_today, batches_due_today,
-        batches_on_time_today (local day); units_busy; runs_open. None: nothing was sent that could tell.
+        cases_open, cases_overdue; waterlog_points (newest good depth >= 15 cm), waterlog_depth_now (the deepest of
+        these newest), waterlog_depth_max (in thirty 1-minute panes); river_level_max (highest newest good level);
+        rain_1h_max (mm in twelve 5-minute panes); devices_in_service, devices_online (last reading at most three
+        periods old); calls_offered_1h, calls_answered_1h, calls_abandoned_1h (sixty 1-minute panes); codes_today,
+        code_users_today, batches_due_today, batches_on_time_today (local day); units_busy; runs_open. Panes are those
+        up to the open one of `now`. None: nothing was sent that could tell.
         """
         newest = self.readings(now)
         return {
-            **self.cases(now), **self.water(newest), **self.services(now), "rain_1h_max": self.rain(now),
+            **self.cases(now), **self.water(newest, now), **self.services(now), "rain_1h_max": self.rain(now),
             "devices_in_service": float(len(np.unique(self.town.streams.device))),
             "devices_online": float(self.online(newest, now)),
         }  # fmt: skip
@@ -90,7 +91,7 @@ class Truth:
             last[subject] = max(last.get(subject, 0), events[-1]["time"])
         return sum(now - t <= 3 * period[code] for code, t in last.items())
 
-    def water(self, newest: dict[tuple[str, str], list[Event]]) -> dict[str, float | None]:
+    def water(self, newest: dict[tuple[str, str], list[Event]], now: int) -> dict[str, float | None]:
         """Standing water and the river."""
 
         def good(name: str) -> list[float]:
@@ -99,9 +100,17 @@ class Truth:
             return [v[-1]["value"] / scale for v in kept if v]
 
         depth, river = good("waterlog.depth"), good("river.level")
+        start, scale = now // MINUTE * MINUTE - 29 * MINUTE, self.town.vocabulary.properties["waterlog.depth"].per_unit
+        lately = [
+            e["value"] / scale
+            for (_, p), v in newest.items()
+            if p == "waterlog.depth"
+            for e in v
+            if e["quality"] == "good" and e["time"] >= start
+        ]
         return {
-            "waterlog_points": float(sum(d >= 15 for d in depth)), "waterlog_depth_max": max(depth, default=None),
-            "river_level": max(river, default=None),
+            "waterlog_points": float(sum(d >= 15 for d in depth)), "waterlog_depth_now": max(depth, default=None),
+            "waterlog_depth_max": max(lately, default=None), "river_level_max": max(river, default=None),
         }  # fmt: skip
 
     def rain(self, now: int) -> float | None:
@@ -136,7 +145,11 @@ class Truth:
     def services(self, now: int) -> dict[str, float | None]:
         """Calls of the last hour, code uses and deliveries of the local day, units and runs of the moment."""
         midnight = (now + self.town.offset_ms) // DAY * DAY - self.town.offset_ms
-        hour = {t: [e for e in self.of(t) if now - HOUR < e["time"] <= now] for t in ("call.offered", "call.answered")}
+        start = now // MINUTE * MINUTE - 59 * MINUTE
+        calls = {
+            f"calls_{t}_1h": float(sum(start <= e["time"] <= now for e in self.of(f"call.{t}")))
+            for t in ("offered", "answered", "abandoned")
+        }
         codes = [e for e in self.of("citycode.use") if midnight <= e["time"] <= now]
         deliveries = {e["subject"]: e for e in self.of("data.batch") if e["time"] <= now}.values()
         due = [e for e in deliveries if midnight <= e["due_at"] <= now]
@@ -144,8 +157,7 @@ class Truth:
         begun = {e["subject"] for e in self.of("emergency.received") if e["time"] <= now}
         ended = {e["subject"] for e in self.of("emergency.closed") if e["time"] <= now}
         return {
-            "calls_offered_1h": float(len(hour["call.offered"])),
-            "calls_answered_1h": float(len(hour["call.answered"])),
+            **calls,
             "codes_today": float(len(codes)), "code_users_today": float(len({e["user"] for e in codes})),
             "batches_due_today": float(len(due)),
             "batches_on_time_today": float(

@@ -20,7 +20,7 @@ from citytwin.streams.simulator.truth import rows_of
 from citytwin.streams.simulator.writer import concat
 from tests.streams.towns import small_city
 
-START = 1_795_000_000_000  # a Wednesday noon in Wuhan
+START = 1_795_000_000_000  # a Wednesday, 19:06 in Wuhan
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 TOWN = Town.of(small_city())
 
@@ -141,7 +141,7 @@ def test_the_story_rises_and_falls() -> None:
         now = START + k * MINUTE
         sim.step(now)
         truth = sim.truth(now)
-        depth.append(truth["waterlog_depth_max"] or 0.0)
+        depth.append(truth["waterlog_depth_now"] or 0.0)
         rain.append(truth["rain_1h_max"] or 0.0)
         busy.append(truth["units_busy"] or 0.0)
         calls.append(truth["calls_offered_1h"] or 0.0)

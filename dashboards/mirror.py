@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from citytwin.models.columns import Bool, Float64, Int32, Int64
 from citytwin.models.frame import Delta, Values
+from citytwin.models.lifecycle import STATES, TERMINAL
 
 #: Columns of a twin table that are sent as names, once per client, not with each change.
 NAMES = ("code", "name", "name_en")
 PLACE = ("lon", "lat", "scope")
+_ENDED = {state for state, ended in zip(STATES, TERMINAL, strict=True) if ended}
 
 
 def _longer(old: NDArray[Any], n: int, fill: float) -> NDArray[Any]:
@@ -150,6 +152,11 @@ class Facts:
         return {name: self.values[name] for name, seq in self.seq.items() if seq > prev}
 
 
+def _is_open(item: Mapping[str, Any]) -> bool:
+    told = item.get("open")
+    return item.get("state") not in _ENDED if told is None else bool(told)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of a log channel: its JSON, its scope row (-1: none), when it came, bytes of all before it."""
@@ -183,7 +190,7 @@ class Ring:
             self.total += len(text)
             self.entries.append(entry)
             if self.open is not None and "code" in item:
-                self._keep_open(entry, str(item["code"]), bool(item.get("open", True)))
+                self._keep_open(entry, str(item["code"]), _is_open(item))
         self._trim()
 
     def _keep_open(self, entry: Entry, code: str, open: bool) -> None:

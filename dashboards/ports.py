@@ -9,14 +9,15 @@ from typing import Any, Protocol
 
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec
-from citytwin.models.columns import Float64, Int64
+from citytwin.models.columns import Float64, Int32, Int64
 from citytwin.models.frame import Delta, Values
 
 
 class Board(Protocol):
     """Current state, for snapshots. `current`, `cases`, `ticker` are read once, before the first frame is published.
 
-    `entities` is read on a worker thread when somebody first asks for the kind; it may be newer than the last frame.
+    `entities` without rows is read on a worker thread when somebody first asks for the kind; it may be newer than the
+    last frame, never older.
     """
 
     now: int
@@ -35,14 +36,15 @@ class Board(Protocol):
     def kinds(self) -> Sequence[str]:
         """Twin tables that may be subscribed as `twin/<kind>`."""
 
-    def entities(self, kind: str) -> Delta:
-        """All rows of a twin table with the columns of its frame deltas: code, name, name_en, lon, lat, scope (row) ...
+    def entities(self, kind: str, rows: Int32 | None = None) -> Delta:
+        """All rows of a twin table, or some, with what pages show: code, name, name_en, lon, lat, scope (row) ...
 
-        A column `gone` that is true takes the row away.
+        A column `gone` that is true takes the row away. Called with rows on the thread that publishes frames, for
+        the deltas of a frame that come without columns.
         """
 
     def cases(self) -> Sequence[Mapping[str, Any]]:
-        """The open cases as frames tell them: `code`, `scope` (row), `open`, and what pages show."""
+        """The open cases as frames tell them: `code`, `scope` (row), `state` (or `open`), and what pages show."""
 
     def ticker(self) -> Sequence[Mapping[str, Any]]:
         """The newest ticker entries, oldest first: `t`, `scope` (row) and what pages show."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
+from citytwin.dashboards.ports import Page, Refused, Series, Taken
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec, count, indicator
+from citytwin.models.columns import Int32
 from citytwin.models.frame import Delta, Quality, Values
 
 
@@ -79,9 +82,12 @@ class FakeBoard:
     def kinds(self) -> Sequence[str]:
         return ["device"]
 
-    def entities(self, kind: str) -> Delta:
+    def entities(self, kind: str, rows: Int32 | None = None) -> Delta:
         assert kind == "device"
-        return self.devices
+        if rows is None:
+            return self.devices
+        at = [self.devices.rows.tolist().index(r) for r in rows.tolist()]
+        return Delta(rows, {n: [c[i] for i in at] for n, c in self.devices.columns.items()})
 
     def cases(self) -> Sequence[Mapping[str, Any]]:
         return self.open_cases
@@ -134,10 +140,10 @@ class Follower:
         scopes = m.get("scopes", {"k": [], "code": []})
         self.scopes.update(zip(scopes["k"], scopes["code"], strict=True))
         for name, c in (m.get("values") or {}).items():
+            band = {k: b for b, ks in c.get("b", {}).items() for k in ks}
+            quality = {k: q for q, f in c.get("q", {}).items() for k in _keys(f, c["k"])}
             for i, k in enumerate(c["k"]):
-                q = next((n for n, f in c.get("q", {}).items() if f is True or (f and _has(f, k))), "good")
-                band = next((b for b, ks in c.get("b", {}).items() if k in ks), "")
-                self.cells[name, k] = (c["v"][i], q, band)
+                self.cells[name, k] = (c["v"][i], quality.get(k, "good"), band.get(k, ""))
         twin = m.get("twin")
         if twin:
             names = twin.get("names", {"k": [], "code": []})
@@ -151,5 +157,76 @@ class Follower:
             self.entries += [i["seq"] for i in m["items"]]
 
 
-def _has(flags: Any, key: int) -> bool:
-    return any(f == key or (isinstance(f, list) and f[0] == key) for f in flags)
+def _keys(flags: Any, all: list[int]) -> list[int]:
+    if isinstance(flags, bool):
+        return all if flags else []
+    return [f[0] if isinstance(f, list) else f for f in flags]
+
+
+class FakeReads:
+    """Reads of the small city."""
+
+    def about(self) -> Mapping[str, Any]:
+        title = {"zh": "小城", "en": "Small"}
+        return {
+            "name": "small",
+            "title": title,
+            "timezone": "Asia/Shanghai",
+            "edition": "1",
+            "bbox": [114, 30, 115, 31],
+        }
+
+    def page(self, kind: str, scope: int | None, bbox: Any, limit: int, after: str) -> Page | None:
+        if kind != "device":
+            return None
+        items: list[dict[str, Any]] = [
+            {"code": f"V{i}", "name": f"车{i}", "scope": i} for i in range(5) if f"V{i}" > after
+        ]
+        return Page(items[:limit], items[limit - 1]["code"] if len(items) > limit else "")
+
+    def entity(self, kind: str, code: str) -> Mapping[str, Any] | None:
+        readings = [{"property": "speed", "value": 3.0, "unit": "m/s", "time": 1, "quality": "good"}]
+        return {"kind": kind, "code": code, "readings": readings} if code == "V/1" else None
+
+    def cases(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
+        return Page([{"code": "K1", "open": open is not False}])
+
+    def find(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        return [{"kind": "device", "code": "V5", "name": "车5", "name_en": "Bus 5", "scope": 2, "extra": 1}]
+
+    def series(self, indicator: str, scope: int, start: int, stop: int, step: int) -> Series:
+        return Series(np.array([start, start + 1000]), np.array([1.5, np.nan]))
+
+    def layers(self) -> Sequence[str]:
+        return ["district"]
+
+    def layer(self, name: str) -> bytes | None:
+        return b'{"type":"FeatureCollection","features":[]}' if name == "district" else None
+
+    def deadletters(self) -> Mapping[str, Any]:
+        return {"total": 2, "by_reason": {"bad_time": 2}, "by_source": {"s": 2}, "newest": []}
+
+
+class FakeIngest:
+    """A door that takes JSON lists; "full" and "bad" are refused."""
+
+    content_types: Sequence[str] = ("application/cloudevents-batch+json",)
+    max_bytes = 10_000
+
+    def submit(self, body: bytes, content_type: str) -> Future[Taken]:
+        if body == b"full":
+            raise Refused(503, "log_full", "The log is full", "the disk has no room; come again", 5)
+        future: Future[Taken] = Future()
+        rejected = [{"index": 1, "reason": "bad_time", "field": "time", "detail": "no offset"}]
+        future.set_result(Taken(1, 0, 7, rejected if b"bad" in body else ()))
+        return future
+
+
+class FakeHealth:
+    """Always well."""
+
+    def ready(self) -> tuple[bool, Mapping[str, Any]]:
+        return True, {"lag_ms": 0}
+
+    def metrics(self) -> bytes:
+        return b"own_metric 1.0\n"

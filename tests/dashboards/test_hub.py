@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from citytwin.dashboards.hub import Hub, Limits
-from citytwin.dashboards.protocol import Close, Filter, Hello, Resub, Resume, Sub, Unsub
+from citytwin.dashboards.protocol import ClientMessage, Close, Filter, Hello, Resub, Resume, Sub, Unsub
 from citytwin.models.frame import Delta, Frame, Quality
 from tests.dashboards.fakes import FakeBoard, Follower, values
 
@@ -133,7 +133,7 @@ def test_large_changes_come_in_parts() -> None:
 
 def test_requests_that_cannot_be_met_are_told_why() -> None:
     hub, _ = make()
-    bad = [
+    bad: list[tuple[ClientMessage, str]] = [
         (Sub(1, "nothing"), "unknown_channel"), (Sub(1, "ind", Filter(scope="X")), "unknown_scope"),
         (Sub(1, "ind", Filter(ids=["nope"])), "unknown_indicator"), (Sub(1, "sys", Filter(depth=1)), "bad_filter"),
         (Sub(1, "ind", Filter(depth=1, level="grid")), "bad_filter"), (Unsub(9), "unknown_id"),

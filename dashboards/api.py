@@ -1,0 +1,344 @@
+"""The HTTP reads: values come from the hub (the frame that pages show), the rest through the ports."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import gzip
+import math
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import numpy as np
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from citytwin.dashboards import answers as a
+from citytwin.dashboards import encode, problems
+from citytwin.dashboards.hub import Hub
+from citytwin.dashboards.ports import Board, CityReads, Health
+from citytwin.dashboards.problems import Trouble
+from citytwin.dashboards.protocol import Filter
+from citytwin.dashboards.select import BadFilter, Selection
+from citytwin.geo.scopes import LEVELS
+from citytwin.indicators.api import Spec
+
+Read = Callable[[Request], Awaitable[Response]]
+Box = tuple[float, float, float, float]
+
+
+def asked(request: Request, *names: str) -> dict[str, str]:
+    """The query parameters. Raises Trouble for one that the address does not have."""
+    unknown = sorted(set(request.query_params) - set(names))
+    if unknown:
+        has = f"it has: {', '.join(names)}" if names else "it has none"
+        past = "; reads answer for now only" if "at" in unknown else ""
+        raise Trouble(400, "parameter", f"there is no parameter {', '.join(unknown)} here; {has}{past}")
+    return {k: v for k, v in request.query_params.items() if v != ""}
+
+
+def whole(q: dict[str, str], name: str, default: int, lo: int, hi: int) -> int:
+    """A whole number between bounds. Raises Trouble."""
+    try:
+        value = int(q.get(name, default))
+    except ValueError:
+        value = lo - 1
+    if not lo <= value <= hi:
+        raise Trouble(400, "parameter", f"{name} is a whole number from {lo} to {hi}")
+    return value
+
+
+def millis(text: str, name: str) -> int:
+    """A time as ms, from ms or RFC 3339 with offset. Raises Trouble."""
+    if text.lstrip("-").isdigit() and len(text) < 16:
+        return int(text)
+    try:
+        when: datetime.datetime | None = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        when = None
+    if when is None or when.tzinfo is None:
+        raise Trouble(400, "parameter", f"{name} is milliseconds or a time such as 2026-11-22T22:00:00Z")
+    return int(when.timestamp() * 1000)
+
+
+def box(q: dict[str, str]) -> Box | None:
+    """A bbox of west, south, east, north. Raises Trouble."""
+    if "bbox" not in q:
+        return None
+    try:
+        west, south, east, north = (float(v) for v in q["bbox"].split(","))
+    except ValueError:
+        west = math.nan
+    if not all(map(math.isfinite, (west,))) or west > east or south > north:
+        raise Trouble(400, "parameter", "bbox is west,south,east,north in degrees")
+    return west, south, east, north
+
+
+def definition(spec: Spec) -> a.Indicator:
+    """An indicator's definition as it is told."""
+    doc = (spec.formula or spec.cls).__doc__ if (spec.formula or spec.cls) else ""
+    inputs = [f"{name} = {p.kind}({p.table})" for name, p in spec.params.items()]
+    return a.Indicator(
+        spec.id, spec.theme, dict(spec.name), dict(spec.meaning), spec.unit, spec.better, list(spec.levels),
+        spec.window_text or "instant", spec.decimals, dict(spec.bands), spec.source, spec.status, spec.owner,
+        " ".join((doc or "").split()), inputs,
+    )  # fmt: skip
+
+
+class Api:
+    """Handlers of the reads."""
+
+    def __init__(self, hub: Hub, board: Board, reads: CityReads, health: Health, version: str) -> None:
+        self.hub, self.board, self.reads, self.health, self.version = hub, board, reads, health, version
+        self.tree = hub.tree
+        self._zipped: dict[str, tuple[int, bytes]] = {}
+
+    def routes(self) -> list[Route]:
+        """All reads by their addresses."""
+        v1: dict[str, Read] = {
+            "/city": self.city,
+            "/indicators": self.indicators,
+            "/indicators/{id}": self.indicator,
+            "/indicators/{id}/values": self.values,
+            "/scopes": self.scopes,
+            "/scopes/{code}": self.scope,
+            "/entities/{kind}": self.entities,
+            "/entities/{kind}/{code:path}": self.entity,
+            "/cases": self.cases,
+            "/search": self.search,
+            "/layers": self.layers,
+            "/layers/{name}": self.layer,
+            "/deadletters/summary": self.deadletters,
+        }
+        plain: dict[str, Read] = {
+            "/livez": self.livez,
+            "/readyz": self.readyz,
+            "/metrics": self.metrics,
+            "/version": self.about,
+        }
+        paths = {f"/api/v1{path}": read for path, read in v1.items()} | plain
+        return [Route(path, read, methods=["GET"]) for path, read in paths.items()]
+
+    def _when(self) -> tuple[int, int]:
+        return self.hub.now, self.hub.position
+
+    def _row(self, code: str | None) -> int | None:
+        if code is None:
+            return None
+        row = self.tree.row(code)
+        if row < 0:
+            raise Trouble(404, "unknown_scope", f"no scope has the code {code}")
+        return row
+
+    def _spec(self, request: Request) -> Spec:
+        id = request.path_params["id"]
+        spec = next((s for s in self.board.specs() if s.id == id), None)
+        if spec is None:
+            raise Trouble(404, "unknown_indicator", f"there is no indicator {id}")
+        return spec
+
+    async def city(self, request: Request) -> Response:
+        """The city."""
+        asked(request)
+        about, layers = await asyncio.to_thread(lambda: (dict(self.reads.about()), list(self.reads.layers())))
+        known = {k: about.get(k) for k in ("bbox", "center")}
+        words = (str(about.get("name", "")), dict(about.get("title", {})), str(about.get("timezone", "UTC")))
+        kinds = list(self.board.kinds())
+        return problems.json(
+            a.City(*self._when(), *words, str(about.get("edition", "")), **known, layers=layers, kinds=kinds)  # type: ignore[arg-type]
+        )
+
+    async def indicators(self, request: Request) -> Response:
+        """All definitions."""
+        asked(request)
+        items = [definition(s) for s in self.board.specs()]
+        return problems.json(a.Indicators(*self._when(), self.hub.definitions, items))
+
+    async def indicator(self, request: Request) -> Response:
+        """One definition."""
+        asked(request)
+        return problems.json(a.OneIndicator(*self._when(), definition(self._spec(request))))
+
+    async def values(self, request: Request) -> Response:
+        """Newest values by scope, or values over time at one scope."""
+        q = asked(request, "scope", "level", "depth", "from", "to", "step")
+        spec = self._spec(request)
+        if "from" in q or "to" in q:
+            return await self._series(spec, q)
+        depth = whole(q, "depth", 0, 0, 4) if "depth" in q else None
+        if q.get("level") not in (None, *LEVELS):
+            raise Trouble(400, "parameter", f"level is one of {', '.join(LEVELS)}")
+        try:
+            sel = Selection("ind", Filter(q.get("scope"), depth, q.get("level")), self.tree)  # type: ignore[arg-type]
+        except BadFilter as bad:
+            raise Trouble(404 if bad.reason == "unknown_scope" else 400, bad.reason, bad.detail) from bad
+        table, mask = self.hub.tables[spec.id], sel.scopes()
+        seq = table.seq[: len(mask)]
+        rows = np.flatnonzero((seq > 0) & mask[: len(seq)])
+        columns = encode.columns(rows, table, self.hub.bands[spec.id])
+        return problems.json(
+            a.IndicatorValues(*self._when(), spec.id, scopes=encode.dictionary(self.tree, rows), values=columns)
+        )
+
+    async def _series(self, spec: Spec, q: dict[str, str]) -> Response:
+        if "level" in q or "depth" in q:
+            raise Trouble(400, "parameter", "values over time are of one scope: leave level and depth away")
+        stop = millis(q["to"], "to") if "to" in q else self.hub.now + 1
+        start = millis(q["from"], "from") if "from" in q else stop - 86_400_000
+        step = whole(q, "step", 0, 0, 31 * 86_400_000)
+        scope = q.get("scope", self.tree.code[0])
+        row = self._row(scope)
+        assert row is not None
+        found = await asyncio.to_thread(self.reads.series, spec.id, row, start, stop, step)
+        points = a.Points(found.t.tolist(), found.v.tolist())
+        return problems.json(a.IndicatorValues(*self._when(), spec.id, scope=scope, series=points))
+
+    async def scopes(self, request: Request) -> Response:
+        """Scopes as columns, of one level or below one scope."""
+        q = asked(request, "level", "parent")
+        if q.get("level") not in (None, *LEVELS):
+            raise Trouble(400, "parameter", f"level is one of {', '.join(LEVELS)}")
+        keep = np.ones(len(self.tree), np.bool_)
+        if "level" in q:
+            keep &= self.tree.level[: len(keep)] == LEVELS.index(q["level"])
+        if "parent" in q:
+            keep &= self.tree.parent[: len(keep)] == self._row(q["parent"])
+        found = encode.dictionary(self.tree, np.flatnonzero(keep))
+        return problems.tagged(
+            request, msgspec.json.encode(found), lambda: problems.json(a.Scopes(*self._when(), found))
+        )
+
+    def _short(self, row: int) -> a.Scope:
+        tree = self.tree
+        return a.Scope(row, tree.code[row], tree.name[row], tree.name_en[row], int(tree.level[row]))
+
+    async def scope(self, request: Request) -> Response:
+        """One scope with its path and children."""
+        asked(request)
+        row = self._row(request.path_params["code"])
+        assert row is not None
+        path = [self._short(r) for r in reversed(self.tree.path(row))]
+        children = [self._short(int(r)) for r in self.tree.children(row)]
+        short = self._short(row)
+        item = a.ScopeDetail(short.k, short.code, short.name, short.name_en, short.level, path, children)
+        return problems.json(a.OneScope(*self._when(), item))
+
+    async def entities(self, request: Request) -> Response:
+        """A page of entities."""
+        q = asked(request, "scope", "bbox", "limit", "after")
+        kind, row, area = request.path_params["kind"], self._row(q.get("scope")), box(q)
+        limit = whole(q, "limit", 100, 1, 10_000)
+        page = await asyncio.to_thread(self.reads.page, kind, row, area, limit, q.get("after", ""))
+        if page is None:
+            raise Trouble(404, "unknown_kind", f"there is no kind {kind}")
+        return problems.json(a.Entities(*self._when(), kind, [dict(i) for i in page.items], page.next))
+
+    async def entity(self, request: Request) -> Response:
+        """One entity."""
+        asked(request)
+        kind, code = request.path_params["kind"], request.path_params["code"]
+        item = await asyncio.to_thread(self.reads.entity, kind, code)
+        if item is None:
+            raise Trouble(404, "unknown_entity", f"there is no {kind} {code}")
+        answer = a.OneEntity(*self._when(), dict(item))
+        return problems.tagged(request, msgspec.json.encode(answer.item), lambda: problems.json(answer))
+
+    async def cases(self, request: Request) -> Response:
+        """A page of cases."""
+        q = asked(request, "scope", "open", "limit", "after")
+        if q.get("open") not in (None, "true", "false"):
+            raise Trouble(400, "parameter", "open is true or false")
+        only = q["open"] == "true" if "open" in q else None
+        limit = whole(q, "limit", 100, 1, 10_000)
+        page = await asyncio.to_thread(self.reads.cases, self._row(q.get("scope")), only, limit, q.get("after", ""))
+        return problems.json(a.Items(*self._when(), [dict(i) for i in page.items], page.next))
+
+    async def search(self, request: Request) -> Response:
+        """Places, indicators and entities whose code or name (zh, en) holds the text."""
+        q = asked(request, "q", "limit")
+        text, limit = q.get("q", "").strip(), whole(q, "limit", 20, 1, 100)
+        if not text or len(text) > 100:
+            raise Trouble(400, "parameter", "q is what to look for, at most 100 characters")
+        hits = self._places(text.casefold(), limit) + self._measures(text.casefold(), limit)
+        if len(hits) < limit:
+            found = await asyncio.to_thread(self.reads.find, text, limit - len(hits))
+            known = set(a.Hit.__struct_fields__)
+            hits += [a.Hit(what="entity", **{k: v for k, v in f.items() if k in known - {"what"}}) for f in found]
+        return problems.json(a.Hits(*self._when(), hits[:limit]))
+
+    def _places(self, text: str, limit: int) -> list[a.Hit]:
+        tree, out = self.tree, []
+        for row in range(len(tree)):
+            if text in tree.name[row] or text in tree.name_en[row].casefold() or tree.code[row].startswith(text):
+                short = self._short(row)
+                out.append(a.Hit("scope", short.code, short.name, short.name_en, level=short.level, scope=row))
+                if len(out) >= limit // 2 + 1:
+                    break
+        return out
+
+    def _measures(self, text: str, limit: int) -> list[a.Hit]:
+        hits = [
+            a.Hit("indicator", s.id, s.name.get("zh", s.id), s.name.get("en", ""), kind=s.theme)
+            for s in self.board.specs()
+            if text in s.id or any(text in name.casefold() for name in s.name.values())
+        ]
+        return hits[: limit // 2 + 1]
+
+    async def layers(self, request: Request) -> Response:
+        """Names of the layers."""
+        asked(request)
+        return problems.json(a.Layers(*self._when(), list(await asyncio.to_thread(self.reads.layers))))
+
+    async def layer(self, request: Request) -> Response:
+        """One layer as GeoJSON, gzipped once."""
+        asked(request)
+        name = request.path_params["name"]
+        raw = await asyncio.to_thread(self.reads.layer, name)
+        if raw is None:
+            raise Trouble(404, "unknown_layer", f"there is no layer {name}")
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return problems.tagged(request, raw, lambda: Response(raw, media_type="application/geo+json"))
+        packed = await asyncio.to_thread(self._gzip, name, raw)
+        headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return problems.tagged(request, packed, lambda: Response(packed, 200, headers, "application/geo+json"))
+
+    def _gzip(self, name: str, raw: bytes) -> bytes:
+        known = self._zipped.get(name)
+        if known is None or known[0] != hash(raw):
+            known = self._zipped[name] = (hash(raw), gzip.compress(raw, 6, mtime=0))
+        return known[1]
+
+    async def deadletters(self, request: Request) -> Response:
+        """What was not taken, counted."""
+        asked(request)
+        found = await asyncio.to_thread(self.reads.deadletters)
+        total, reasons, sources = int(found["total"]), dict(found["by_reason"]), dict(found["by_source"])
+        return problems.json(a.DeadLetters(*self._when(), total, reasons, sources, [dict(i) for i in found["newest"]]))
+
+    async def livez(self, _: Request) -> Response:
+        """The loop is alive."""
+        return problems.json({"live": True})
+
+    async def readyz(self, _: Request) -> Response:
+        """Whether the city can be served; 503 with the facts when not."""
+        ok, facts = self.health.ready()
+        return Response(msgspec.json.encode({"ready": ok, **facts}), 200 if ok else 503, media_type="application/json")
+
+    async def about(self, _: Request) -> Response:
+        """Name and version."""
+        return problems.json({"name": "citytwin", "version": self.version, "epoch": self.hub.epoch})
+
+    async def metrics(self, _: Request) -> Response:
+        """Prometheus text: the hub's counts, then the application's own."""
+        registry = CollectorRegistry()
+        gauges: Sequence[tuple[str, str, float]] = [
+            ("citytwin_ws_clients", "connected clients", len(self.hub.clients)),
+            ("citytwin_ws_selections", "distinct subscriptions", len(self.hub.selections)),
+            *((f"citytwin_ws_{k}", f"{k} since the start", v) for k, v in sorted(self.hub.counts.items())),
+        ]
+        for name, text, value in gauges:
+            Gauge(name, text, registry=registry).set(value)
+        own = await asyncio.to_thread(self.health.metrics)
+        return Response(generate_latest(registry) + own, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,74 @@
+"""The HTTP door for events: bounds and refusals here, decoding and the log behind the port."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from citytwin.dashboards import problems
+from citytwin.dashboards.answers import Ingested, Rejected
+from citytwin.dashboards.ports import Ingest, Refused
+from citytwin.dashboards.problems import Trouble
+
+#: Calls that may be in work at once; more are told to come again.
+AT_ONCE = 64
+
+
+class Door:
+    """POST /ingest."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self.ingest = ingest
+        self.busy = 0
+
+    def routes(self) -> list[Route]:
+        """The one address."""
+        return [Route("/ingest", self.take, methods=["POST"])]
+
+    async def take(self, request: Request) -> Response:
+        """Take events in; answered once the log has them."""
+        kind = request.headers.get("content-type", "").strip()
+        if kind.partition(";")[0].strip().lower() not in self.ingest.content_types:
+            raise Trouble(415, "content_type", f"send one of {', '.join(self.ingest.content_types)}")
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Trouble(415, "content_encoding", "send the body without Content-Encoding")
+        if self.busy >= AT_ONCE:
+            raise Trouble(429, "busy", f"{AT_ONCE} calls are in work; come again", retry_after=1)
+        self.busy += 1
+        try:
+            return await self._take(request, kind)
+        except Refused as no:
+            raise Trouble(no.status, no.code, no.detail, no.retry_after, no.title) from no
+        finally:
+            self.busy -= 1
+
+    async def _take(self, request: Request, kind: str) -> Response:
+        body = await self._body(request)
+        future = await asyncio.to_thread(self.ingest.submit, body, kind)
+        taken = await asyncio.shield(asyncio.wrap_future(future))
+        rejected = [
+            Rejected(int(r["index"]), str(r["reason"]), str(r["field"]), str(r["detail"])) for r in taken.rejected
+        ]
+        return problems.json(Ingested(taken.accepted, taken.duplicates, rejected, taken.position))
+
+    async def _body(self, request: Request) -> bytes:
+        most = self.ingest.max_bytes
+        declared = request.headers.get("content-length", "")
+        too_large = Trouble(413, "too_large", f"a call may have {most} bytes; send several")
+        if declared.isdigit() and int(declared) > most:
+            raise too_large
+        parts, size = [], 0
+        try:
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise too_large
+                parts.append(part)
+        except ClientDisconnect as gone:
+            raise Trouble(400, "cut", "the connection ended before the body did") from gone
+        if not size:
+            raise Trouble(400, "empty", "the body is empty")
+        return b"".join(parts)

@@ -1,0 +1,126 @@
+"""The one port: HTTP, WebSocket and pages as a Starlette application on uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from citytwin.dashboards import api, describe, ingest, pages
+from citytwin.dashboards.access import Access, Gate, is_loopback
+from citytwin.dashboards.hub import Hub, Limits
+from citytwin.dashboards.ports import Board, CityReads, Health, Ingest
+from citytwin.dashboards.problems import Trouble, on_error, on_http, on_trouble
+from citytwin.dashboards.protocol import MAX_MESSAGE
+from citytwin.dashboards.sockets import DoorLimits, Gateway
+from citytwin.dashboards.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application gives: the ports, the rules of access, bounds, and where the built pages lie."""
+
+    board: Board
+    reads: CityReads
+    ingest: Ingest
+    health: Health
+    access: Access = field(default_factory=Access)
+    version: str = "0.1.0"
+    limits: Limits = field(default_factory=Limits)
+    door: DoorLimits = field(default_factory=DoorLimits)
+    static: Path = Path(__file__).parent / "static"
+
+
+class Web:
+    """The application: `app` for an ASGI server, `gateway.publish(frame)` for the engine's thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        about = dict(parts.reads.about())
+        city = {k: about[k] for k in ("name", "title", "timezone", "edition", "bbox", "center") if k in about}
+        epoch = secrets.token_hex(8)
+        self.hub = Hub(parts.board, epoch, f"citytwin {parts.version}", parts.limits, city)
+        self.gateway = Gateway(self.hub, parts.board, parts.access, parts.door)
+        reads = api.Api(self.hub, parts.board, parts.reads, parts.health, parts.version)
+        door = ingest.Door(parts.ingest)
+        routes: Sequence[BaseRoute] = [
+            WebSocketRoute("/ws", self.gateway.endpoint),
+            *reads.routes(),
+            *door.routes(),
+            *describe.routes(parts.version, parts.ingest.content_types),
+            *pages.routes(parts.static),
+        ]
+        self.app = Starlette(
+            routes=routes,
+            middleware=[Middleware(Gate, access=parts.access), Middleware(GZipMiddleware, minimum_size=1024)],
+            exception_handlers={Trouble: on_trouble, HTTPException: on_http, Exception: on_error},
+            lifespan=self._lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Any) -> AsyncIterator[None]:
+        beat = asyncio.create_task(self.gateway.run())
+        try:
+            yield
+        finally:
+            await self.gateway.drain()
+            beat.cancel()
+
+
+def check_bind(host: str, access: Access) -> None:
+    """Raise ValueError when an address that others reach would be served without a token."""
+    if not is_loopback(host) and access.token is None:
+        raise ValueError(f"{host} can be reached from other machines: set a token first (CITYTWIN_TOKEN or token_file)")
+
+
+def config(app: Any, host: str, port: int) -> uvicorn.Config:
+    """How uvicorn is to run the application."""
+    return uvicorn.Config(
+        app, host=host, port=port, ws=Transport, ws_max_size=MAX_MESSAGE, ws_ping_interval=20.0, ws_ping_timeout=60.0,
+        ws_per_message_deflate=False, lifespan="on", access_log=False, log_level="warning", server_header=False,
+        timeout_graceful_shutdown=5, loop="asyncio", http="httptools",
+    )  # fmt: skip
+
+
+class ServerThread:
+    """A server in a thread of its own: `start()` gives the port, `stop()` ends it."""
+
+    def __init__(self, web: Web, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.web, self.host = web, host
+        self.server = uvicorn.Server(config(web.app, host, port))
+        self.thread = threading.Thread(target=self.server.run, name="citytwin-web", daemon=True)
+        self._ready = threading.Event()
+
+    def start(self, timeout: float = 20.0) -> int:
+        """Begin to listen; the port. Raises OSError when the port is taken."""
+        startup = self.server.startup
+
+        async def announce(sockets: Any = None) -> None:
+            await startup(sockets)
+            self._ready.set()
+
+        self.server.startup = announce  # type: ignore[method-assign]
+        self.thread.start()
+        deadline = threading.Event()
+        while not self._ready.wait(0.05):
+            timeout -= 0.05
+            if not self.thread.is_alive() or timeout < 0:
+                deadline.set()
+                raise OSError(f"no server on {self.host}; is the port taken?")
+        return int(self.server.servers[0].sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        """End the server and wait for it."""
+        self.server.should_exit = True
+        self.thread.join(15)

@@ -86,7 +86,7 @@ def _put(column: Column | Bool, buffers: list[bytes]) -> _Layout:
         buffers.append(data.tobytes())
         return _Texts(lengths, len(data))
     if isinstance(column, Coded):
-        return _Codes(_put_ints(column.codes, buffers), list(column.names))
+        return _Codes(_put_ints(column.codes, buffers), [str(n) for n in column.names])
     if column.dtype.kind == "f":
         return _put_reals(column.astype(np.float64, copy=False), buffers)
     return _put_ints(column, buffers)

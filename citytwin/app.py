@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,6 +58,8 @@ class Node:
         self.folder = (folder or Path(config.data.dir)).absolute()
         self._load, self._registry = load or (lambda: load_city(config.city.pack)), registry
         self._frame: Callable[[Frame], None] = lambda _: None
+        #: Set once a frame was made since the start.
+        self.first_frame = threading.Event()
         with ExitStack() as stack:
             self._open(stack)
             self._stack = stack.pop_all()
@@ -140,6 +143,7 @@ class Node:
         sys_facts = {**frame.sys, **_status(self.runtime.status), "deadletters": self.letterbox.open}
         self.views.note(frame)
         self._frame(dataclasses.replace(frame, sys=sys_facts))
+        self.first_frame.set()
 
     # Running
 

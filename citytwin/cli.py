@@ -1,0 +1,97 @@
+"""The `citytwin` command. Each verb is imported when it is used, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+#: Verb to its module and one line about it; groups hold verbs of their own.
+_VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Show a simulated city: one command, nothing to prepare."),
+    "run": ("run", "Run a city: take events in, serve the pages."),
+    "replay": ("replay", "Replay a file of events at its own time, or as fast as it goes."),
+    "city": ("city", "Make city packs."),
+    "check": ("check", "Check a file of indicators against the public contract."),
+    "doctor": ("doctor", "Look for what is wrong here and say what to do."),
+    "deadletters": ("deadletters", "List, show and retry events that were not taken."),
+    "backup": ("backup", "Copy a data folder, also while it is in use."),
+    "restore": ("restore", "Bring a backup back into an empty folder, verified."),
+    "config": ("config", "Show the settings and where each comes from."),
+    "bench": ("bench", "Measure the way from bytes to frames on this machine."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows names and summaries of its verbs without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order in which people meet them."""
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb, imported now."""
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(f"citytwin.commands.{_VERBS[cmd_name][0]}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs in `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _VERBS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="citytwin", message="%(version)s")
+def cli() -> None:
+    """CityTwin: events in, exact operating indicators out, live on the wall.
+
+    Begin with `citytwin demo`. Settings come from defaults, citytwin.toml, CITYTWIN_* and flags, in this order;
+    `citytwin config show` tells which won.
+    """
+
+
+def main(arguments: list[str] | None = None, environ: Mapping[str, Any] | None = None) -> None:
+    """Run the command and leave with its code: 0 done, 1 it could not be done, 2 it was asked for wrongly, 130 ended.
+
+    What a user can set right is said in one sentence, without a traceback.
+    """
+    del environ
+    try:
+        code = cli.main(arguments, prog_name="citytwin", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not is_plain(error):
+            raise
+        click.echo(f"citytwin: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+#: Errors whose text is a sentence for the user, by the module and name of the class: naming imports nothing.
+_PLAIN = {
+    "citytwin.config.ConfigError",
+    "citytwin.streams.store.StoreError",
+    "citytwin.twin.pack.PackError",
+    "citytwin.conformance.NotAnIndicator",
+    "citytwin.streams.mapping.MappingError",
+    "citytwin.submissions.Unavailable",
+}
+
+
+def is_plain(error: Exception) -> bool:
+    """Whether the error's text is meant for the user; also what the system says about a file or an address."""
+    kinds = {f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__}
+    return bool(kinds & _PLAIN) or isinstance(error, OSError)

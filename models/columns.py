@@ -108,7 +108,7 @@ class Coded:
 
     def __getitem__(self, row: int) -> str | None:
         code = int(self.codes[row])
-        return None if code < 0 else self.names[code]
+        return None if code < 0 else str(self.names[code])
 
     def tolist(self) -> list[str | None]:
         """All rows as Python strings, None where missing."""
@@ -128,7 +128,8 @@ class Coded:
 
     def recode(self, known: dict[str, int]) -> Int32:
         """Codes in another dictionary, which grows by the names it lacks (int32[n])."""
-        table = np.array([known.setdefault(n, len(known)) for n in self.names] + [-1], np.int32)
+        # str(): names may be NumPy's own strings, which no encoder of JSON takes
+        table = np.array([known.setdefault(str(n), len(known)) for n in self.names] + [-1], np.int32)
         return table[self.codes]
 
     @staticmethod

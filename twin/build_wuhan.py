@@ -21,6 +21,7 @@ import shapely
 from citytwin.twin import topology
 from citytwin.twin.build import layers, things
 from citytwin.twin.build.devices import add_devices
+from citytwin.twin.build.english import add_english
 from citytwin.twin.build.ground import Ground
 from citytwin.twin.build.sources import read_sources
 from citytwin.twin.build.things import Things
@@ -42,6 +43,8 @@ def build(
 
     `only` builds nothing but the districts of these codes, for tests.
     """
+    if not (source / "districts.csv").is_file():
+        raise FileNotFoundError(f"{source} holds no source files; the builder runs in a checkout of the repository")
     sources = read_sources(source, only)
     tiling = make_tiling(sources, seed, grids)
     water = layers.water(sources)
@@ -98,6 +101,7 @@ def _fill(made: Things, houses: Sequence[dict[str, Any]]) -> None:
     things.add_people(made)
     things.add_facilities(made)
     add_devices(made)
+    add_english(made)
 
 
 _MAPS = (

@@ -67,7 +67,8 @@ class Layer:
 class City:
     """What a pack loads to; geometry is read when it is first asked for.
 
-    `edition` is a SHA-256 of everything that the pack says; `problems` are the rows that were left out.
+    `edition` is a SHA-256 of everything that the pack says; `problems` are the rows that were left out
+    (those of geometry are added when it is read).
     """
 
     def __init__(self, files: PackFiles, manifest: Mapping[str, Any], vocabulary: Vocabulary) -> None:

@@ -14,7 +14,7 @@ import pytest
 import shapely
 
 from citytwin.models.codes import check_uscc
-from citytwin.models.columns import Coded
+from citytwin.models.columns import Coded, Strings
 from citytwin.models.entities import KINDS
 from citytwin.twin.build_wuhan import PACK, build
 from citytwin.twin.pack import City, load_city
@@ -191,3 +191,13 @@ def test_the_builder_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     assert part.problems == []
     if not only:
         assert part.edition == load_city("wuhan").edition
+
+
+def test_everything_named_is_named_in_both_languages(wuhan: City) -> None:
+    e = wuhan.entities
+    named = e.attr("name_en")
+    assert isinstance(named, Strings)
+    english = named.lengths()
+    for kind in ("map", "grid", "address", "house", "organisation", "facility", "device"):
+        assert (english[e.of_kind(kind)] > 0).all(), kind
+    assert (e.name(e.row("RL-HK")), named[e.row("RL-HK")]) == ("汉口（武汉关）水位站", "Hankou River Gauge")

@@ -49,6 +49,9 @@ _MOSHAN = (
     (114.404, 30.551),
 )
 
+#: Lines that have a name and no number.
+_LINES = {"阳逻线": "Yangluo Line", "光谷空轨旅游线": "Optics Valley Suspended Monorail"}
+
 
 def _km(points: Float64) -> Float64:
     return (points - [_LON, _LAT]) * [_KX, _KY]
@@ -97,11 +100,17 @@ def _large(shape: Any) -> Any:
 def metro(sources: Sources) -> list[dict[str, Any]]:
     """Lines with colour and stations in order, and stations with the lines that stop there."""
     lines = [
-        feature(shapely.LineString([sources.stations[s][1:] for s in stops]), kind="line", name=name, colour=colour)
+        feature(
+            shapely.LineString([sources.stations[s][1:] for s in stops]),
+            kind="line",
+            name=name,
+            name_en=_LINES.get(name, f"Line {name.removesuffix('号线')}"),
+            colour=colour,
+        )
         for name, colour, stops in sources.lines
     ]
     stops = [
-        feature(shapely.Point(lon, lat), kind="station", name=name,
+        feature(shapely.Point(lon, lat), kind="station", name=name, name_en=sources.english.get(f"metro-{number}", ""),
                 lines=[ln for ln, _, where in sources.lines if number in where])
         for number, (name, lon, lat) in sources.stations.items()
     ]  # fmt: skip

@@ -106,10 +106,15 @@ class Things:
     def near(self, grid: str, level: int = 9) -> str:
         """Short name of the street (level 9) or community (12) that a grid lies in."""
         name = self.names[grid[:level]]
-        for tail in ("街道办事处", "街道", "社区居民委员会", "居民委员会", "社区", "村委会", "村"):
+        for tail in ("街道办事处", "街道", "社区居民委员会", "居民委员会", "社区居委会", "社区", "村委会", "村"):
             if name.endswith(tail) and len(name) > len(tail):
                 return name[: -len(tail)]
         return name
+
+
+def station_name(name: str) -> str:
+    """Full name of a metro station."""
+    return name if name.endswith("站") else f"{name}站"
 
 
 def row(code: str, grid: str, at: Sequence[float], name: str = "", **more: Any) -> dict[str, Any]:
@@ -302,7 +307,7 @@ def add_facilities(things: Things) -> None:
                     things.numbers.facility(grid, "metro_station"),
                     grid,
                     place,
-                    f"{name}站",
+                    station_name(name),
                     facility_kind="metro_station",
                     usable_area_m2=1200 + 37 * (number % 41),
                     responsible_unit="武汉地铁集团",

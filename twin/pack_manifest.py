@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,12 @@ LISTS: dict[str, tuple[str, ...]] = {
     "layers": ("name", "file"),
     "sources": ("id",),
 }
+
+
+_FORMS: dict[str, type | tuple[type, ...]] = {
+    "columns": dict, "defaults": dict, "title": dict, "calendar": dict, "weekend": list, "families": list,
+    "period_s": (int, float), "file": str, "valid_from": str, "crs": str, "timezone": str, "code": str,
+}  # fmt: skip
 
 
 class PackError(ValueError):
@@ -53,8 +60,32 @@ def _fault(manifest: Mapping[str, Any], need_scopes: bool) -> str:
     scopes = manifest.get("scopes")
     if need_scopes and not (isinstance(scopes, dict) and isinstance(scopes.get("file"), str)):
         return "[scopes] needs a file"
+    forms = _form_fault(manifest, "")
+    if forms:
+        return forms
     zone = _zone_fault(str(manifest.get("timezone", "UTC")))
     return zone or _list_fault(manifest) or _crs_fault(manifest)
+
+
+def _form_fault(part: Any, key: str) -> str:
+    """What has another form than its name asks for, at any depth."""
+    if key in _FORMS and not isinstance(part, _FORMS[key]):
+        return f"{key} has the wrong form: {str(part)[:40]!r}"
+    if key == "weekend" and not all(isinstance(d, int) and 1 <= d <= 7 for d in part):
+        return "weekend: days are numbers from 1, Monday, to 7"
+    if key == "valid_from" and not _is_day(part):
+        return f"valid_from: {part[:40]} is no ISO date"
+    inner = part.items() if isinstance(part, dict) and key not in ("columns", "defaults") else ()
+    items = [(key if key in LISTS else "", p) for p in part] if isinstance(part, list) and key not in _FORMS else inner
+    return next(filter(None, (_form_fault(value, name) for name, value in items)), "")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _zone_fault(name: str) -> str:

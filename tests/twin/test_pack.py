@@ -148,6 +148,15 @@ def test_locator_finds_the_finest_scope_with_a_polygon(tmp_path: Path) -> None:
         (('kind = "device"\n', 'kind = "device"\ncrs = "MARS"\n'), "MARS"),
         (('file = "devices.csv"\n', ""), r"\[\[entities\]\] number 1 needs file"),
         (("[calendar]", "[calendar"), "city.toml"),
+        (("weekend = [6, 7]", "weekend = [8]"), "weekend"),
+        (("weekend = [6, 7]", "weekend = 6"), "weekend has the wrong form"),
+        (('{ zh = "玩具市", en = "Toy" }', '"Toy"'), "title has the wrong form"),
+        (("period_s = 60\nfam", 'period_s = "often"\nfam'), "period_s has the wrong form"),
+        (
+            ("defaults = { synthetic = true, period_s = 60 }", 'columns2 = 1\ndefaults = "x"'),
+            "defaults has the wrong form",
+        ),
+        (('name = "toy"', 'name = "toy"\nvalid_from = "once"'), "valid_from"),
     ],
 )
 def test_a_bad_manifest_is_refused(tmp_path: Path, change: tuple[str, str], says: str) -> None:

@@ -23,7 +23,7 @@ from citytwin.models.vocabulary import EventType, Field, Kind, Vocabulary
 from citytwin.streams import convert
 from citytwin.streams.build import Columns, build
 from citytwin.streams.convert import BAD, HERE, NONE
-from citytwin.streams.decoded import BadBody, BodyTooLarge, Decoded, merge
+from citytwin.streams.decoded import BadBody, BodyTooLarge, Decoded, merge, pick
 from citytwin.streams.rules import Refusal, Row, Rules, batches_of
 from citytwin.streams.scan import ABSENT, STRING
 
@@ -254,7 +254,7 @@ class _Record:
             batch, good = build(event, envelope, data, self._rules)
             ok &= good
             slow[where[~ok]] = True
-            done.append((batch, where) if ok.all() else (batch.take(ok), where[ok]))
+            done.append((batch, where) if ok.all() else (pick(batch, ok), where[ok]))
         return done, self._rows(np.flatnonzero(slow))
 
     def _types(self) -> Iterator[tuple[str, Bool]]:

@@ -13,7 +13,7 @@ from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings, UInt8
 from citytwin.models.vocabulary import EventType
 from citytwin.streams import convert, scan
 from citytwin.streams.build import Cells, Columns, build
-from citytwin.streams.decoded import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EVENTS, BadBody, Decoded, check_count, merge
+from citytwin.streams.decoded import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EVENTS, BadBody, Decoded, check_count, merge, pick
 from citytwin.streams.nesting import depth
 from citytwin.streams.rules import Refusal, Row, Rules, Unreal, batches_of, text_of
 
@@ -208,7 +208,7 @@ class CloudEvents:
         if ok.all():
             return batch, index[where]
         slow[where[~ok]] = True
-        return batch.take(ok), index[where[ok]]
+        return pick(batch, ok), index[where[ok]]
 
     def _slowly(
         self, rows: list[tuple[int, bytes]], total: int, parts: list[tuple[EventBatch, Int64]] | None = None

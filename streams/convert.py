@@ -250,6 +250,16 @@ def _copy(buf: UInt8, start: Int32, offsets: Int64, data: UInt8) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _gather(data: UInt8, offsets: Int64, rows: Int64, out: UInt8) -> None:
+    at = 0
+    for r in rows:
+        first = offsets[r]
+        for j in range(offsets[r + 1] - first):
+            out[at + j] = data[first + j]
+        at += offsets[r + 1] - first
+
+
+@njit(cache=True, nogil=True)
 def _scale(
     value: Float64, state: UInt8, per_unit: Float64, lo: Float64, hi: Float64, out: Int64, ok: Bool
 ) -> None:  # fmt: skip
@@ -313,6 +323,15 @@ def texts(buf: UInt8, start: Int32, stop: Int32, kind: UInt8) -> Strings:
     _offsets(start, stop, kind, offsets)
     data = np.empty(offsets[-1], np.uint8)
     _copy(buf, start, offsets, data)
+    return Strings(data, offsets)
+
+
+def pick_texts(column: Strings, rows: Int64) -> Strings:
+    """The given rows of a text column: `Strings.take` without an index a byte."""
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(column.lengths()[rows], out=offsets[1:])
+    data = np.empty(offsets[-1], np.uint8)
+    _gather(column.data, column.offsets, rows, data)
     return Strings(data, offsets)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from citytwin.models.batch import EventBatch, Rejection
-from citytwin.models.columns import Coded, Column, Int64, Strings
+from citytwin.models.columns import Bool, Coded, Column, Int64, Strings
+from citytwin.streams.convert import pick_texts
 
 #: Limits of one body and one event.
 MAX_EVENTS = 10_000
@@ -81,6 +83,20 @@ def _ordered(group: Sequence[tuple[EventBatch, Int64]]) -> tuple[EventBatch, Int
         return whole, index
     order = np.argsort(index, kind="stable")
     return whole.take(order), index[order]
+
+
+def pick(batch: EventBatch, rows: Bool) -> EventBatch:
+    """The rows of a mask, as `EventBatch.take` gives them."""
+    index = np.flatnonzero(rows)
+
+    def taken(column: Column) -> Any:
+        if isinstance(column, Strings):
+            return pick_texts(column, index)
+        return column.take(index) if isinstance(column, Coded) else column[index]
+
+    names = ("time", "source", "id", "subject", "lon", "lat", "scope", "corrects", "revision", "retracted")
+    envelope = {name: taken(getattr(batch, name)) for name in names}
+    return EventBatch(batch.type, fields={n: taken(c) for n, c in batch.fields.items()}, **envelope)
 
 
 def concat(batches: Sequence[EventBatch]) -> EventBatch:

@@ -13,7 +13,7 @@ from citytwin.streams import scan
 from citytwin.streams.build import Absent, Cells, Columns, build
 from citytwin.streams.cloudevents import SpanCells, is_utf8
 from citytwin.streams.convert import BAD, HERE
-from citytwin.streams.decoded import MAX_EVENT_BYTES, Decoded, merge
+from citytwin.streams.decoded import MAX_EVENT_BYTES, Decoded, merge, pick
 from citytwin.streams.getters import Getter
 from citytwin.streams.rules import Rules
 
@@ -125,7 +125,7 @@ class FlatLines:
                 self._rules,
             )  # fmt: skip
             slow[good[~ok]] = True
-            parts.append((batch, where[good] + line) if ok.all() else (batch.take(ok), where[good[ok]] + line))
+            parts.append((batch, where[good] + line) if ok.all() else (pick(batch, ok), where[good[ok]] + line))
         rest = np.flatnonzero(slow)
         cut = zip(where[rest].tolist(), spans.row_start[rest].tolist(), spans.row_stop[rest].tolist(), strict=True)
         return merge(parts, [], len(where)), [(i + line, body[a:b]) for i, a, b in cut]

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 HEAD_BYTES = 512
 _LOOK_BYTES = 8 * HEAD_BYTES
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
-# every number below has such a run; most texts do not
-_LONG = re.compile(r"[0-9][0-9 -]{8}")
+# every number below lies in such a run; a search for runs is ten times as fast as one for numbers
+_RUN = re.compile(rb"[0-9][0-9 -]{8,}[0-9Xx]?")
 # a mobile number (grouped or not, with or without +86), a landline with its area code, a citizen number of 18 or 15;
 # never the digits after a decimal point
 _NUMBERS = re.compile(
@@ -50,13 +50,18 @@ class Blanker:
         low = plain.lower()
         if any(name in low for name in self._names):
             plain = self._fields.sub(rb'\1"***"', plain)
-        return _NUMBERS.sub(b"***", plain) if _LONG.search(plain.decode("latin-1")) else plain
+        return _RUN.sub(_hidden, plain)
 
     def text(self, value: str) -> str:
         """A sentence or an id with the numbers in it blanked."""
-        if not _LONG.search(value):
-            return value.encode("utf-8", "replace").decode("utf-8") if not value.isascii() else value
-        return _NUMBERS.sub(b"***", value.encode("utf-8", "replace")).decode("utf-8", "replace")
+        return _RUN.sub(_hidden, value.encode("utf-8", "replace")).decode("utf-8", "replace")
+
+
+def _hidden(match: re.Match[bytes]) -> bytes:
+    """A run of digits with the numbers in it blanked, seen with the two characters before it."""
+    first = match.start()
+    before = match.string[max(0, first - 2) : first]
+    return _NUMBERS.sub(b"***", before + match.group(0))[len(before) :]
 
 
 def _resolve(match: re.Match[bytes]) -> bytes:

@@ -205,7 +205,7 @@ def objects(draw: st.DrawFn, head: bool) -> str:
     return f"{gap}{{{gap}{inner}{gap}}}{gap}"
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(objects(True), min_size=5, max_size=9))
 def test_the_columnar_path_equals_the_law(rows: list[str]) -> None:
     raw = [r.encode() for r in rows]

@@ -302,5 +302,9 @@ def _place(message: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict
 def connect(url: str = "http://127.0.0.1:8080", token: str | None = None, timeout: float = 10.0) -> City:
     """A client of the city at this address. Raises CityError or OSError when nobody answers."""
     city = City(url, token, timeout)
-    city.get("city")
+    try:
+        city.get("city")
+    except BaseException:
+        city.close()
+        raise
     return city

@@ -70,8 +70,8 @@ def box(q: dict[str, str]) -> Box | None:
     try:
         west, south, east, north = (float(v) for v in q["bbox"].split(","))
     except ValueError:
-        west = math.nan
-    if not all(map(math.isfinite, (west,))) or west > east or south > north:
+        west = south = east = north = math.nan
+    if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
         raise Trouble(400, "parameter", "bbox is west,south,east,north in degrees")
     return west, south, east, north
 

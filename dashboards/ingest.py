@@ -26,10 +26,12 @@ class Door:
 
     def routes(self) -> list[Route]:
         """The one address."""
-        return [Route("/ingest", self.take, methods=["POST"])]
+        return [Route("/ingest", self.take, methods=["POST", "GET", "PUT", "PATCH", "DELETE"])]
 
     async def take(self, request: Request) -> Response:
         """Take events in; answered once the log has them."""
+        if request.method != "POST":
+            raise Trouble(405, "method", "events come in by the method POST")
         kind = request.headers.get("content-type", "").strip()
         if kind.partition(";")[0].strip().lower() not in self.ingest.content_types:
             raise Trouble(415, "content_type", f"send one of {', '.join(self.ingest.content_types)}")

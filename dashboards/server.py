@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
 import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -97,30 +98,31 @@ class ServerThread:
     """A server in a thread of its own: `start()` gives the port, `stop()` ends it."""
 
     def __init__(self, web: Web, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.web, self.host = web, host
+        self.web, self.host, self.port = web, host, port
         self.server = uvicorn.Server(config(web.app, host, port))
-        self.thread = threading.Thread(target=self.server.run, name="citytwin-web", daemon=True)
-        self._ready = threading.Event()
+        self.thread: threading.Thread | None = None
 
     def start(self, timeout: float = 20.0) -> int:
-        """Begin to listen; the port. Raises OSError when the port is taken."""
+        """Begin to listen; the port. Raises OSError when the port is taken or the server does not come up."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listener = socket.create_server((self.host, self.port), family=family, backlog=2048)
+        self.port = int(listener.getsockname()[1])
+        up = threading.Event()
         startup = self.server.startup
 
-        async def announce(sockets: Any = None) -> None:
+        async def announce(sockets: list[socket.socket] | None = None) -> None:
             await startup(sockets)
-            self._ready.set()
+            up.set()
 
         self.server.startup = announce  # type: ignore[method-assign]
+        self.thread = threading.Thread(target=self.server.run, args=([listener],), name="citytwin-web", daemon=True)
         self.thread.start()
-        deadline = threading.Event()
-        while not self._ready.wait(0.05):
-            timeout -= 0.05
-            if not self.thread.is_alive() or timeout < 0:
-                deadline.set()
-                raise OSError(f"no server on {self.host}; is the port taken?")
-        return int(self.server.servers[0].sockets[0].getsockname()[1])
+        if not up.wait(timeout):
+            raise OSError(f"the server on {self.host} port {self.port} did not come up; its log says why")
+        return self.port
 
     def stop(self) -> None:
         """End the server and wait for it."""
         self.server.should_exit = True
-        self.thread.join(15)
+        if self.thread is not None:
+            self.thread.join(15)

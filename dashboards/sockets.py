@@ -8,19 +8,21 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.utils import ClientDisconnected
 
 from citytwin.dashboards.access import Access
 from citytwin.dashboards.hub import Hub
 from citytwin.dashboards.ports import Board
 from citytwin.dashboards.protocol import MAX_MESSAGE, SUBPROTOCOL, ClientMessage, Close, Hello
-from citytwin.dashboards.transport import EXTENSION, RETRY_MS, Transport
-from citytwin.models.frame import Frame
+from citytwin.dashboards.transport import EXTENSION, RETRY_MS, Transport, framed
+from citytwin.indicators.api import Spec
+from citytwin.models.frame import Frame, Values
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ClientMessage)
 
@@ -70,6 +72,7 @@ class Gateway:
         self.draining = False
         self._keys = itertools.count(1)
         self._seeding: dict[str, asyncio.Task[None]] = {}
+        self._frames: dict[str, bytes] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room = threading.BoundedSemaphore(self.limits.frames)
 
@@ -86,6 +89,17 @@ class Gateway:
                 return
         if loop is None:
             self.hub.publish(frame, _ms())
+
+    def redefine(self, specs: Sequence[Spec], current: Mapping[str, Values]) -> None:
+        """Other definitions are in force, with these values; from any thread."""
+        if self._loop is None:
+            self.hub.adopt(specs, current)
+        else:
+            self._loop.call_soon_threadsafe(self._adopt, specs, current)
+
+    def _adopt(self, specs: Sequence[Spec], current: Mapping[str, Values]) -> None:
+        self.hub.adopt(specs, current)
+        self._wake()
 
     def _filled(self, frame: Frame) -> Frame:
         """The frame with columns for those twin rows that came without, of kinds that somebody follows."""
@@ -193,7 +207,7 @@ class Gateway:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
+            if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect | ClientDisconnected):
                 raise result
 
     async def _read(self, connection: Connection) -> None:
@@ -242,18 +256,34 @@ class Gateway:
 
     async def _write(self, connection: Connection) -> None:
         """Write what is owed, as fast as the client reads; wait for news otherwise."""
-        send = connection.socket.send
+        hub, key, wake, transport = self.hub, connection.key, connection.wake, connection.transport
         while True:
-            connection.wake.clear()
+            wake.clear()
             at = _ms()
-            text = self.hub.take(connection.key, at)
-            if text is not None:
-                await send({"type": "websocket.send", "text": text})
-                continue
-            wait = self.hub.due(connection.key, at)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if wait is None else wait / 1000):
-                    await connection.wake.wait()
+            wait = hub.due(key, at)
+            if wait is None:
+                await wake.wait()
+            elif wait > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait / 1000):
+                        await wake.wait()
+            else:
+                text = hub.take(key, at)
+                if text is None:
+                    continue
+                if transport is None:
+                    await connection.socket.send({"type": "websocket.send", "text": text})
+                else:
+                    await transport.send_framed(self._framed(text))
+
+    def _framed(self, text: str) -> bytes:
+        """The WebSocket frame of a text; clients that are told the same share it."""
+        frame = self._frames.get(text)
+        if frame is None:
+            if len(self._frames) >= 16:
+                self._frames.pop(next(iter(self._frames)))
+            frame = self._frames[text] = framed(text)
+        return frame
 
 
 def _ms() -> float:

@@ -13,6 +13,7 @@ from citytwin.dashboards.ports import Board
 from citytwin.dashboards.select import Selection
 from citytwin.indicators.api import Spec
 from citytwin.models import frame as frames
+from citytwin.models.frame import Values
 
 
 class State:
@@ -44,6 +45,14 @@ class State:
         said = sorted((s.id, s.code_hash, s.unit, tuple(sorted(s.bands.items()))) for s in specs)
         self.definitions = hashlib.blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self.facts.put({"definitions": self.definitions}, self.facts.head + 1)
+
+    def adopt(self, specs: Sequence[Spec], current: Mapping[str, Values]) -> None:
+        """Take over other definitions while running, and the values that they give at once."""
+        self.redefine(specs)
+        self.ind_head += 1
+        for name, values in current.items():
+            if name in self.tables:
+                self.tables[name].put(values, self.ind_head)
 
     def publish(self, frame: frames.Frame, at: float) -> None:
         """Fold a frame into the mirrors; `at` ms of a monotonic clock."""
@@ -80,10 +89,12 @@ class State:
 
     def head(self, channel: str) -> int:
         """Newest sequence of a channel."""
-        base, _, kind = channel.partition("/")
-        if base == "twin":
-            return self.twins[kind].head
-        return {"ind": self.ind_head, "sys": self.facts.head, **{n: r.head for n, r in self.rings.items()}}[base]
+        if channel == "ind":
+            return self.ind_head
+        if channel == "sys":
+            return self.facts.head
+        ring = self.rings.get(channel)
+        return self.twins[channel[5:]].head if ring is None else ring.head
 
     def heads(self) -> dict[str, int]:
         """Newest sequence of every channel that has one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -14,6 +16,23 @@ EXTENSION = "citytwin.transport"
 #: Seconds that a client has to read the close code before the connection is cut.
 GRACE = 5.0
 RETRY_MS = 2_000
+
+
+def framed(text: str) -> bytes:
+    """A WebSocket text frame, unmasked and whole (RFC 6455 section 5.2).
+
+    >>> framed("hi").hex()
+    '81026869'
+    """
+    data = text.encode()
+    size = len(data)
+    if size < 126:
+        head = struct.pack("!BB", 0x81, size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", 0x81, 126, size)
+    else:
+        head = struct.pack("!BBQ", 0x81, 127, size)
+    return head + data
 
 
 class Transport(WebSocketsSansIOProtocol):
@@ -30,6 +49,13 @@ class Transport(WebSocketsSansIOProtocol):
         if self.close_sent:
             raise ClientDisconnected
         await super().send(message)
+
+    async def send_framed(self, frame: bytes) -> None:
+        """Write a frame that was built before, once the client has read enough; one frame serves many clients."""
+        await self.writable.wait()
+        if self.close_sent or self.disconnected:
+            raise ClientDisconnected
+        self.transport.write(frame)
 
     def kill(self, code: int, reason: str) -> None:
         """Send a close code now and cut the connection after a short grace."""

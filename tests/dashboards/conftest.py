@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -30,9 +31,10 @@ class Running:
 
 
 @pytest.fixture
-def running() -> Iterator[Running]:
+def running(tmp_path: Path) -> Iterator[Running]:
     board = FakeBoard()
-    web = Web(Parts(board, FakeReads(), FakeIngest(), FakeHealth(), door=DoorLimits(clients=20, hello_s=0.3)))
+    door = DoorLimits(clients=20, hello_s=0.3)
+    web = Web(Parts(board, FakeReads(), FakeIngest(), FakeHealth(), door=door, static=tmp_path))
     server = ServerThread(web)
     port = server.start()
     yield Running(web, board, port)

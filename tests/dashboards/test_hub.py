@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
@@ -193,6 +194,18 @@ def test_a_flood_closes_by_bytes_and_stays_bounded() -> None:
     assert hub.handle(1, Sub(3, "ticker", resume=Resume("e1", 2)), 3000) is None
     said = [m for m in drain(hub, 1, 3000) if m.get("id") == 3]
     assert said[0]["reason"] == "expired"
+
+
+def test_new_definitions_are_told() -> None:
+    hub, board = make()
+    hub.handle(1, Sub(1, "ind", Filter(level="district", ids=["calls"])), 0)
+    hub.handle(1, Sub(2, "sys"), 0)
+    before = next(m for m in drain(hub, 1, 0) if m.get("sys"))["sys"]["definitions"]
+    changed = [dataclasses.replace(s, bands={"red": 5}) for s in board.specs()]
+    hub.adopt(changed, {"calls": values([1], [10.0])})
+    said = {m["channel"]: m for m in drain(hub, 1, 1000)}
+    assert said["ind"]["values"]["calls"]["b"] == {"red": [1]}
+    assert said["sys"]["sys"]["definitions"] == hub.definitions != before
 
 
 class Wire(RuleBasedStateMachine):

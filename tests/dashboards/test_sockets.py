@@ -152,7 +152,7 @@ def test_cut_and_resumed_log_misses_nothing(running: Running) -> None:
 
 def test_a_reader_that_stops_costs_little_and_ends_with_the_newest(running: Running) -> None:
     small = sockets.socket()
-    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 65_536)
     small.connect(("127.0.0.1", running.port))
     view, n = Follower(), 400
     tree = running.board.scopes
@@ -186,7 +186,7 @@ def _read(ws: ClientConnection, view: Follower) -> None:
 
 def test_a_stuck_reader_of_a_log_is_closed_with_4508(running: Running) -> None:
     small = sockets.socket()
-    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 65_536)
     small.connect(("127.0.0.1", running.port))
     text = "x" * 60_000
     with dial(running, sock=small, max_queue=1) as ws:

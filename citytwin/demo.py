@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 HOUR, DAY = 3_600_000, 86_400_000
 #: The last day of the history is ticked through this often, so that trends have points.
 _FINE_MS = 15 * 60_000
+_COARSE_MS = 6 * HOUR
 _STEP_S = 0.25
 
 
@@ -103,9 +104,10 @@ class Demo:
         for batch in self._older(past, now - DAY, recent):
             if self.stop.is_set():
                 raise Stopped
-            self.feeder.advance(int(batch.time.max()))
+            # Few ticks: the clock only must not be behind the events, or they would be of the future.
+            self.feeder.advance(min(-(-int(batch.time.max()) // _COARSE_MS) * _COARSE_MS, now - DAY))
             self.feeder.put([batch])
-        edges = list(range(max(start, now - DAY) // _FINE_MS * _FINE_MS, now, _FINE_MS)) + [now]
+        edges = [*range(max(start, now - DAY) // _FINE_MS * _FINE_MS, now, _FINE_MS), now]
         for edge, part in zip(edges, by_time(recent, edges), strict=True):
             self.feeder.advance(edge)
             self.feeder.put(part)

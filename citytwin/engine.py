@@ -159,7 +159,7 @@ class Engine:
     ) -> None:  # fmt: skip
         ledger, revisions = self.ledger_of(kind), self.revisions
         slot = self._slots(batch, kind, subject, entity)
-        awaited, chain = revisions.awaited(keys, ~corrects)
+        awaited, chain = revisions.awaited(kind, keys, ~corrects)
         live = ~corrects
         live[awaited] = False
         rows = ledger.append(batch, keys, content, slot, entity, scope, live)
@@ -288,7 +288,7 @@ class Engine:
             return tuple(refused)
         self.cases.settle()
         ledger = self.ledgers["case"]
-        for at in self.cases.take_illegal().tolist():
+        for at in self.cases.take_illegal(self.now).tolist():
             name = ledger.types[int(ledger.move.data[at])].name
             case = ledger.subject.strings[at]
             source = ledger.sources.names[int(ledger.source.data[at])]

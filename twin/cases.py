@@ -42,6 +42,8 @@ _RETURNED_STATE, _CLOSED_STATE = STATES.index("returned"), STATES.index("closed"
 _REPORTED_STATE, _FILED_STATE = STATES.index("reported"), STATES.index("filed")
 _DEFERRED_STATE = STATES.index("deferred")
 _NOTHING = MISSING
+#: How long a move may wait for the one before it until it is told as illegal.
+GRACE_MS = 60_000
 
 
 @njit(cache=True, nogil=True)
@@ -159,6 +161,7 @@ class CaseTable:
         self._spot = Grow(np.int64, -1)
         self._todo, self.dirty = Dirty(), Dirty()
         self._told = Grow(np.bool_, False)
+        self._suspect, self._suspect_since = False, dict[int, int]()
         self.n = 0
 
     def slots(self, keys: Keys, codes: Strings) -> Int32:
@@ -172,6 +175,8 @@ class CaseTable:
             for column in (self._head, self._lon, self._lat, self._spot):
                 column.resize(self.n)
             self._room()
+            # a case of which only a waiting correction is known has no move yet: it is folded to "new"
+            self._todo.mark(slot[fresh])
         return slot.astype(np.int32)
 
     def _room(self) -> None:
@@ -214,6 +219,8 @@ class CaseTable:
             slots, links, ledger.order_columns(), MOVES, moves, times, codes, (ledger.scope.data, ledger.lon.data),
             self._out, self._picked, self._place, self._spot.data, self._bad.data,
         )  # fmt: skip
+        self._told.resize(self._bad.n)
+        self._suspect = True
         self._locate(slots)
         self.dirty.mark(slots)
         return slots
@@ -223,12 +230,18 @@ class CaseTable:
         for mine, theirs in ((self._lon, self._ledger.lon), (self._lat, self._ledger.lat)):
             mine.data[slots] = np.where(spot < 0, np.nan, theirs.data[spot]) if theirs.n else np.nan
 
-    def take_illegal(self) -> Int64:
-        """Ledger rows whose move is illegal as things stand and that were not told before."""
-        self._told.resize(self._bad.n)
-        rows = np.flatnonzero(self._bad.data & ~self._told.data)
-        self._told.data[rows] = True
-        return rows
+    def take_illegal(self, now: int) -> Int64:
+        """Ledger rows whose move has been illegal for GRACE_MS and that were not told before.
+
+        A move that overtakes the one before it is illegal for a moment only.
+        """
+        rows = np.flatnonzero(self._bad.data & ~self._told.data) if self._suspect else np.zeros(0, np.int64)
+        still = {int(r): self._suspect_since.get(int(r), now) for r in rows}
+        ripe = [r for r, since in still.items() if now - since >= GRACE_MS]
+        self._suspect_since = {r: since for r, since in still.items() if now - since < GRACE_MS}
+        self._suspect = bool(self._suspect_since)
+        self._told.data[ripe] = True
+        return np.array(ripe, np.int64)
 
     def column(self, name: str, rows: Int64) -> Float64 | Coded:
         """A column at case rows: float64 (NaN missing, times in ms, open/done/counted/terminal as 0 or 1) or Coded."""
@@ -285,6 +298,8 @@ class CaseTable:
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot; call after `settle`."""
         out = {k: v.data.copy() for k, v in self._grown().items()}
+        pairs = list(self._suspect_since.items())
+        out["suspect"] = np.array(pairs, np.int64).reshape(len(pairs), 2).T.copy()
         text = self.code.strings
         out |= {"code.data": text.data.copy(), "code.ends": text.offsets.copy()}
         return out | {
@@ -301,6 +316,8 @@ class CaseTable:
         self.n = self.key_a.n
         self._index.rebuild(Keys(self.key_a.data, self.key_b.data), np.arange(self.n, dtype=np.int64))
         self._room()
+        self._suspect_since = dict(zip(*(c.tolist() for c in state["suspect"]), strict=True))
+        self._suspect = True
         self._out[: self.n], self._picked[: self.n], self._place[: self.n] = (
             state["out"],
             state["picked"],

@@ -215,10 +215,22 @@ def test_a_silent_source_makes_parents_partial() -> None:
 def test_an_illegal_move_is_told_and_counts_nowhere() -> None:
     e = engine()
     e.feed(EventBatch.of("case.closed", [START_MS], ["x"], subject=["C9"], fields={}), 1)
-    frame = e.tick(START_MS, 2)
+    assert not e.tick(START_MS, 2).refused
+    assert not e.tick(START_MS + MINUTE - 1, 3).refused
+    frame = e.tick(START_MS + MINUTE, 4)
     assert [(r.reason, r.id) for r in frame.refused] == [("illegal_move", "x")]
-    assert not e.tick(START_MS + 1, 3).refused
+    assert not e.tick(START_MS + 2 * MINUTE, 5).refused
     assert value(e, "backlog") == 0
+
+
+def test_a_move_that_overtakes_the_one_before_it_is_not_told() -> None:
+    e = engine()
+    for i, name in enumerate(("accepted", "reported")):
+        e.feed(EventBatch.of(f"case.{name}", [START_MS - i], [name], subject=["C9"], fields={}), 1)
+        assert not e.tick(START_MS + i * 5000, 2).refused
+    assert not e.tick(START_MS + 2 * MINUTE, 3).refused
+    assert e.cases is not None
+    assert e.cases.count_by_state()["accepted"] == 1
 
 
 def test_changed_attributes_count_old_readings_again() -> None:

@@ -74,6 +74,7 @@ class Story:
         for x, y, sx, sy, a in ((114.305, 30.60, 0.06, 0.075, 1.0), (114.33, 30.525, 0.045, 0.04, 0.8), (114.25, 30.66, 0.09, 0.09, 0.35)):
             out = np.maximum(out, a * np.exp(-(((self.lon - x) / sx) ** 2) - ((self.lat - y) / sy) ** 2))
         out = out * wave
+        out[self.ground.unlocated] = 0
         for rows in self.below:
             for row, below in rows:
                 if len(below):

@@ -42,9 +42,11 @@ class Ground:
         return np.random.default_rng([self.seed, *name.encode()])
 
     def _settle(self) -> Int64:
-        """People by dry area and density, whole numbers that sum to PEOPLE."""
+        """People by density and dry share, whole numbers that sum to PEOPLE."""
         noise = self.random("people").lognormal(0, 0.35, len(self.codes))
-        weight = shapely.area(self.dry) * self.urban**1.1 * noise
+        # Communities are cut by the size of the task: a grid in town holds several times the people of a village's.
+        dry = shapely.area(self.dry)
+        weight = (0.08 + self.urban) * dry**0.15 * (dry / shapely.area(self.shapes)) * noise
         share = weight / weight.sum() * PEOPLE
         whole: Int64 = np.floor(share).astype(np.int64)
         rest = np.argsort(whole - share, kind="stable")[: PEOPLE - int(whole.sum())]

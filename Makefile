@@ -39,10 +39,10 @@ dashboards/static/index.html: .venv/.made scripts/pages.py $(WEB)
 	@touch $@
 
 demo: .venv/.installed dashboards/static/index.html
-	@exec $(PY) -m citytwin.cli demo --port $(PORT)
+	@exec .venv/bin/citytwin demo --port $(PORT)
 
 run: .venv/.installed dashboards/static/index.html
-	@exec $(PY) -m citytwin.cli run --city $(CITY) --port $(PORT)
+	@exec .venv/bin/citytwin run --city $(CITY) --port $(PORT)
 
 # Everything there is, in the small counts; `make prove` is the same with the large ones.
 test: .venv/.tested dashboards/static/index.html
@@ -66,7 +66,7 @@ prove: .venv/.tested dashboards/static/index.html
 	@cat build/prove.json
 
 bench: .venv/.tested
-	@$(PY) -m citytwin.cli bench
+	@.venv/bin/citytwin bench
 
 wheel: .venv/.tested dashboards/static/index.html
 	@$(PY) -m build --outdir dist . >&2

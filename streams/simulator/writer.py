@@ -56,7 +56,7 @@ def encode(values: Plain, spec: Field, per_unit: int | Int64) -> Column:
             return (
                 values
                 if isinstance(values, Coded)
-                else Coded.of(values.tolist() if isinstance(values, Strings) else list(values))
+                else Coded.of(values.tolist() if isinstance(values, Strings) else [None if v is None else str(v) for v in values])
             )
         case _:
             if isinstance(values, Strings):

@@ -33,7 +33,7 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     board = FakeBoard()
-    door = DoorLimits(clients=20, hello_s=0.3)
+    door = DoorLimits(clients=20, hello_s=1.5)
     web = Web(Parts(board, FakeReads(), FakeIngest(), FakeHealth(), door=door, static=tmp_path))
     server = ServerThread(web)
     port = server.start()

@@ -29,7 +29,9 @@ from citytwin.models.entities import KINDS
 from citytwin.models.frame import Delta, Frame, Values
 from citytwin.models.hashing import Allocate, Keys, combine, hash_coded
 from citytwin.models.vocabulary import ALWAYS, EventType
+from citytwin.registers import Registers
 from citytwin.revisions import Revisions
+from citytwin.units import PerUnit, origin_ms, split_state
 from citytwin.twin.cases import CaseTable
 from citytwin.twin.growable import Grow
 from citytwin.twin.ledger import Ledger
@@ -58,6 +60,8 @@ class Engine:
         self._make_ledgers()
         self.revisions = Revisions(self._types, self.ledgers, self._change, allocate)
         self._make_tables()
+        keyed = {t.name: self.ledger_of(t) for t in self._types if t.key}
+        self.registers = Registers(self.entities, self.vocabulary, keyed, self._change)
         unknown = intake.unknown_scope(self.scopes)
         self.aggregates = Aggregates(self._sources(), self.tables, self.entities, origin_ms(city), unknown)
         self.board = Board(list(registry), self.aggregates, self.scopes, self.entities)
@@ -90,7 +94,7 @@ class Engine:
 
     def _per_unit(self, kind: EventType) -> Mapping[str, int | Float64]:
         """Steps per unit of each field; an array by property code where the property decides."""
-        return _PerUnit(self, kind)
+        return PerUnit(self.vocabulary, self.ledger_of(kind), kind)
 
     def _sources(self) -> dict[str, Source]:
         out: dict[str, Source] = {}
@@ -112,7 +116,7 @@ class Engine:
         intake.check_times(batch, kind, self.now, refusals)
         corrects = intake.check_corrections(batch, kind, refusals)
         if kind.register is not None:
-            self._check_register(batch, kind, refusals)
+            self.registers.check(batch, kind, refusals)
         if corrects.any():
             self.revisions.check(batch, kind, corrects, self.now, refusals)
         scope = self.places.resolve(batch, entity, refusals)
@@ -171,7 +175,7 @@ class Engine:
         for i in np.flatnonzero(corrects).tolist():
             revisions.correction_came(batch, kind, ledger, i, int(rows[i]))
         if kind.register is not None:
-            self._register(batch, kind, scope)
+            self.registers.apply(batch, kind, scope, self.now)
         self._ticker.note(batch)
 
     def _slots(self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32) -> Int32:
@@ -213,55 +217,6 @@ class Engine:
             hit = np.flatnonzero(np.isin(owner, rows))
             np.maximum.at(self.last_seen.data, owner[hit], each.now.time.data[hit])
         self.aggregates.mark_entities(rows)
-
-    # Registers.
-
-    def _check_register(self, batch: EventBatch, kind: EventType, refusals: intake.Refusals) -> None:
-        assert kind.register is not None
-        name, operation = kind.register
-        if operation != "add":
-            known = self.entities.rows_of(batch.subject) >= 0
-            refusals.refuse(~known, "unknown_subject", "subject", f"no {name} of this code is registered")
-            return
-        from citytwin.models.entities import validate as validate_entities
-
-        columns = dict(batch.fields)
-        for row, column, reason, detail in validate_entities(name, batch.subject, columns):
-            mask = np.zeros(len(batch), np.bool_)
-            mask[row] = True
-            refusals.refuse(mask, "invalid_entity", column, f"{reason}: {detail}")
-
-    def _register(self, batch: EventBatch, kind: EventType, scope: Int32) -> None:
-        """Change the entity table; readings that count by changed attributes are counted again with the new ones."""
-        assert kind.register is not None
-        name, operation = kind.register
-        recorded = np.full(len(batch), self.now, np.int64)
-        known = self.entities.rows_of(batch.subject)
-        again = self._readings_of(np.unique(known[known >= 0]))
-        for ledger, reading_kind, index in again:
-            self._change(reading_kind, ledger, index, -1)
-        if operation == "remove":
-            self.entities.remove(batch.subject, batch.time, recorded)
-        else:
-            fields = {f.name for f in KINDS[name].fields} | set(KINDS[name].relations)
-            attrs = {k: v for k, v in batch.fields.items() if k in fields}
-            place = np.where(np.isnan(batch.lon) & (batch.scope.lengths() == 0), -1, scope).astype(np.int32)
-            self.entities.upsert(name, batch.subject, place, batch.lon, batch.lat, attrs, batch.time, recorded)
-        for ledger, reading_kind, index in again:
-            self._change(reading_kind, ledger, index, 1)
-
-    def _readings_of(self, entities: NDArray[np.integer]) -> list[tuple[Ledger, EventType, Int64]]:
-        """Live readings of entities, by ledger (array indices)."""
-        if len(entities) == 0:
-            return []
-        out = []
-        for name in self.newest:
-            kind = self.vocabulary.types[name]
-            ledger = self.ledger_of(kind)
-            index = np.flatnonzero(ledger.live.data & np.isin(ledger.entity.data, entities))
-            if len(index):
-                out.append((ledger, kind, index))
-        return out
 
     # The clock.
 
@@ -395,48 +350,3 @@ class Engine:
         keys = [ledger.key_a.data[ledger.live.data].sum(dtype=np.uint64) for ledger in self.ledgers.values()]
         digest.update(repr((sorted(meta), [int(k) for k in keys])).encode())
         return digest.hexdigest()
-
-
-class _PerUnit(Mapping[str, "int | Float64"]):
-    """Steps per unit by field; for a field whose property decides, an array by the ledger's property codes."""
-
-    def __init__(self, engine: Engine, kind: EventType) -> None:
-        self._engine, self._kind = engine, kind
-        self._fixed = {f.name: f.per_unit for f in engine.ledger_of(kind).fields.values()}
-        self._by_property = any(f.name == "property" for f in kind.fields)
-
-    def __getitem__(self, name: str) -> int | Float64:
-        if not (self._by_property and name == "value"):
-            return self._fixed[name]
-        known = self._engine.vocabulary.properties
-        names = self._engine.ledger_of(self._kind).names["property"].names
-        return np.array([known[n].per_unit if n in known else 1 for n in names], np.float64)
-
-    def __iter__(self) -> Any:
-        return iter(self._fixed)
-
-    def __len__(self) -> int:
-        return len(self._fixed)
-
-
-def origin_ms(city: CityLike) -> int:
-    """Local midnight of 1970-01-01 in the city's standard time, ms UTC: where panes begin."""
-    offset = datetime(1970, 1, 1, tzinfo=ZoneInfo(city.timezone)).utcoffset()
-    return -int(offset.total_seconds() * 1000) if offset else 0
-
-
-def split_state(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Arrays and plain values of a nested state, under flat names."""
-    arrays: dict[str, NDArray[Any]] = {}
-    meta: dict[str, Any] = {}
-    for name, value in state.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, np.ndarray):
-            arrays[key] = value
-        elif isinstance(value, Mapping):
-            inner_arrays, inner_meta = split_state(value, f"{key}/")
-            arrays |= inner_arrays
-            meta |= inner_meta
-        else:
-            meta[key] = value
-    return arrays, meta

@@ -77,9 +77,13 @@ class Revisions:
         refusals.refuse(wrong, "bad_correction", "subject", _KEEPS)
         refusals.refuse(old, "horizon", "corrects", "the original is older than the horizon")
 
-    def awaited(self, keys: Keys, original: Bool) -> tuple[Int64, Int64]:
+    def _by_type(self, keys: Keys, kind: EventType) -> Keys:
+        """Keys of chains: corrections of one id by events of two types never meet (their rows are of two ledgers)."""
+        return Keys(keys.a ^ np.uint64((self._number[kind.name] + 1) * 0x9E3779B97F4A7C15 & (2**64 - 1)), keys.b)
+
+    def awaited(self, kind: EventType, keys: Keys, original: Bool) -> tuple[Int64, Int64]:
         """Originals for which corrections have come first: (rows, chain number of every row)."""
-        chain = self.chains.find(keys)
+        chain = self.chains.find(self._by_type(keys, kind))
         return np.flatnonzero((chain >= 0) & original), chain
 
     def original_came(self, kind: EventType, ledger: Ledger, number: int, row: int) -> None:
@@ -104,7 +108,10 @@ class Revisions:
         original = int(found[0]) if number[0] == self._number[kind.name] and found[0] >= ledger.base else -1
         if original >= 0 and ledger.revision.data[original - ledger.base] > 0:
             original = -1  # what it names is a correction itself, and no original
-        chain = self.chains.open(key, original)
+        # the door saw originals of earlier batches only; this one may have come in the same batch
+        if original >= 0 and not self._fits(ledger, row, ledger.subject.strings.bytes_at(original - ledger.base), kind):
+            return
+        chain = self.chains.open(self._by_type(key, kind), original)
         member = (int(batch.revision[i]), int(batch.time[i]), batch.id.bytes_at(i), row, bool(batch.retracted[i]))
         chain.members.append(member)
         self._swap(kind, ledger, chain.settle())

@@ -22,8 +22,8 @@ from citytwin.models.columns import Float64
 def hotline_answer_rate(
     answered: Float64 = count("call.answered"), offered: Float64 = count("call.offered")
 ) -> Float64:
-    """Answered over offered calls; held at 100, since an answer may fall into the window after its offer left it."""
-    return np.minimum(100 * answered / offered, 100.0)
+    """Answered over offered calls; at most 100, since an answer may fall into the window after its offer left it."""
+    return 100 * np.minimum(answered, offered) / offered
 
 
 @indicator(

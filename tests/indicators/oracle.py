@@ -1,7 +1,7 @@
 """The oracle: a plain recount of every indicator from raw events. Imports nothing of the program.
 
-It keeps all accepted events in a list, and at each question works everything out anew: which revision counts, the newest
-reading of each datastream, the fold of each case, the sums of each window. Slow, short, and independent.
+It keeps all accepted events in a list, and at each question works everything out anew: which revision counts, the
+newest reading of each datastream, the fold of each case, the sums of each window. Slow, short, and independent.
 """
 
 from __future__ import annotations
@@ -50,10 +50,9 @@ class Oracle:
     # What is taken.
 
     def feed(self, events: Iterable[Event]) -> None:
-        """Take events in, one by one."""
-        for event in events:
+        """Take a batch in: the door looks at each event as things stand before the batch."""
+        for event, reason in [(e, self._reason(e)) for e in events]:
             key = (event["source"], event["id"])
-            reason = self._reason(event)
             if reason:
                 self.refused.append((event["id"], reason))
             elif key not in self.seen:
@@ -62,8 +61,8 @@ class Oracle:
                 self.refused.append((event["id"], "conflict"))
 
     def _reason(self, e: Event) -> str:
-        known = e["subject"] in self.world.entities
-        if (e["type"] == "obs" and e["subject"] and not known) or (e["type"] == "device.status" and not known):
+        kind = self.world.entities.get(e["subject"], {}).get("kind")
+        if (e["type"] == "obs" and e["subject"] and not kind) or (e["type"] == "device.status" and kind != "device"):
             return "unknown_subject"
         horizon = HORIZON.get(e["type"], 2**62)
         if self.now and e["time"] > self.now + MINUTE:
@@ -164,7 +163,7 @@ class Oracle:
         for (subject, prop), e in newest.items():
             if prop != "traffic.speed" or e.get("quality") != "good" or self.now >= e["time"] + 15 * MINUTE:
                 continue
-            entity = self.world.entities[subject]
+            entity = self.world.entities.get(subject, {})
             seen = self.world.entities.get(entity.get("observes", ""), {})
             road = {k: seen.get(k, entity.get(k)) for k in ("length_m", "free_flow_kmh", "road_class")}
             if road["length_m"] is None:
@@ -226,7 +225,9 @@ class Oracle:
                 found.append(Fraction(round(e["value"] * (100 if pollutant == "co" else 10)), 1))
         current = self.pane(self.now, HOUR)
         means = {
-            p: {s: {h: self.reported(p, v, 10) for h, v in by.items() if current - 24 < h <= current} for s, by in of.items()}
+            p: {
+                s: {h: self.reported(v) for h, v in by.items() if current - 24 < h <= current} for s, by in of.items()
+            }
             for p, of in hours.items()
         }  # fmt: skip
         day: dict[str, dict[str, int]] = {p: {} for p in POLLUTANTS}
@@ -247,9 +248,9 @@ class Oracle:
         out["aqi_hourly"] = self.index(now_means, self.now - shift, hourly=True)
 
     @staticmethod
-    def reported(pollutant: str, steps: list[Fraction], finer: int) -> int:
-        """Mean in whole reported steps, half to even."""
-        return round(sum(steps) / len(steps) / finer)
+    def reported(steps: list[Fraction]) -> int:
+        """Mean in whole reported steps (readings are ten times finer), half to even."""
+        return round(sum(steps) / len(steps) / 10)
 
     @staticmethod
     def mean_of(values: list[int], least: int) -> int | None:
@@ -284,9 +285,9 @@ class Oracle:
         """Rain of an hour, the river, waterlogged points."""
         rain: dict[str, int] = defaultdict(int)
         for e in obs:
-            if e["property"] == "rain.depth" and e.get("quality") == "good" and e["subject"]:
-                if self.inside(e["time"], HOUR, 5 * MINUTE):
-                    rain[e["subject"]] += round(e["value"] * 100)
+            fits = e["property"] == "rain.depth" and e.get("quality") == "good" and e["subject"]
+            if fits and self.inside(e["time"], HOUR, 5 * MINUTE):
+                rain[e["subject"]] += round(e["value"] * 100)
         placed = ((int(self.world.entities[s]["scope"]), v / 100) for s, v in rain.items())
         out["rain_1h_max"] = {row: rounded(max(v), 2) for row, v in self.grouped(placed).items()}
         fine = [(s, p, e) for (s, p), e in newest.items() if e.get("quality") == "good"]
@@ -364,7 +365,7 @@ class Oracle:
         """Hotline, city code, deliveries, latency."""
         hour = [e for e in live if self.inside(e["time"], HOUR, MINUTE)]
         offered, answered = (sum(e["type"] == f"call.{t}" for e in hour) for t in ("offered", "answered"))
-        out["hotline_answer_rate"] = {0: rounded(min(100 * answered / offered, 100.0), 2)} if offered else {}
+        out["hotline_answer_rate"] = {0: rounded(100 * min(answered, offered) / offered, 2)} if offered else {}
         waits = sorted(e["wait_s"] for e in hour if e["type"] in ("call.answered", "call.abandoned"))
         out["hotline_wait_p95"] = {0: self.quantile(waits)} if waits else {}
         for key, back in (("citycode_active_users", 0), ("citycode_active_users|closed", 1)):
@@ -397,10 +398,10 @@ class Oracle:
         parts = []
         for code, entity in self.world.entities.items():
             if entity["kind"] == "device" and entity.get("in_service") == 1:
-                last, period = seen.get(code), entity.get("period_s")
-                online = last is not None and period is not None
-                online = online and last - MINUTE <= self.now <= last + period * 3000
-                parts.append((entity["scope"], bool(online)))
+                last: Any = seen.get(code)
+                period = entity.get("period_s")
+                said = last is not None and period is not None
+                parts.append((entity["scope"], said and last - MINUTE <= self.now <= last + period * 3000))
         out["device_online_rate"] = self.share(parts)
 
     def coverage(self, out: Values) -> None:

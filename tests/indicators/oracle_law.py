@@ -1,7 +1,8 @@
-"""The laws as the oracle knows them: horizons, moves of a case, tables of standards, scales. Written down a second time."""
+"""The laws as the oracle knows them, written down a second time: horizons, moves of a case, tables, scales."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from fractions import Fraction
@@ -62,7 +63,8 @@ SCALES = (
     ("traffic", "congested_length_ratio", 5, 15, 25), ("water", "water_pressure_compliance", 98, 97.5, 97),
     ("gas", "gas_ch4_max", 0, 10, 20), ("environment", "aqi", 1, 101, 201), ("environment", "aqi_hourly", 1, 101, 201),
     ("environment", "surface_water_class", 2, 4, 6), ("weather_flood", "rain_1h_max", 0, 20, 50),
-    ("weather_flood", "river_level", 25.0 + (25.0 - 29.73), 25.0, 29.73), ("weather_flood", "waterlog_points", 0, 1, 10),
+    ("weather_flood", "river_level", 25.0 + (25.0 - 29.73), 25.0, 29.73),
+    ("weather_flood", "waterlog_points", 0, 1, 10),
     ("weather_flood", "waterlog_depth_max", 3, 15, 27), ("social_governance", "case_on_time_closing_rate", 100, 90, 70),
     ("livelihood", "hotline_answer_rate", 100, 95, 90), ("livelihood", "hotline_wait_p95", 0, 30, 60),
     ("emergency", "ems_coverage_5km", 100, 95, 90), ("data_governance", "data_timeliness_rate", 100, 95, 90),
@@ -73,7 +75,8 @@ SCALES = (
 
 def rounded(value: float, decimals: int) -> float:
     """Rounded half to even at a number of decimals."""
-    return round(value * 10**decimals) / 10**decimals
+    scale = float(10**decimals)
+    return round(value * scale) / scale
 
 
 def interpolate(x: float, knots: Iterable[tuple[float, float]]) -> float:
@@ -81,7 +84,7 @@ def interpolate(x: float, knots: Iterable[tuple[float, float]]) -> float:
     points = sorted(knots)
     if x <= points[0][0]:
         return points[0][1]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         if x < x1:
             return (y1 - y0) / (x1 - x0) * (x - x0) + y0
     return points[-1][1]

@@ -18,6 +18,7 @@ from citytwin.models.vocabulary import Kind
 from citytwin.twin.entities import Entities
 
 WEST, SOUTH, SIDE = 114.0, 30.5, 0.05
+TYPES = VOCABULARY().types
 STEPS = {name: p.per_unit for name, p in VOCABULARY().properties.items()}
 
 # code, property it sends, grid number, period in seconds (None: not said), in service, other attributes
@@ -150,7 +151,7 @@ def town() -> tuple[Any, World]:
 
 def batches(events: list[dict[str, Any]]) -> list[EventBatch]:
     """Raw events as one batch per type, in order of first appearance."""
-    types = VOCABULARY().types
+    types = TYPES
     out = []
     for name in dict.fromkeys(e["type"] for e in events):
         rows = [e for e in events if e["type"] == name]
@@ -173,7 +174,8 @@ def batches(events: list[dict[str, Any]]) -> list[EventBatch]:
         out.append(
             EventBatch.of(
                 name, [e["time"] for e in rows], [e["id"] for e in rows], [e["source"] for e in rows],
-                [e["subject"] for e in rows], [e.get("lon", np.nan) for e in rows], [e.get("lat", np.nan) for e in rows],
+                [e["subject"] for e in rows], [e.get("lon", np.nan) for e in rows],
+                [e.get("lat", np.nan) for e in rows],
                 [e.get("scope", "") for e in rows], [e.get("corrects", "") for e in rows],
                 [e.get("revision", 0) for e in rows], [e.get("retracted", False) for e in rows], fields,
             )

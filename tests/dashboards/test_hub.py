@@ -208,6 +208,34 @@ def test_new_definitions_are_told() -> None:
     assert said["sys"]["sys"]["definitions"] == hub.definitions != before
 
 
+def test_a_log_gives_every_entry_once_and_in_order() -> None:
+    hub, _ = make()
+    hub.handle(1, Sub(1, "ticker", max_hz=20), 0)
+    view = Follower()
+    for i in range(60):
+        for m in drain(hub, 1, 100 * i):
+            view.hear(m)
+        hub.publish(Frame(i, i, i, ticker=({"t": i, "scope": i % 10},) * (i % 3)), 100 * i)
+    for m in drain(hub, 1, 7000):
+        view.hear(m)
+    assert view.entries == list(range(2, 2 + sum(i % 3 for i in range(60))))
+
+
+def test_another_filter_brings_what_changed_since() -> None:
+    hub, _ = make()
+    view = Follower()
+    hub.handle(1, Sub(1, "ind", Filter(level="district", ids=["calls"])), 0)
+    for m in drain(hub, 1, 0):
+        view.hear(m)
+    hub.publish(Frame(2, 2, 2, {"calls": values([1], [77.0])}), 1)
+    hub.handle(1, Resub(1, Filter(depth=4, ids=["calls"])), 2)
+    said = drain(hub, 1, 2)
+    for m in said:
+        view.hear(m)
+    assert {m.get("mode") for m in said if m["type"] == "snap"} == {"diff"}
+    assert {k: v[0] for (_, k), v in view.cells.items()} == {k: 77.0 if k == 1 else 10.0 * k for k in range(10)}
+
+
 class Wire(RuleBasedStateMachine):
     """Publish, flush, cut, resume and change filters in any order; compare with a model that is a plain dictionary."""
 

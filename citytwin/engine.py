@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
 from citytwin import intake
 from citytwin.facts import CASES_MAX, Stats, Ticker, Watermarks, case_facts
@@ -31,11 +28,11 @@ from citytwin.models.hashing import Allocate, Keys, combine, hash_coded
 from citytwin.models.vocabulary import ALWAYS, EventType
 from citytwin.registers import Registers
 from citytwin.revisions import Revisions
-from citytwin.units import PerUnit, origin_ms, split_state
 from citytwin.twin.cases import CaseTable
 from citytwin.twin.growable import Grow
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable, Table
+from citytwin.units import PerUnit, origin_ms, split_state
 
 if TYPE_CHECKING:
     from citytwin.snapshot import Snapshot

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.engine import Engine, split_state
+from citytwin.engine import Engine
 from citytwin.facts import Stats
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.registry import Registry
@@ -17,6 +17,7 @@ from citytwin.intake import CityLike
 from citytwin.models.hashing import Allocate
 from citytwin.models.vocabulary import Vocabulary
 from citytwin.twin.entities import Entities
+from citytwin.units import split_state
 
 
 class Snapshot(NamedTuple):

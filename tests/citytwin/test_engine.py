@@ -262,7 +262,9 @@ def _history(seed: int) -> list[EventBatch]:
     obs = out[0]
     fixes = obs.take(np.arange(40))
     ids = Strings.of([f"fix{i}" for i in range(40)])
-    fields = dict(fixes.fields) | {"value": fixes.fields["value"][::-1].copy()}  # type: ignore[index]
+    held = fixes.fields["value"]
+    assert isinstance(held, np.ndarray)
+    fields = dict(fixes.fields) | {"value": held[::-1].copy()}
     out.append(
         EventBatch.of(
             "obs",

@@ -23,7 +23,7 @@ class Env:
 
 
 def mask(expr: Expr) -> list[bool]:
-    return as_mask(expr.evaluate(Env()), 4).tolist()
+    return [bool(b) for b in as_mask(expr.evaluate(Env()), 4)]
 
 
 @pytest.mark.parametrize(

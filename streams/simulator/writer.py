@@ -53,15 +53,17 @@ def encode(values: Plain, spec: Field, per_unit: int | Int64) -> Column:
         case Kind.FLAG:
             return np.asarray(values).astype(np.int8)
         case Kind.CODE:
-            return (
-                values
-                if isinstance(values, Coded)
-                else Coded.of(values.tolist() if isinstance(values, Strings) else [None if v is None else str(v) for v in values])
-            )
-        case _:
-            if isinstance(values, Strings):
+            if isinstance(values, Coded):
                 return values
-            return Strings.of([v or "" for v in (values.tolist() if isinstance(values, Coded) else values)])
+            # str: a name that NumPy made is no plain text to those who pack it
+            return Coded.of([None if v is None else str(v) for v in texts(values)])
+        case _:
+            return values if isinstance(values, Strings) else Strings.of([str(v or "") for v in texts(values)])
+
+
+def texts(values: Plain) -> Iterable[Any]:
+    """The rows of a column, one by one."""
+    return values.tolist() if isinstance(values, Strings | Coded) else values
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from citytwin.geo.scopes import LEVELS, ScopeTree
 from citytwin.models.batch import EventBatch, Rejection
-from citytwin.models.columns import Bool, Coded, Float64, Int32, Int64, Strings, UInt64
+from citytwin.models.columns import MISSING, Bool, Coded, Column, Float64, Int32, Int64, Strings, UInt64
 from citytwin.models.entities import KIND_NUMBER
 from citytwin.models.hashing import Keys, combine, fold, hash_coded, hash_strings
 from citytwin.models.vocabulary import ALWAYS, EventType, Vocabulary
@@ -182,19 +182,42 @@ def original_keys(batch: EventBatch, rows: Int64) -> Keys:
     return combine(hash_coded(batch.source.take(rows)), hash_strings(batch.corrects.take(rows)))
 
 
+def _present(column: Column) -> Bool:
+    if isinstance(column, Strings):
+        return column.lengths() > 0
+    if isinstance(column, Coded):
+        return column.codes >= 0
+    there: Bool = column != (-1 if column.dtype == np.int8 else MISSING)
+    return there
+
+
+def _fold_present(acc: UInt64, column: Column, place: int) -> None:
+    """Mix in the values that are there, with their column's place: a row's hash must not depend on its neighbours."""
+    there = _present(column)
+    salt = np.uint64(place * 0x9E3779B97F4A7C15 % 2**64)
+    if there.all():
+        acc ^= salt
+        fold(acc, column)
+        return
+    rows = np.flatnonzero(there)
+    if len(rows):
+        part = acc[rows] ^ salt
+        fold(part, column.take(rows) if isinstance(column, Strings | Coded) else column[rows])
+        acc[rows] = part
+
+
 def fingerprint(batch: EventBatch, kind: EventType, subject: Keys) -> UInt64:
     """64-bit hash of each row's content: same id with another fingerprint is a conflict."""
     acc: UInt64 = subject.a ^ hash_strings(Strings.of([kind.name])).a[0]
     for number in (batch.time, batch.lon, batch.lat):
         fold(acc, number)
-    for text in (batch.scope, batch.corrects):
-        if len(text.data):
-            fold(acc, text)
+    columns: list[Column | None] = [batch.scope, batch.corrects]
     if batch.revision.any():
-        fold(acc, batch.revision.astype(np.int64))
-        fold(acc, batch.retracted.astype(np.int64))
-    for spec in kind.fields:
-        column = batch.fields.get(spec.name)
-        if column is not None and not (isinstance(column, Coded) and not column.names):
-            fold(acc, column)
+        columns.append(np.where(batch.revision > 0, batch.revision.astype(np.int64) * 2 + batch.retracted, MISSING))
+    else:
+        columns.append(None)
+    columns += [batch.fields.get(spec.name) for spec in kind.fields]
+    for place, column in enumerate(columns, 1):
+        if column is not None and not (isinstance(column, Strings) and len(column.data) == 0):
+            _fold_present(acc, column, place)
     return acc

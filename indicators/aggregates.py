@@ -95,15 +95,20 @@ class Aggregates:
             self.quantiles[key] = (agg.table, quantile)
             return QuantileParam(quantile)
         if agg.kind == "distinct":
-            own = PaneStore(window.pane_ms, self._origin)
-            distinct = Distinct(own, agg.value, agg.where, span)  # type: ignore[arg-type]
-            self.distincts[key] = (agg.table, distinct)
-            return DistinctParam(distinct)
+            return DistinctParam(self._distinct(agg, window.pane_ms).window(span))
         total = self._measure(agg, window.pane_ms, "scope", counted=False)
         if agg.kind == "mean":
             counted = self._measure(agg, window.pane_ms, "scope", counted=True)
             return MeanParam(total.window(span), counted.window(span), agg.per_unit)
         return SumParam(total.window(span), agg.per_unit if agg.kind == "total" else 1)
+
+    def _distinct(self, agg: Aggregate, pane_ms: int) -> Distinct:
+        """The keys of equal declarations, shared by their windows."""
+        assert agg.value is not None
+        key = repr((agg.table, agg.value, agg.where, pane_ms))
+        if key not in self.distincts:
+            self.distincts[key] = (agg.table, Distinct(PaneStore(pane_ms, self._origin), agg.value, agg.where))
+        return self.distincts[key][1]
 
     def _store(self, table: str, pane_ms: int, by: str) -> PaneStore:
         place = (table, pane_ms, by)
@@ -282,7 +287,7 @@ class Aggregates:
                 yield from (view.rolled for view in measure.windows.values())
         yield from (e.rolled for _, e in self.extremes.values())
         yield from (q for _, q in self.quantiles.values())
-        yield from (d.rolled for _, d in self.distincts.values())
+        yield from (w.rolled for _, d in self.distincts.values() for w in d.windows.values())
         yield from self.tallies.values()
 
     def clear_changed(self) -> None:

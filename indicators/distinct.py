@@ -1,4 +1,8 @@
-"""Exact distinct counts of a window, by scope at every level: a key counts once per scope however often it comes."""
+"""Exact distinct counts of windows, by scope at every level: a key counts once per scope however often it comes.
+
+A key's (pane, scope) entries hang in a list of their own, which is short: whether a key is new to a scope and to those
+above it is told by a walk over the key's other entries, so one probe of the index per event is enough.
+"""
 
 from __future__ import annotations
 
@@ -18,187 +22,244 @@ from citytwin.models.hashing import HashIndex, Keys
 from citytwin.twin.growable import Grow
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _slot(ta, tb, tv, a, b):  # type: ignore[no-untyped-def]
-    """Place of a key in an open-addressing table: where it is, or the empty place where it belongs."""
-    mask = len(tv) - 1
-    j = np.int64(a & np.uint64(mask))
-    while tv[j] != -1 and not (ta[j] == a and tb[j] == b):
-        j = (j + 1) & mask
-    return j
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _key(a, b, x, y):  # type: ignore[no-untyped-def]
-    a = (a ^ (np.uint64(x) * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xC2B2AE3D27D4EB4F)
-    a ^= a >> np.uint64(31)
-    a = (a + np.uint64(y)) * np.uint64(0xFF51AFD7ED558CCD)
-    a ^= a >> np.uint64(29)
-    return a, b ^ (np.uint64(x) << np.uint64(32)) ^ np.uint64(y)
-
-
 @njit(cache=True, nogil=True)
-def _shift(ra, rb, scope, by, anc, table, refs, ka, kb, n, total, changed):  # type: ignore[no-untyped-def]
-    """Keys enter (+1) or leave (-1) the window: count each at every level; returns the number of window keys."""
-    ta, tb, tv = table
-    for i in range(len(ra)):
-        for level in range(anc.shape[1]):
-            up = anc[scope[i], level]
-            if up < 0:
-                continue
-            a, b = _key(ra[i], rb[i], up, 1)
-            j = _slot(ta, tb, tv, a, b)
-            if tv[j] == -1:
-                ta[j], tb[j], tv[j] = a, b, n
-                ka[n], kb[n], refs[n] = a, b, 0
-                n += 1
-            s = tv[j]
-            before = refs[s] > 0
-            refs[s] += by[i]
-            after = refs[s] > 0
-            if before != after:
-                total[up] += 1 if after else -1
-                changed[up] = True
-    return n
-
-
-@njit(cache=True, nogil=True)
-def _count(ra, rb, pane, scope, sign, table, counts, columns, n, moved, by):  # type: ignore[no-untyped-def]
+def _count(keys, pane, scope, sign, entries, head, n, moved, by):  # type: ignore[no-untyped-def]
     """Count events per (key, pane, scope); `moved` gets what came to life or died. Returns their numbers."""
-    ta, tb, tv = table
-    epane, escope, era, erb, ka, kb = columns
+    epane, escope, ekey, count, following = entries
     m = 0
-    for i in range(len(ra)):
-        a, b = _key(ra[i], rb[i], pane[i], scope[i])
-        j = _slot(ta, tb, tv, a, b)
-        if tv[j] == -1:
-            ta[j], tb[j], tv[j] = a, b, n
-            epane[n], escope[n], era[n], erb[n], ka[n], kb[n], counts[n] = pane[i], scope[i], ra[i], rb[i], a, b, 0
+    for i in range(len(keys)):
+        k = keys[i]
+        s = head[k]
+        while s >= 0 and (epane[s] != pane[i] or escope[s] != scope[i]):
+            s = following[s]
+        if s < 0:
+            s = n
             n += 1
-        s = tv[j]
-        before = counts[s] > 0
-        counts[s] += sign
-        if before != (counts[s] > 0):
+            epane[s], escope[s], ekey[s], count[s], following[s] = pane[i], scope[i], k, 0, head[k]
+            head[k] = s
+        before = count[s] > 0
+        count[s] += sign
+        if before != (count[s] > 0):
             moved[m] = s
             by[m] = -1 if before else 1
             m += 1
     return n, m
 
 
-class _Counter:
-    """Counts per key with the raw table beside them; `room` makes space for n more before a kernel runs."""
+@njit(cache=True, nogil=True)
+def _shared(s, bit, escope, following, inside, first, anc):  # type: ignore[no-untyped-def]
+    """How many levels from the city down entry s shares with the key's other entries in the window."""
+    deepest = 0
+    mine = escope[s]
+    e = first
+    while e >= 0 and deepest < anc.shape[1]:
+        if e != s and inside[e] & bit:
+            level = 0
+            while level < anc.shape[1] and anc[mine, level] >= 0 and anc[mine, level] == anc[escope[e], level]:
+                level += 1
+            deepest = max(deepest, level)
+        e = following[e]
+    return deepest
 
-    def __init__(self) -> None:
-        self.index = HashIndex()
-        self.count, self.key_a, self.key_b = Grow(np.int64), Grow(np.uint64), Grow(np.uint64)
 
-    def room(self, extra: int) -> tuple[int, tuple[NDArray[Any], ...]]:
-        """Entries held, and the table to probe."""
-        n = self.count.n
-        for column in (self.count, self.key_a, self.key_b):
-            column.resize(n + extra)
-        return n, self.index.tables(extra)
+@njit(cache=True, nogil=True)
+def _shift(slots, by, bit, lo, hi, entries, head, inside, anc, total, changed):  # type: ignore[no-untyped-def]
+    """Entries enter (+1) or leave (-1) the window of a bit: count their keys where no other entry does."""
+    epane, escope, ekey, _, following = entries
+    for i in range(len(slots)):
+        s = slots[i]
+        if by[i] > 0:
+            if not lo <= epane[s] <= hi or inside[s] & bit:
+                continue
+            inside[s] |= bit
+        elif inside[s] & bit:
+            inside[s] &= ~bit
+        else:
+            continue
+        for level in range(_shared(s, bit, escope, following, inside, head[ekey[s]], anc), anc.shape[1]):
+            up = anc[escope[s], level]
+            if up >= 0:
+                total[up] += by[i]
+                changed[up] = True
 
-    def trim(self, n: int, before: int) -> None:
-        """Give back what the kernel did not use."""
-        for column in (self.count, self.key_a, self.key_b):
-            column.n = n
-        self.index.used += n - before
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        return {"count": self.count.data.copy(), "a": self.key_a.data.copy(), "b": self.key_b.data.copy()}
+@njit(cache=True, nogil=True)
+def _cross(bit, lo, hi, count, epane, inside, leave, enter):  # type: ignore[no-untyped-def]
+    """Entries that leave and enter a window that now spans lo..hi, and how many stay; returns the three numbers."""
+    out = into = stay = 0
+    for s in range(len(count)):
+        was = inside[s] & bit != 0
+        will = count[s] > 0 and lo <= epane[s] <= hi
+        if was and will:
+            stay += 1
+        elif was:
+            leave[out] = s
+            out += 1
+        elif will:
+            enter[into] = s
+            into += 1
+    return out, into, stay
 
-    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        for column, name in ((self.count, "count"), (self.key_a, "a"), (self.key_b, "b")):
-            column.load(state[name])
-        self.index.rebuild(Keys(self.key_a.data, self.key_b.data), np.arange(self.count.n, dtype=np.int64))
 
-    def compact(self, rows: Int64) -> None:
-        self.load({k: v[rows] for k, v in self.state().items()})
+@njit(cache=True, nogil=True)
+def _link(ekey, following, head):  # type: ignore[no-untyped-def]
+    for s in range(len(ekey)):
+        following[s] = head[ekey[s]]
+        head[ekey[s]] = s
+
+
+class DistinctWindow:
+    """The counts of one span of panes; entries inside have its `bit` set."""
+
+    def __init__(self, span: Span, bit: int) -> None:
+        self.span, self.bit = span, bit
+        self.rolled = Rolled()
 
 
 class Distinct:
-    """Distinct keys of one event type over a span of panes; `rolled.total` holds the counts at every level."""
+    """Distinct keys of one event type; `rolled.total` of each window holds the counts at every level."""
 
-    def __init__(self, store: PaneStore, key: Expr, where: Expr | None, span: Span) -> None:
-        self.store, self.where, self.span = store, where, span
+    def __init__(self, store: PaneStore, key: Expr, where: Expr | None) -> None:
+        self.store, self.where = store, where
         self.field = next(iter(key.refs))[1]
-        self.rolled = Rolled()
-        self._entries, self._window = _Counter(), _Counter()
-        self._pane, self._scope = Grow(np.int64), Grow(np.int64)
-        self._raw_a, self._raw_b = Grow(np.uint64), Grow(np.uint64)
-        store.keep = max(store.keep, 1 - span.back)
+        self.windows: dict[tuple[int, int], DistinctWindow] = {}
+        self._index = HashIndex()
+        self._raw_a, self._raw_b, self._head = Grow(np.uint64), Grow(np.uint64), Grow(np.int64, -1)
+        self._pane, self._scope, self._key = Grow(np.int64), Grow(np.int32), Grow(np.int64)
+        self._count, self._next, self._inside = Grow(np.int64), Grow(np.int64, -1), Grow(np.int32)
+
+    def window(self, span: Span) -> DistinctWindow:
+        """The counts over a span, kept once."""
+        key = (span.back, span.ahead)
+        if key not in self.windows:
+            self.windows[key] = DistinctWindow(span, 1 << len(self.windows))
+            self.store.keep = max(self.store.keep, 1 - span.back)
+        return self.windows[key]
+
+    def _entries(self) -> tuple[NDArray[Any], ...]:
+        return self._pane.data, self._scope.data, self._key.data, self._count.data, self._next.data
+
+    def _columns(self) -> tuple[Grow, ...]:
+        return self._pane, self._scope, self._key, self._count, self._next, self._inside
 
     def apply(self, columns: EventColumns, scope: Int64, pane: Int64, sign: int, ancestors: Int32) -> None:
         """Add (+1) or remove (-1) events."""
-        mask = (
-            np.ones(len(scope), np.bool_) if self.where is None else as_mask(self.where.evaluate(columns), len(scope))
-        )
-        mask = mask & (pane > self.store.current - self.store.keep)
-        rows = np.flatnonzero(mask)
-        if len(rows) == 0:
+        mask = pane > self.store.current - self.store.keep
+        if self.where is not None:
+            mask &= as_mask(self.where.evaluate(columns), len(scope))
+        raw = columns.keys(self.field)
+        if not mask.all():
+            rows = np.flatnonzero(mask)
+            raw, pane, scope = raw.take(rows), pane[rows], scope[rows]
+        if len(pane) == 0:
             return
-        raw = columns.keys(self.field).take(rows)
-        n, table = self._entries.room(len(rows))
-        for column in (self._pane, self._scope, self._raw_a, self._raw_b):
-            column.resize(n + len(rows))
-        moved, by = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        kept = (self._pane, self._scope, self._raw_a, self._raw_b, self._entries.key_a, self._entries.key_b)
-        after, m = _count(
-            raw.a, raw.b, pane[rows], scope[rows], sign, table, self._entries.count.data,
-            tuple(c.data for c in kept), n, moved, by,
-        )  # fmt: skip
-        self._entries.trim(after, n)
-        for column in (self._pane, self._scope, self._raw_a, self._raw_b):
+        keys = self._keys(raw)
+        n = self._count.n
+        for column in self._columns():
+            column.resize(n + len(keys))
+        moved, by = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+        after, m = _count(keys, pane, scope, sign, self._entries(), self._head.data, n, moved, by)
+        self._inside.data[n:after] = 0
+        for column in self._columns():
             column.n = after
-        lo, hi = self.span.at(self.store.current)
-        inside = (self._pane.data[moved[:m]] >= lo) & (self._pane.data[moved[:m]] <= hi)
-        self._shift(moved[:m][inside], by[:m][inside], ancestors)
+        for window in self.windows.values():
+            self._shift(window, moved[:m], by[:m], ancestors)
 
-    def _shift(self, slots: Int64, by: Int64, ancestors: Int32) -> None:
-        """Entries that enter (+1) or leave (-1) the window: count their keys at every level."""
-        n, table = self._window.room(len(slots) * ancestors.shape[1])
-        window = self._window
-        after = _shift(
-            self._raw_a.data[slots], self._raw_b.data[slots], self._scope.data[slots], by, ancestors, table,
-            window.count.data, window.key_a.data, window.key_b.data, n, self.rolled.total.data,
-            self.rolled.changed.data,
+    def _keys(self, raw: Keys) -> Int64:
+        """Numbers of keys, new ones for unknown keys."""
+        number, fresh = self._index.intern(raw, self._head.n)
+        if fresh.any():
+            self._raw_a.extend(raw.a[fresh])
+            self._raw_b.extend(raw.b[fresh])
+            self._head.resize(self._raw_a.n)
+        return number
+
+    def _shift(self, window: DistinctWindow, slots: Int64, by: Int64, ancestors: Int32) -> None:
+        """Entries that enter (+1) or leave (-1) a window: count their keys at every level."""
+        rolled = window.rolled
+        _shift(
+            slots, by, window.bit, *window.span.at(self.store.current), self._entries(), self._head.data,
+            self._inside.data, ancestors, rolled.total.data, rolled.changed.data,
         )  # fmt: skip
-        window.trim(after, n)
 
     def advance(self, old: int, new: int, ancestors: Int32) -> None:
         """The open pane moved."""
         if old == new:
             return
-        before, after = self.span.at(old), self.span.at(new)
-        live = self._entries.count.data > 0
-        pane = self._pane.data
-        was, will = (live & (pane >= lo) & (pane <= hi) for lo, hi in (before, after))
-        self._shift(np.flatnonzero(was & ~will), np.full(int((was & ~will).sum()), -1, np.int64), ancestors)
-        self._shift(np.flatnonzero(will & ~was), np.full(int((will & ~was).sum()), 1, np.int64), ancestors)
+        spans = {w.span.at(old): (w.bit, w.rolled.total.data.copy()) for w in self.windows.values()}
+        bits = self._inside.data.copy()
+        for window in self.windows.values():
+            before = spans.get(window.span.at(new))
+            if before is not None and before[0] != window.bit:
+                self._take_over(window, bits & before[0] != 0, before[1])
+            else:
+                self._move(window, ancestors)
         self._forget()
 
+    def _take_over(self, window: DistinctWindow, inside: NDArray[np.bool_], total: Int64) -> None:
+        """The window now spans just what another did: it takes over that one's counts."""
+        held = window.rolled.total.data
+        window.rolled.changed.data[:] |= held != total
+        held[:] = total
+        np.bitwise_and(self._inside.data, ~window.bit, out=self._inside.data)
+        self._inside.data[inside] |= window.bit
+
+    def _move(self, window: DistinctWindow, ancestors: Int32) -> None:
+        leave, enter = np.empty(self._count.n, np.int64), np.empty(self._count.n, np.int64)
+        span = window.span.at(self.store.current)
+        out, into, stay = _cross(window.bit, *span, self._count.data, self._pane.data, self._inside.data, leave, enter)
+        if out and not stay:  # nothing stays: no need to take keys out one by one
+            rolled = window.rolled
+            rolled.changed.data[:] |= rolled.total.data != 0
+            rolled.total.data[:] = 0
+            np.bitwise_and(self._inside.data, ~window.bit, out=self._inside.data)
+        else:
+            self._shift(window, leave[:out], np.full(out, -1, np.int64), ancestors)
+        self._shift(window, enter[:into], np.ones(into, np.int64), ancestors)
+
     def _forget(self) -> None:
+        """Now and then drop the entries that no window can reach any more, and keys without entries."""
         dead = self._pane.data <= self.store.current - self.store.keep
-        if np.count_nonzero(dead) * 2 > max(len(dead), 4096):
-            rows = np.flatnonzero(~dead)
-            self._entries.compact(rows)
-            for column in (self._pane, self._scope, self._raw_a, self._raw_b):
-                column.load(column.data[rows].copy())
-            self._window.compact(np.flatnonzero(self._window.count.data > 0))
+        if np.count_nonzero(dead) * 2 <= max(len(dead), 4096):
+            return
+        rows = np.flatnonzero(~dead)
+        for column in self._columns():
+            column.load(column.data[rows].copy())
+        used, key = np.unique(self._key.data, return_inverse=True)
+        if len(used) * 2 < self._head.n:
+            self._key.data[:] = key
+            for raw in (self._raw_a, self._raw_b):
+                raw.load(raw.data[used].copy())
+        self._relink()
+
+    def _relink(self) -> None:
+        """Index and lists from the columns; the numbers of keys are right already."""
+        n = self._raw_a.n
+        if n != len(self._index):
+            self._index.rebuild(Keys(self._raw_a.data, self._raw_b.data), np.arange(n, dtype=np.int64))
+        self._head.load(np.full(n, -1, np.int64))
+        _link(self._key.data, self._next.data, self._head.data)
+
+    def _kept(self) -> dict[str, Grow]:
+        return {
+            "pane": self._pane, "scope": self._scope, "key": self._key, "count": self._count, "inside": self._inside,
+            "ra": self._raw_a, "rb": self._raw_b,
+        }  # fmt: skip
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot."""
-        out = {f"e.{k}": v for k, v in self._entries.state().items()}
-        out |= {f"w.{k}": v for k, v in self._window.state().items()}
-        out |= {f"r.{k}": v for k, v in self.rolled.state().items()}
-        own = {"pane": self._pane, "scope": self._scope, "ra": self._raw_a, "rb": self._raw_b}
-        return out | {k: v.data.copy() for k, v in own.items()}
+        out = {k: v.data.copy() for k, v in self._kept().items()}
+        for span, window in self.windows.items():
+            out |= {f"r{span}.{k}": v for k, v in window.rolled.state().items()}
+        return out
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore."""
-        for prefix, part in (("e.", self._entries), ("w.", self._window), ("r.", self.rolled)):
-            part.load({k[2:]: v for k, v in state.items() if k.startswith(prefix)})
-        own = {"pane": self._pane, "scope": self._scope, "ra": self._raw_a, "rb": self._raw_b}
-        for name, column in own.items():
+        for name, column in self._kept().items():
             column.load(state[name])
+        self._next.resize(self._count.n)
+        self._index = HashIndex()
+        self._relink()
+        for span, window in self.windows.items():
+            prefix = f"r{span}."
+            window.rolled.load({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})

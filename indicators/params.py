@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from citytwin.indicators.distinct import Distinct
+from citytwin.indicators.distinct import DistinctWindow
 from citytwin.indicators.panes import Extreme, SumWindow
 from citytwin.indicators.quantile import Quantile
 from citytwin.indicators.tally import Tally
@@ -97,7 +97,7 @@ class QuantileParam:
 class DistinctParam:
     """A distinct count."""
 
-    state: Distinct
+    state: DistinctWindow
 
     def values(self) -> Float64:
         """Counts."""

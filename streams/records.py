@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import zstandard
-from citytwin.streams.pack import pack, unpack
 
 from citytwin.models.batch import EventBatch
+from citytwin.streams.pack import pack, unpack
 
 _EVENTS, _TICK, _DEFINITION = 1, 2, 3
 #: How the payload is written; 0 = nothing, 1 = streams.pack, 2 = JSON in zstd.

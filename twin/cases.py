@@ -67,6 +67,47 @@ def _sorted_rows(head, prev, live, order, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _clocks(case, m, t, state, nxt, due, until, created, closed):  # type: ignore[no-untyped-def]
+    """What one legal move does to the clocks and counts of its case: the law of models.lifecycle."""
+    if state == _DEFERRED_STATE and m != _ESCALATE and case[_UNTIL] > t:
+        back = case[_UNTIL] - t
+        if case[_DUE] != _NOTHING:
+            case[_DUE] -= back
+        case[_HELD] -= back
+        case[_UNTIL] = _NOTHING
+    if m == _EXTEND:
+        case[_DUE] = due
+    elif m == _ESCALATE:
+        case[_ESC] += 1
+    elif m == _DEFER:
+        hold = max(0, until - t)
+        if case[_DUE] != _NOTHING:
+            case[_DUE] += hold
+        case[_HELD] += hold
+        case[_UNTIL] = until
+        case[nxt] = t
+    elif m == _REOPEN:
+        case[_REOPENED] += 1
+        case[_CLOSED_STATE] = _NOTHING
+        if due != _NOTHING:
+            case[_DUE] = due
+    elif m in (_HISTORY, _HISTORY_OPEN):
+        case[_REPORTED_STATE] = created
+        case[_FILED_STATE] = created
+        case[_CLOSED_STATE] = closed
+        case[_DUE] = due
+    else:
+        case[nxt] = t
+        if due != _NOTHING:
+            case[_DUE] = due
+        if nxt == _RETURNED_STATE:
+            if m == _FAILED:
+                case[_REWORK] += 1
+            else:
+                case[_RETURNS] += 1
+
+
+@njit(cache=True, nogil=True)
 def _fold(slots, links, order, moves, move, fields, codes, place_of, out, picked, place, spot, bad):  # type: ignore[no-untyped-def]
     """Fold each case; `fields` = (due_at, until, created_at, closed_at), `place_of` = (scope, lon) by event."""
     due, until, created, closed = fields
@@ -92,42 +133,7 @@ def _fold(slots, links, order, moves, move, fields, codes, place_of, out, picked
                 bad[r] = True
                 continue
             bad[r] = False
-            if state == _DEFERRED_STATE and m != _ESCALATE and case[_UNTIL] > t:
-                back = case[_UNTIL] - t
-                if case[_DUE] != _NOTHING:
-                    case[_DUE] -= back
-                case[_HELD] -= back
-                case[_UNTIL] = _NOTHING
-            if m == _EXTEND:
-                case[_DUE] = due[r]
-            elif m == _ESCALATE:
-                case[_ESC] += 1
-            elif m == _DEFER:
-                hold = max(0, until[r] - t)
-                if case[_DUE] != _NOTHING:
-                    case[_DUE] += hold
-                case[_HELD] += hold
-                case[_UNTIL] = until[r]
-                case[nxt] = t
-            elif m == _REOPEN:
-                case[_REOPENED] += 1
-                case[_CLOSED_STATE] = _NOTHING
-                if due[r] != _NOTHING:
-                    case[_DUE] = due[r]
-            elif m in (_HISTORY, _HISTORY_OPEN):
-                case[_REPORTED_STATE] = created[r]
-                case[_FILED_STATE] = created[r]
-                case[_CLOSED_STATE] = closed[r]
-                case[_DUE] = due[r]
-            else:
-                case[nxt] = t
-                if due[r] != _NOTHING:
-                    case[_DUE] = due[r]
-                if nxt == _RETURNED_STATE:
-                    if m == _FAILED:
-                        case[_REWORK] += 1
-                    else:
-                        case[_RETURNS] += 1
+            _clocks(case, m, t, state, nxt, due[r], until[r], created[r], closed[r])
             if nxt != state:
                 case[_SINCE] = t
             case[_STATE] = nxt

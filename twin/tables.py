@@ -101,6 +101,7 @@ class _Store:
         }
 
     def all(self) -> dict[str, Grow]:
+        """Every column by name."""
         fixed = {
             "row": self.row, "time": self.time, "scope": self.scope, "source": self.source, "lon": self.lon,
             "lat": self.lat,
@@ -108,6 +109,7 @@ class _Store:
         return fixed | {f"f.{k}": v for k, v in self.columns.items()}
 
     def resize(self, n: int) -> None:
+        """Make room for n slots."""
         for column in (self.seen, *self.all().values()):
             column.resize(n)
 
@@ -128,10 +130,12 @@ class _Store:
             column.data[slots] = ledger.columns[name].data[index]  # type: ignore[union-attr]
 
     def clear(self, slots: Int64) -> None:
+        """Hold nothing in these slots."""
         for column in self.all().values():
             column.data[slots] = column.fill
 
     def take(self, slots: Int64, other: _Store) -> None:
+        """Hold what the other store holds in these slots."""
         for name, column in self.all().items():
             column.data[slots] = other.all()[name].data[slots]
 

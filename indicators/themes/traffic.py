@@ -54,7 +54,9 @@ _LIMIT = _seen_limit.where(_seen_limit > 0, ref("ent", "road_class").lookup(CONG
     ],
 )  # fmt: skip
 def traffic_tti(
-    time: Float64 = tally("obs", _VKT * _road("free_flow_kmh") / row.value.clip(1, 1000), _PAIRED, end=_END, per_unit=1000),
+    time: Float64 = tally(
+        "obs", _VKT * _road("free_flow_kmh") / row.value.clip(1, 1000), _PAIRED, end=_END, per_unit=1000
+    ),
     free: Float64 = tally("obs", _VKT, _PAIRED & _road("free_flow_kmh").known(), end=_END, per_unit=1000),
 ) -> Float64:
     """sum(w * t / t_free) / sum(w) over roads, with w = flow * length; speeds below 1 km/h are standing detectors."""

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  scripts that run in the page stay on their lines
 """The operator page in a real browser: what a person at the wall sees and does."""
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ OVERFLOW = """() => {
   if (document.documentElement.scrollWidth > w || document.documentElement.scrollHeight > h) bad.push('page scrolls');
   const clipped = el => { for (let p = el.parentElement; p; p = p.parentElement) { const o = getComputedStyle(p); if (o.overflowX === 'hidden' || o.overflowY === 'hidden') { const r = p.getBoundingClientRect(); return r; } } return null; };
   for (const el of document.querySelectorAll('.wall *')) {
-    if (el.closest('.tk, svg, .sr, .maplibregl-map, .ph')) continue;
+    if (el.closest('.tk, svg, .sr, .maplibregl-map, .ph') || el.parentElement.closest('.el')) continue;
     const own = [...el.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
     if (!own) continue;
     const r = el.getBoundingClientRect();

@@ -277,7 +277,7 @@ def _history(seed: int) -> list[EventBatch]:
             revision=np.full(40, 1, np.int32),
             retracted=np.arange(40) % 3 == 0,
             fields=fields,
-        )  # fmt: skip
+        )
     )
     return out
 

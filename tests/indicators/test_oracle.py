@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from citytwin.engine import Engine, origin_ms
+from citytwin.engine import Engine
 from citytwin.indicators.registry import builtin
 from tests.indicators.histories import Step, histories
 from tests.indicators.oracle import Oracle
@@ -57,7 +57,7 @@ def run(steps: list[Step]) -> tuple[Engine, Oracle]:
     """Play a history to both; they must agree at every tick."""
     city, world = town()
     engine = Engine(city, REGISTRY)
-    oracle = Oracle(world, origin_ms(city))
+    oracle = Oracle(world, -OFFSET_MS)
     for position, step in enumerate(steps, 1):
         if step.tick:
             engine.tick(step.tick, position)
@@ -154,7 +154,7 @@ def test_the_published_table_of_tianmen_is_reproduced(reverse: bool) -> None:
         closed = due - HOUR if i < ON_TIME else due + HOUR if i < CLOSED else None
         events += case_path(f"T{i}", filed, limit, closed, scope="C0" if i % 3 else "C1")
     city, world = town()
-    engine, oracle = Engine(city, REGISTRY), Oracle(world, origin_ms(city))
+    engine, oracle = Engine(city, REGISTRY), Oracle(world, -OFFSET_MS)
     for batch in batches(events[::-1] if reverse else events):
         engine.feed(batch, 1)
     oracle.feed(events)

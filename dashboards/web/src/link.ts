@@ -214,7 +214,7 @@ export function wantPath(): void {
 function payload(m: Payload): void {
   dictionary(m.scopes);
   if (m.values) for (const [id, columns] of Object.entries(m.values)) board.apply(id, patchOf(columns, m.t));
-  if (m.twin) { mergeTwin(entities, m.channel.slice(5), m.twin); entitiesRev.value += 1; }
+  if (m.twin) { mergeTwin(entities, m.channel.slice(5), m.twin); entitiesRev.value = entitiesRev.peek() + 1; }
   if (m.sys) {
     health.value = healthOf(m.sys, health.peek(), m.t);
     rates.value = ratesOf(m.sys, rates.peek(), health.peek().rate, m.t);
@@ -225,7 +225,7 @@ function payload(m: Payload): void {
       if (isOpen(made)) cases.set(made.id, made);
       else cases.delete(made.id);
     }
-    casesRev.value += 1;
+    casesRev.value = casesRev.peek() + 1;
   }
   if (m.items && m.channel === 'ticker') {
     const seen = new Set(ticker.peek().map((x) => x.seq));
@@ -277,7 +277,7 @@ function one(m: ServerMessage): boolean {
       return true;
     case 'snap':
       if (m.mode !== 'diff' && m.part === 1) forget(m);
-      if (m.drop && m.channel.startsWith('twin/')) { for (const k of m.drop) entities.delete(k); entitiesRev.value += 1; }
+      if (m.drop && m.channel.startsWith('twin/')) { for (const k of m.drop) entities.delete(k); entitiesRev.value = entitiesRev.peek() + 1; }
       payload(m);
       if (m.part === m.of) seqs.set(m.id, m.seq);
       return true;
@@ -320,7 +320,7 @@ function take(text: string): void {
     if (newest > board.now) board.now = newest;
     if (!changed) return;
     tally.frames += 1;
-    frame.value += 1;
+    frame.value = frame.peek() + 1;
     growTrends(board.now);
     if (newest) noteExceedances(newest);
     if (seq) stamped(seq, newest);

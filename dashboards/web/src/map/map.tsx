@@ -1,6 +1,6 @@
 /** The centre: map, its title, tools, legend, inset and scale. Signals in, CityMap calls out. */
 
-import { computed, effect, signal } from '@preact/signals';
+import { computed, effect, signal, untracked } from '@preact/signals';
 import type { FeatureCollection } from 'geojson';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
@@ -44,7 +44,7 @@ async function loadAreas(map: CityMap, level: number): Promise<void> {
   if (map.areas.has(name)) return;
   map.addAreas(name, data, scopes.value);
   if (name === 'districts') districts.value = data.features;
-  loaded.value += 1;
+  loaded.value = loaded.peek() + 1;
 }
 
 async function loadAll(map: CityMap): Promise<void> {
@@ -79,7 +79,7 @@ function wire(map: CityMap): () => void {
     effect(() => { void entitiesRev.value; map.setEntities([...entities.values()]); }),
     effect(() => map.language(lang.value)),
     effect(() => { void theme.value; queueMicrotask(() => map.theme()); }),
-    effect(() => map.three(flags.value.three)),
+    effect(() => { const on = flags.value.three; untracked(() => map.three(on)); }),
     effect(() => map.visible(['entities'], flags.value.devices)),
     effect(() => map.visible(['district-names', 'street-names', 'station-names', 'water-names'], flags.value.labels)),
     effect(() => { void loaded.value; map.outline(picked.value?.type === 'scope' ? picked.value.row : focus.value || null); }),
@@ -89,8 +89,8 @@ function wire(map: CityMap): () => void {
     const row = focus.value;
     if (first) { first = false; return; }
     const box = map.boxes.get(row);
-    if (row === 0) map.home();
-    else if (box) map.fit(box, 60);
+    if (row === 0) untracked(() => map.home());
+    else if (box) untracked(() => map.fit(box, 60));
     else void loadAreas(map, scopes.peek().level[row] ?? 1).then(() => { const b = map.boxes.get(row); if (b) map.fit(b, 60); });
   }));
   return () => stops.forEach((stop) => stop());
@@ -114,7 +114,7 @@ function Canvas(): JSX.Element {
       pick: (what) => { picked.value = what; },
       drill: (row) => drill(row),
       still: (box) => wantMarks(map.map.getZoom() > 9.5 ? box : null),
-      moved: () => { moved.value += 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },
+      moved: () => { moved.value = moved.peek() + 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },
       ready: () => { stop = wire(map); void loadAll(map); },
     }, t('map.aria'));
     city = map;

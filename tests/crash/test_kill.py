@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from citytwin.engine import Engine
 from citytwin.indicators.registry import builtin
@@ -33,8 +33,13 @@ class Victim:
 
     def live(self, acks: int, grace_s: float) -> None:
         """Read until so many batches were acknowledged and some more time has gone, then kill -9."""
-        out = self.process.stdout
-        assert out is not None
+        assert self.process.stdout is not None
+        with self.process.stdout as out:
+            self._read(out, acks, grace_s)
+        self.process.wait()
+        assert self.process.returncode == -9, "the city ended by itself"
+
+    def _read(self, out: IO[str], acks: int, grace_s: float) -> None:
         killer: threading.Timer | None = None
         for line in out:
             word, _, number = line.partition(" ")

@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def command() -> None:
-    """Make city packs."""
+    """Make city packs: a city is data, a folder with a manifest, scopes, entities and sources."""
 
 
 @command.command("import")

@@ -194,6 +194,10 @@ class Writer:
         if w[3] % 8 == 0:
             self.events.append(dict(first))
             return
+        if w[3] % 8 == 7 and first["type"] == "obs":  # the same id with other content: whichever comes first stays
+            values = SENT[first["property"]][1]
+            self.events.append(first | {"value": values[w[6] % len(values)], "time": first["time"] - MINUTE})
+            return
         if first.get("corrects") and w[3] % 8 != 1:
             return
         revised = {k: v for k, v in first.items() if k not in ("lon", "lat", "scope", "revision", "retracted")}

@@ -213,7 +213,8 @@ class Runtime:
         at = iter(done)
         for submission in group:
             if submission.batches:
-                self._health.fed(submission.arrived_ms)
+                if self.status["live"]:
+                    self._health.fed(submission.arrived_ms)
             _answer(submission.future, [next(at) if len(b) else Changes(0, 0, 0, 0) for b in submission.batches])
 
     def _append(self, records: Sequence[Record]) -> list[int]:
@@ -290,7 +291,7 @@ class Runtime:
         metrics.position.set(frame.position)
         self.letterbox.flush()
         metrics.letters.set(self.letterbox.open)
-        if self.settings.health:
+        if self.settings.health and self.status["live"]:  # history that is brought in says nothing of the pace
             self._log_health(self._health.published(published, frame.position, self._queue.events, lag_ms))
         self._maybe_snapshot(published)
 

@@ -194,7 +194,8 @@ def check_rules(kind: str, fields: Mapping[str, Field], columns: Columns, n: int
             return (column.lengths() > 0).astype(np.float64)
         if isinstance(column, Coded):
             return (column.codes >= 0).astype(np.float64)
-        return number_of(fields[name], column)
+        # a relation in the form of numbers is told elsewhere as a wrong type
+        return number_of(fields[name], column) if name in fields else np.full(n, np.nan)
 
     for name, detail, broken in RULES.get(kind, ()):
         yield from _told(broken(value), name, "invalid_entity", detail)

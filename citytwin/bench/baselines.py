@@ -39,7 +39,8 @@ def differences(plain: Plain, engine: Engine, city: BenchCity) -> list[str]:
             value, closed = mine[name]
             tumbling = name.endswith("_1m")
             if not same(value, line.value[scope]) or (tumbling and not same(closed, line.closed[scope])):
-                out.append(f"{name} at {city.scopes.code[scope]}: loop {mine[name]}, engine {line.value[scope]}")
+                held = (line.value[scope], line.closed[scope])
+                out.append(f"{name} at {city.scopes.code[scope]}: loop {mine[name]}, engine {held}")
         if len(out) > 10:
             break
     return out

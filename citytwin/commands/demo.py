@@ -16,7 +16,7 @@ from citytwin.commands import options
 @options.data
 @options.city
 @options.port
-@click.option("--speed", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, help="Pace of the story.")
+@click.option("--speed", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Pace of the story.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed is another city life.")
 @click.option("--days", type=click.IntRange(1, 60), default=30, show_default=True, help="Days of history before now.")
 @options.exit_after

@@ -212,9 +212,8 @@ class Runtime:
     def _answer_all(self, group: list[Submission], done: list[Changes]) -> None:
         at = iter(done)
         for submission in group:
-            if submission.batches:
-                if self.status["live"]:
-                    self._health.fed(submission.arrived_ms)
+            if submission.batches and self.status["live"]:
+                self._health.fed(submission.arrived_ms)
             _answer(submission.future, [next(at) if len(b) else Changes(0, 0, 0, 0) for b in submission.batches])
 
     def _append(self, records: Sequence[Record]) -> list[int]:

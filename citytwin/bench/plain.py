@@ -83,7 +83,8 @@ class Plain:
         cuts, candidates = self._lists
         for k in range(cuts[-2 - found], cuts[-1 - found]):
             if shapely.intersects_xy(self._shapes[candidates[k]], lon, lat):
-                return self._rows[candidates[k]]
+                row: int = self._rows[candidates[k]]
+                return row
         return -1
 
     def step(self, line: bytes) -> None:

@@ -1,6 +1,6 @@
 """A small fake of the server for work on the page and its tests: same paths, same messages, a made-up story.
 
-    python dashboards/web/fake/server.py --port 8090
+python dashboards/web/fake/server.py --port 8090
 """
 
 from __future__ import annotations
@@ -115,7 +115,11 @@ class Fake:
             quality["stale"] = True
         if i == "rain_hour_max":
             quality["partial"] = [[k, 12, 13] for k in keys if k == 0]
-            none = [n for n, k in enumerate(keys) if self.ground.name[k] == "汉南区" or self.ground.code[k].startswith("420113")]
+            none = [
+                n
+                for n, k in enumerate(keys)
+                if self.ground.name[k] == "汉南区" or self.ground.code[k].startswith("420113")
+            ]
             for n in none:
                 out["v"][n] = None
             quality["nodata"] = [keys[n] for n in none]
@@ -154,10 +158,17 @@ class Fake:
         names = ["water", "weather", "traffic", "hotline", "air", "gas", "power"]
         marks = {n: at - 7_000_000 if n == "air" else at - 1500 * (j + 1) for j, n in enumerate(names)}
         step = 600_000
-        rates = [int(40 + 25 * math.sin(j / 22) + (j > 126) * (j - 126) * 9 + 6 * math.sin(j * 1.7)) for j in range(144)]
+        rates = [
+            int(40 + 25 * math.sin(j / 22) + (j > 126) * (j - 126) * 9 + 6 * math.sin(j * 1.7)) for j in range(144)
+        ]
         rejected = dict(bad_time=21, unknown_subject=11, out_of_range=5 + self.k // 20)
         accepted = int(1_284_000 + (at - self.born) * 0.096)
-        return dict(accepted=accepted, rejected=rejected, watermarks=marks, event_rates=dict(end=(at // step + 1) * step, step=step, values=rates))
+        return dict(
+            accepted=accepted,
+            rejected=rejected,
+            watermarks=marks,
+            event_rates=dict(end=(at // step + 1) * step, step=step, values=rates),
+        )
 
 
 def banded(keys: list[int], values: list[float | None], better: str, bands: dict[str, float]) -> dict[str, list[int]]:
@@ -203,7 +214,12 @@ class Client:
             inside = {k: d for k, d in f.devices.items() if w <= d["lon"] <= e and s <= d["lat"] <= n}
             keys = list(inside)
             columns = {c: [inside[k][c] for k in keys] for c in ("lon", "lat", "scope", "type", "online")}
-            names = dict(k=keys, code=[inside[k]["code"] for k in keys], name=[inside[k]["name"] for k in keys], name_en=["" for _ in keys])
+            names = dict(
+                k=keys,
+                code=[inside[k]["code"] for k in keys],
+                name=[inside[k]["name"] for k in keys],
+                name_en=["" for _ in keys],
+            )
             body = dict(twin=dict(k=keys, columns=columns, names=names))
         live = dict(type="live", id=id_, channel=channel, epoch=f.epoch, seq=f.k)
         await self.say(dict(type="snap", mode=mode, **head, **body), live)
@@ -273,7 +289,9 @@ def app(fake: Fake) -> Starlette:
         task.cancel()
 
     def about(_: Request) -> Response:
-        return JSONResponse(dict(name="wuhan", title=dict(zh="武汉", en="Wuhan"), timezone="Asia/Shanghai", edition="fake"))
+        return JSONResponse(
+            dict(name="wuhan", title=dict(zh="武汉", en="Wuhan"), timezone="Asia/Shanghai", edition="fake")
+        )
 
     def inds(_: Request) -> Response:
         return JSONResponse(dict(definitions="1", items=indicators()))
@@ -298,8 +316,15 @@ def app(fake: Fake) -> Starlette:
     def search(request: Request) -> Response:
         q = request.query_params["q"].lower()
         g = fake.ground
-        found = [dict(what="scope", code=g.code[r], name=g.name[r]) for r in range(len(g.code)) if q in g.name[r].lower() or g.code[r].startswith(q)]
-        found = found[:15] + [dict(what="entity", kind="device", **d) for d in fake.devices.values() if q in d["code"].lower()][:10]
+        found = [
+            dict(what="scope", code=g.code[r], name=g.name[r])
+            for r in range(len(g.code))
+            if q in g.name[r].lower() or g.code[r].startswith(q)
+        ]
+        found = (
+            found[:15]
+            + [dict(what="entity", kind="device", **d) for d in fake.devices.values() if q in d["code"].lower()][:10]
+        )
         return JSONResponse(dict(items=found))
 
     def entity(request: Request) -> Response:
@@ -307,7 +332,10 @@ def app(fake: Fake) -> Starlette:
         d = next((d for d in fake.devices.values() if d["code"] == code), None)
         if d is None:
             return JSONResponse(dict(title="not found", status=404), 404)
-        readings = [dict(property="water.depth", value=31.0, unit="cm", time=fake.now - 4000, quality="good"), dict(property="device.battery", value=87.0, unit="%", time=fake.now - 64000, quality="good")]
+        readings = [
+            dict(property="water.depth", value=31.0, unit="cm", time=fake.now - 4000, quality="good"),
+            dict(property="device.battery", value=87.0, unit="%", time=fake.now - 64000, quality="good"),
+        ]
         item = dict(kind="device", code=code, name=d["name"], name_en="", lon=d["lon"], lat=d["lat"], scope=d["scope"], path=[dict(k=d["scope"])],
                     attributes=dict(model="SW-20", period_s=60, installed="2024-05-11"), readings=readings, relations=[dict(relation="observes", kind="facility", code="FAC-1", name="三阳路下穿通道")])  # fmt: skip
         return JSONResponse(dict(item=item))
@@ -346,7 +374,14 @@ def main() -> None:
     given = args.parse_args()
     fake = Fake(given.period)
     print(f"ready http://127.0.0.1:{given.port}/", flush=True)
-    uvicorn.run(app(fake), host="127.0.0.1", port=given.port, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
+    uvicorn.run(
+        app(fake),
+        host="127.0.0.1",
+        port=given.port,
+        log_level="warning",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=1,
+    )
 
 
 if __name__ == "__main__":

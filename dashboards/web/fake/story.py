@@ -36,7 +36,12 @@ TABLE: list[tuple[Any, ...]] = [
     ("e2e_latency_p95", "platform", "端到端时延P95", "End-to-end latency P95", "ms", "down", 0, {"yellow": 2000, "red": 5000}, 0, 420, 90, 0),
 ]  # fmt: skip
 LEVELS = ["city", "district", "street", "community", "grid"]
-WINDOWS = {"traffic_tti": "tumbling 5m", "rain_hour_max": "sliding 1h/5m", "aqi": "sliding 24h/1h", "data_timeliness_rate": "tumbling 1d"}
+WINDOWS = {
+    "traffic_tti": "tumbling 5m",
+    "rain_hour_max": "sliding 1h/5m",
+    "aqi": "sliding 24h/1h",
+    "data_timeliness_rate": "tumbling 1d",
+}
 CATEGORIES = [
     "flood.waterlog", "water.burst", "street.stall", "sanitation.litter", "facility.manhole", "green.tree",
     "facility.streetlight", "construction.noise",
@@ -65,13 +70,19 @@ class Story:
         self.lon, self.lat = ground.centre[:, 0], ground.centre[:, 1]
         self.phase = self.rng.uniform(0, 2 * math.pi, (len(TABLE), len(self.lon)))
         self.level, self.parent = ground.level, ground.parent
-        self.below = [[(r, np.flatnonzero(self.parent == r)) for r in np.flatnonzero(self.level == level)] for level in (2, 1, 0)]
+        self.below = [
+            [(r, np.flatnonzero(self.parent == r)) for r in np.flatnonzero(self.level == level)] for level in (2, 1, 0)
+        ]
 
     def rain(self, t: float) -> Any:
         """Rain 0..1 by row: two cores that drift with time."""
         wave = 0.86 + 0.1 * math.sin(t / 3.6e6 * 2.1)
         out = np.zeros_like(self.lon)
-        for x, y, sx, sy, a in ((114.305, 30.60, 0.06, 0.075, 1.0), (114.33, 30.525, 0.045, 0.04, 0.8), (114.25, 30.66, 0.09, 0.09, 0.35)):
+        for x, y, sx, sy, a in (
+            (114.305, 30.60, 0.06, 0.075, 1.0),
+            (114.33, 30.525, 0.045, 0.04, 0.8),
+            (114.25, 30.66, 0.09, 0.09, 0.35),
+        ):
             out = np.maximum(out, a * np.exp(-(((self.lon - x) / sx) ** 2) - ((self.lat - y) / sy) ** 2))
         out = out * wave
         out[self.ground.unlocated] = 0
@@ -98,7 +109,9 @@ class Story:
     def case(self, n: int, now: int) -> dict[str, Any]:
         """Case n: where, what, how far, how late."""
         rng = np.random.default_rng(1000 + n)
-        core = np.flatnonzero((self.level == 3) & ~self.ground.unlocated & (np.hypot(self.lon - 114.31, self.lat - 30.58) < 0.11))
+        core = np.flatnonzero(
+            (self.level == 3) & ~self.ground.unlocated & (np.hypot(self.lon - 114.31, self.lat - 30.58) < 0.11)
+        )
         row = int(rng.choice(core if n % 5 else np.flatnonzero((self.level == 3) & ~self.ground.unlocated)))
         state = STATES[int(rng.choice(8, p=[0.06, 0.07, 0.1, 0.08, 0.35, 0.16, 0.12, 0.06]))]
         level = int(rng.choice([0, 1, 2, 3, 4], p=[0.86, 0.01, 0.03, 0.04, 0.06]))

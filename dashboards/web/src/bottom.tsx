@@ -5,7 +5,7 @@ import { age, hm, hms, num } from './format';
 import { lang, say, t, word } from './i18n';
 import { ramp, severity } from './level';
 import { Bars, Figure, look, Mark } from './parts';
-import { board, chosenIndicator, city, drill, effective, focus, frame, health, placesIn, rates, scopeName, scopes, ticker } from './store';
+import { board, chosenIndicator, city, drill, effective, focus, frame, health, placesIn, rates, scopeName, scopes, shortName, ticker } from './store';
 import { trendOf } from './vitals';
 import { LEVELS, type TickerItem } from './types';
 
@@ -33,7 +33,7 @@ export function Strip(): JSX.Element {
         const none = !known || cell.quality >= 4;
         return (
           <button class={`in ${look(cell, level)}`} key={row} onClick={() => drill(row)} data-row={row}>
-            <span class="n"><span class="el">{short(scopeName(row, lang.value))}</span><Mark level={level} size={0.75} /></span>
+            <span class="n"><span class="el">{shortName(scopeName(row, lang.value))}</span><Mark level={level} size={0.75} /></span>
             <span class={`v${level ? ' ab' : ''}`}>{none ? <span class="d">— <span class="s">{t('tag.nodata')}</span></span> : <Figure value={cell.value} ind={ind} />}</span>
             {none ? <span class="hatch" /> : <Bars trend={trendOf(ind, row)} ind={ind} top={top} />}
           </button>
@@ -42,11 +42,6 @@ export function Strip(): JSX.Element {
       {rows.length > PLACES && <span class="s d" style={{ padding: '.5rem' }}>{t('strip.more', rows.length - PLACES)}</span>}
     </div>
   );
-}
-
-/** A district's name without its suffix: 江岸, Jiang'an. */
-function short(name: string): string {
-  return name.length > 2 ? name.replace(/(区|街道| District| Subdistrict)$/, '') : name;
 }
 
 /** Events per bin over the last 24 hours. */
@@ -86,11 +81,14 @@ function zone(at: number, tz: string): number {
   return (((local - utc) % day) + day + day / 2) % day - day / 2;
 }
 
+/** Coded fields that a reader of the ticker wants. */
+const TOLD = new Set(['state', 'category', 'channel', 'kind']);
+
 /** The entry's own words, or its type, subject and coded fields. */
 function tickerText(item: TickerItem): string {
   const own = say(item.text);
   if (own) return own;
-  return [word('event', item.type), item.subject, ...item.coded.map(([k, v]) => word(k, v))].filter(Boolean).join(' ');
+  return [word('event', item.type), item.subject, ...item.coded.filter(([k]) => TOLD.has(k)).map(([k, v]) => word(k, v))].filter(Boolean).join(' ');
 }
 
 export function Ticker(): JSX.Element {

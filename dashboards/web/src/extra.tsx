@@ -2,11 +2,11 @@
 
 import type { JSX } from 'preact';
 import { Chart } from './chart';
-import { age, countdown, num, stamp, unit } from './format';
+import { age, countdown, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { severity } from './level';
-import { Figure, Mark, Spark, windowText } from './parts';
-import { board, casesRev, chosenIndicator, city, drill, effective, focus, frame, groups, health, now, openCases, picked, placesIn, scopeName } from './store';
+import { Figure, Mark, Spark, windowText, unit } from './parts';
+import { board, casesRev, chosenIndicator, city, drill, effective, focus, frame, groups, health, now, openCases, picked, placeName, placesIn, scopeName } from './store';
 import { Row, trendOf, useRem } from './vitals';
 
 /** Left of the map: 24 hours of the chosen indicator, its worst places, and all other cards. */
@@ -15,7 +15,7 @@ export function Depth(): JSX.Element {
   const [ref, rem] = useRem();
   const ind = chosenIndicator.value;
   const worst = ind ? placesIn(focus.value).map((row) => ({ row, c: board.cell(ind.id, row) })).sort((a, b) => severity(b.c.value, ind) - severity(a.c.value, ind)).slice(0, 12) : [];
-  const rows = groups.value.flatMap((g) => g.vitals.slice(1)).slice(0, Math.max(0, Math.floor((rem - 12.5 - 18.5 - 1.625) / 2.21875)));
+  const rows = groups.value.flatMap((g) => g.vitals).slice(0, Math.max(0, Math.floor((rem - 12.5 - 18.5 - 1.625) / 2.21875)));
   return (
     <section class="col x1" data-testid="depth">
       <div ref={ref} style={{ height: '100%', overflow: 'hidden' }}>
@@ -55,7 +55,7 @@ export function Desk(): JSX.Element {
       <h2 class="gh"><b>{t('cats.head')}</b><span class="e">{t('cats.e')}</span></h2>
       {cats.map(([name, e]) => <div class="fn" key={name} style={{ gridTemplateColumns: '8rem minmax(0,1fr) 3rem 4rem' }}><span class="m el">{word('category', name)}</span><span class="bar" style={{ width: `${(100 * e.n) / most}%` }}>{e.late > 0 && <i style={{ width: `${(100 * e.late) / e.n}%` }} />}</span><b class="r">{e.n}</b><span class={`s r${e.late ? '' : ' d'}`}>{e.late ? t('cases.overdue', e.late) : '—'}</span></div>)}
       <h2 class="gh"><b>{t('cases.worst')}</b><span class="e">{t('cases.worstE')}</span></h2>
-      {next.map((c) => <button class="sl in" key={c.id} onClick={() => (picked.value = { type: 'case', id: c.id })}><span><Mark level={c.level} /></span><b class="el">{c.id}</b><span class="m el">{c.title || word('category', c.category)} {scopeName(c.scope, lang.value)}</span><span class="r nw"><span class={c.due < at ? 'od' : ''}>{countdown(c.due - at, lang.value)}</span></span></button>)}
+      {next.map((c) => <button class="sl in" key={c.id} onClick={() => (picked.value = { type: 'case', id: c.id })}><span><Mark level={c.level} /></span><b class="el">{c.id}</b><span class="m el">{c.title || word('category', c.category)} {placeName(c.scope, lang.value)}</span><span class="r nw"><span class={c.due < at ? 'od' : ''}>{countdown(c.due - at, lang.value)}</span></span></button>)}
       <h2 class="gh"><b>{t('sources.head')}</b><span class="e">{t('sources.e')}</span></h2>
       {h.sources.slice(0, 10).map((s) => <div class="dq" key={s.name}><span class="el m">{s.name}</span><span class="s d">{stamp(s.last, at, tz)}</span>{s.stale ? <i class="tag dot">{t('data.silent', age(at - s.last))}</i> : <span class="s d">{age(at - s.last)}</span>}</div>)}
       <h2 class="gh"><b>{t('reasons.head')}</b><span class="e">{num(h.deadTotal, 0)}</span></h2>

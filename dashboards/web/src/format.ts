@@ -78,8 +78,3 @@ export function age(ms: number): string {
   if (h < 48) return m % 60 ? `${h} h ${m % 60} min` : `${h} h`;
   return `${Math.floor(h / 24)} d ${h % 24} h`;
 }
-
-/** Unit as shown: the catalogue's words shortened, dimensionless ones left out. */
-export function unit(text: string): string {
-  return /^(index|ratio|class|score|0-100|1)\b/.test(text) ? '' : text;
-}

@@ -3,7 +3,7 @@
 import { batch } from '@preact/signals';
 import { extend } from './board';
 import { stamped } from './hook';
-import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, indicators, isOpen, link, noteExceedances, path, rates, scopes, ticker, trends } from './store';
+import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, scopes, ticker, trends } from './store';
 import { LEVELS, type City, type EntityDetail, type Indicator, type Trend } from './types';
 import { caseOf, healthOf, mergeTwin, patchOf, ratesOf, tickerOf, withScopes, type Dictionary, type Item, type Payload, type ServerMessage } from './wire';
 
@@ -54,7 +54,7 @@ export async function detail(kind: string, code: string, row: number): Promise<E
   const relations = ((item.relations ?? []) as Item[]).map((r) => ({ relation: String(r.relation), kind: String(r.kind), code: String(r.code), name: String(r.name ?? '') }));
   const line = (item.path ?? []) as Item[];
   return {
-    row, kind, code, name: String(item.name ?? ''), type: '', state: '', online: null, scope: Number(line.at(-1)?.k ?? 0),
+    row, kind, code, name: String(item.name ?? ''), type: '', state: '', seen: NaN, scope: Number(line.at(-1)?.k ?? 0),
     lon: Number(item.lon ?? NaN), lat: Number(item.lat ?? NaN), attrs, readings, relations, cases: [],
   };
 }
@@ -79,8 +79,10 @@ async function loadCity(): Promise<void> {
   });
 }
 
-/** The first indicator that has cells small enough for a map. */
+/** The city index where it has cells, else the indicator with the smallest ones. */
 function firstChoice(items: Indicator[]): string {
+  const index = items.find((i) => i.id === INDEX && i.levels.includes('street'));
+  if (index) return index.id;
   const deep = (i: Indicator): number => Math.max(...i.levels.map((l) => LEVELS.indexOf(l)));
   return [...items].filter((i) => i.theme !== 'composite').sort((a, b) => deep(b) - deep(a))[0]?.id ?? items[0]?.id ?? '';
 }

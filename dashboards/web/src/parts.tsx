@@ -1,7 +1,7 @@
 /** Small pieces that all panels share: level marks, icons, quality tags, figures, sparklines. */
 
 import type { JSX } from 'preact';
-import { age, hm, hms, num, unit } from './format';
+import { age, hm, hms, num } from './format';
 import { t, word } from './i18n';
 import { edges, levelOf, threshold } from './level';
 import { city, now } from './store';
@@ -60,6 +60,11 @@ export function QualityTag({ cell, ind }: { cell: Cell; ind?: Indicator }): JSX.
     default:
       return cell.restated ? <i class="tag">{t('tag.restated')}</i> : null;
   }
+}
+
+/** Unit as shown: words of the catalogue in the chosen language, dimensionless ones left out. */
+export function unit(text: string): string {
+  return /^(index|ratio|score|0-100|1)\b(?!-10$)/.test(text) ? '' : word('unit', text);
 }
 
 /** A figure with its unit; fades when it changes, never moves. */

@@ -4,13 +4,13 @@ import { signal } from '@preact/signals';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { Chart } from './chart';
-import { age, countdown, hms, num, stamp, unit } from './format';
+import { age, countdown, hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { edges, severity } from './level';
 import { detail } from './link';
 import { moved } from './map/map';
 import { view } from './map/view';
-import { asOf, Figure, look, Mark, QualityTag, Spark, trendText, windowText } from './parts';
+import { asOf, Figure, look, Mark, QualityTag, Spark, trendText, windowText, unit } from './parts';
 import { board, byId, cases, casesRev, cellFor, chosen, city, drill, effective, entities, focus, frame, indicators, now, openCases, path, picked, placesIn, scopeName, scopes, within } from './store';
 import { LEVELS, type Case, type Entity, type EntityDetail, type Indicator } from './types';
 import { trendOf } from './vitals';
@@ -114,7 +114,7 @@ function EntityPop({ row }: { row: number }): JSX.Element | null {
   const near = [...cases.values()].filter((c) => c.scope === place && openCases.value.includes(c));
   return (
     <Shell title={e.name || d?.name || e.code} sub={`${placeLine(place)} · ${word('kind', e.kind)} ${e.code}`}>
-      <div class="s m" style={{ marginTop: '.25rem' }}>{e.online === null ? (e.state || t('pop.unknown')) : t(e.online ? 'pop.online' : 'pop.offline')}</div>
+      <div class="s m" style={{ marginTop: '.25rem' }}>{e.seen > 0 ? t('pop.seen', stamp(e.seen, now.value, tz), age(now.value - e.seen)) : (e.state || t('pop.unseen'))}</div>
       <h3>{t('pop.readings')}</h3>
       {(d?.readings ?? []).map((r) => (
         <div class="rd" key={r.property}><span class="el m">{r.property}</span><b>{num(r.value, Math.abs(r.value) < 10 ? 2 : 1)} <span class="u">{r.unit}</span></b><span class="s d">{r.quality}</span><span class="s d r">{hms(r.at, tz)}</span></div>

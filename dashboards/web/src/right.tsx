@@ -1,11 +1,11 @@
 /** The right column: what is out of band now, cases with their stages and deadlines, data quality. */
 
 import type { JSX } from 'preact';
-import { age, countdown, hms, num, stamp, unit } from './format';
+import { age, countdown, hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { edges } from './level';
-import { Mark } from './parts';
-import { casesRev, choose, city, drill, firstSeen, health, now, notices, openCases, picked, scopeName, type Notice } from './store';
+import { Mark, unit } from './parts';
+import { casesRev, choose, city, drill, firstSeen, health, now, notices, openCases, picked, placeName, scopeName, type Notice } from './store';
 import { useRem } from './vitals';
 import type { Case, Level } from './types';
 
@@ -90,7 +90,7 @@ function CaseRow({ c }: { c: Case }): JSX.Element {
   return (
     <button class="sl in" onClick={() => (picked.value = { type: 'case', id: c.id })} data-testid="case">
       <span><Mark level={c.level} /></span><b class="el">{c.id}</b>
-      <span class="m el">{c.title || word('category', c.category)} {scopeName(c.scope, lang.value)} <span class="d">{word('stage', c.stage)}</span></span>
+      <span class="m el">{c.title || word('category', c.category)} {placeName(c.scope, lang.value)} <span class="d">{word('stage', c.stage)}</span></span>
       <span class="r nw"><span class={left < 0 ? 'od' : ''}>{countdown(left, lang.value)}</span></span>
     </button>
   );

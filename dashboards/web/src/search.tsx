@@ -27,7 +27,7 @@ function openEntity(x: Item): void {
   if (Number.isFinite(lon)) view.fly(lon, lat, 14);
   const row = [...entities.values()].find((e) => e.code === x.code)?.row ?? -2 - (Math.abs(hash(String(x.code))) % 1e9);
   if (!entities.has(row)) {
-    entities.set(row, { row, kind: String(x.kind ?? ''), code: String(x.code), name: String(x.name ?? ''), type: '', scope: Number(x.scope ?? 0) || 0, lon, lat, online: null, state: '' });
+    entities.set(row, { row, kind: String(x.kind ?? ''), code: String(x.code), name: String(x.name ?? ''), type: '', scope: Number(x.scope ?? 0) || 0, lon, lat, seen: NaN, state: '' });
     entitiesRev.value = entitiesRev.peek() + 1;
   }
   picked.value = { type: 'entity', row };

@@ -38,6 +38,8 @@ export function emptyScopes(): Scopes {
   return { code: [], name: [], nameEn: [], parent: new Int32Array(), level: new Int8Array(), synthetic: [], unlocated: [], children: new Map() };
 }
 
+/** The one composite that stands for the whole city. */
+export const INDEX = 'city_health_index';
 export const byId = computed(() => new Map(indicators.value.map((i) => [i.id, i])));
 export const chosenIndicator = computed(() => byId.value.get(chosen.value));
 
@@ -53,6 +55,19 @@ export function path(row: number): number[] {
   const out: number[] = [];
   for (let r = row; r >= 0 && out.length < 6; r = scopes.value.parent[r] ?? -1) out.unshift(r);
   return out;
+}
+
+/** Where a case or a device is, short: district and street (a grid's own name says nothing). */
+export function placeName(row: number, lang: string): string {
+  const line = path(row).filter((r) => !scopes.value.unlocated[r]);
+  const [district, street] = [line[1], line[2]].map((r) => (r === undefined ? '' : shortName(scopeName(r, lang))));
+  if (lang === 'en') return street || district || scopeName(0, lang);
+  return [district, street].filter(Boolean).join('·') || scopeName(0, lang);
+}
+
+/** A name without what its level says anyway: 江岸, Jiang'an. */
+export function shortName(name: string): string {
+  return name.length > 2 ? name.replace(/(区|街道| District| Sub-?district| Street)$/i, '') : name;
 }
 
 /** Children of a row that are places (no `unlocated` ones). */
@@ -127,6 +142,7 @@ export const notices = computed<Notice[]>(() => {
   const rows = [0, ...placesIn(0)];
   const out: Notice[] = [];
   for (const ind of indicators.value) {
+    if (ind.theme === 'composite' && ind.id !== INDEX) continue; // the same trouble again, as a score
     const bad = rows.flatMap((row) => {
       if (row > 0 && !ind.levels.includes('district')) return [];
       const cell = board.cell(ind.id, row);

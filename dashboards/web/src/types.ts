@@ -90,7 +90,8 @@ export interface Entity {
   scope: number;
   lon: number;
   lat: number;
-  online: boolean | null;
+  /** Time of its newest reading; NaN = it never sent one. */
+  seen: number;
   state: string;
 }
 
@@ -123,7 +124,8 @@ export interface SourceState {
   name: string;
   last: number;
   stale: boolean;
-  age: number;
+  /** Longest wait between two of its events that was seen, ms; 0 = none yet. */
+  gap: number;
 }
 
 /** What the engine says of itself. */

@@ -2,11 +2,11 @@
 
 import type { JSX } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { num, unit } from './format';
+import { num } from './format';
 import { lang, say, t, word } from './i18n';
 import { edges } from './level';
-import { asOf, Figure, look, Mark, QualityTag, Spark, trendText } from './parts';
-import { choose, chosen, focus, frame, groups, indicators, panel, scopeName, cellFor, effective, trends, type Vital } from './store';
+import { asOf, Figure, look, Mark, QualityTag, Spark, trendText, unit } from './parts';
+import { byId, choose, chosen, focus, frame, groups, indicators, panel, scopeName, cellFor, effective, trends, type Vital } from './store';
 import { wantTrend } from './link';
 import type { Indicator, Trend } from './types';
 
@@ -83,6 +83,13 @@ function Hero({ ind }: { ind: Indicator }): JSX.Element {
   );
 }
 
+/** `38 分 · `: the theme's score here, where the city has one. */
+function scoreOf(theme: string): string {
+  const ind = byId.value.get(`theme_score.${theme}`);
+  const cell = ind && cellFor(ind, focus.value);
+  return cell && Number.isFinite(cell.value) ? `${t('score', num(cell.value, 0))} · ` : '';
+}
+
 const ROW = 2.21875;
 const HEAD = 1.875;
 
@@ -122,8 +129,10 @@ export function useRem(): [{ current: HTMLDivElement | null }, number] {
 export function Vitals(): JSX.Element {
   const [ref, rem] = useRem();
   const index = indicators.value.find((i) => i.id === 'city_health_index') ?? indicators.value.find((i) => i.theme === 'composite');
-  const [lead, ...rest] = groups.value;
-  const tiles = lead?.vitals.slice(0, 4) ?? [];
+  const lead = groups.value.find((g) => g.vitals.length > 1) ?? groups.value[0];
+  const tiles = lead?.vitals.slice(0, lead.vitals.length > 3 ? 4 : 2) ?? [];
+  // what the tiles leave of their theme follows as rows, like every other theme
+  const rest = groups.value.map((g) => (g === lead ? { ...g, vitals: g.vitals.slice(tiles.length), bad: Math.max(0, g.bad - tiles.length) } : g)).filter((g) => g.vitals.length > 0);
   const used = (index ? 6.6875 : 0) + (lead ? 1.625 + 0.375 + Math.ceil(tiles.length / 2) * 5.375 : 0);
   const rows = share(rest.map((g) => ({ total: g.vitals.length, bad: g.bad })), rem - used);
   return (
@@ -132,13 +141,13 @@ export function Vitals(): JSX.Element {
         {index && <Hero ind={index} />}
         {lead && (
           <>
-            <button class="gh in" onClick={() => (panel.value = 'all')}><b>{word('theme', lead.theme)}</b><span class="e">{lead.bad ? t('group.worst', lead.vitals.length, lead.bad) : t('group', lead.vitals.length, 0)}</span></button>
+            <button class="gh in" onClick={() => (panel.value = 'all')}><b>{word('theme', lead.theme)}</b><span class="e">{lead === groups.value[0] && lead.bad > 0 ? `${t('group.worst')} · ` : ''}{scoreOf(lead.theme)}{t('group', lead.vitals.length, lead.bad)}</span></button>
             <div class="lead">{tiles.map((v) => <Tile key={v.ind.id} v={v} />)}</div>
           </>
         )}
         {rest.map((g, i) => (rows[i] ?? 0) > 0 && (
           <div class="grp" key={g.theme}>
-            <button class="gh in" onClick={() => (panel.value = 'all')}><b>{word('theme', g.theme)}</b><span class="e">{t('group', g.vitals.length, g.bad)}</span></button>
+            <button class="gh in" onClick={() => (panel.value = 'all')}><b>{word('theme', g.theme)}</b><span class="e">{scoreOf(g.theme)}{t('group', g.vitals.length, g.bad)}</span></button>
             {g.vitals.slice(0, rows[i]).map((v) => <Row key={v.ind.id} v={v} />)}
           </div>
         ))}

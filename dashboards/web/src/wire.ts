@@ -1,7 +1,7 @@
 /** Messages of the server as they come (dashboards/protocol.py) and their turn into the page's own nouns. Pure. */
 
 import type { Patch } from './board';
-import { Quality, type BandName, type Case, type Entity, type Health, type Level, type Scopes, type Text, type TickerItem, type Trend } from './types';
+import { Quality, type BandName, type Case, type Entity, type Health, type Level, type Scopes, type SourceState, type Text, type TickerItem, type Trend } from './types';
 
 export type Flags = number[] | boolean;
 
@@ -183,14 +183,21 @@ export function mergeTwin(into: Map<number, Entity>, kind: string, rows: TwinRow
       scope: has('scope') ? number(col('scope')) : (old?.scope ?? 0),
       lon: has('lon') ? number(col('lon')) : (old?.lon ?? NaN),
       lat: has('lat') ? number(col('lat')) : (old?.lat ?? NaN),
-      online: has('online') ? (col('online') === null ? null : Boolean(col('online'))) : (old?.online ?? null),
+      seen: has('seen') ? number(col('seen')) : (old?.seen ?? NaN),
       state,
     });
   });
 }
 
-/** Sources this far behind the frame are shown as silent, unless the engine judges them itself. */
-const SILENT_MS = 5 * 60_000;
+/** A source whose rhythm was not seen yet is called silent after this; one that was, after three of its longest gaps. */
+const SILENT_MS = 2 * 3_600_000;
+const LEAST_MS = 60_000;
+
+/** A source at its newest event; the gap is the longest wait between two of its moves that this page saw. */
+function sourceOf(name: string, last: number, t: number, old: SourceState | undefined): SourceState {
+  const gap = old && last > old.last ? Math.max(old.gap, last - old.last) : (old?.gap ?? 0);
+  return { name, last, gap, stale: t - last > (gap ? Math.max(LEAST_MS, 3 * gap) : SILENT_MS) };
+}
 
 /** What the engine says of itself, merged over what it said before; `t` is the frame's time. */
 export function healthOf(sys: Item, old: Health, t: number): Health {
@@ -199,7 +206,7 @@ export function healthOf(sys: Item, old: Health, t: number): Health {
   const grown = old.at > 0 && seconds > 0 && events >= old.events && old.events > 0;
   const rate = grown ? old.rate * 0.7 + ((events - old.events) / seconds) * 0.3 : old.rate;
   const marks = sys.watermarks as Record<string, number> | undefined;
-  const sources = marks ? Object.entries(marks).map(([name, last]) => ({ name, last, stale: t - last > SILENT_MS, age: t - last })) : old.sources;
+  const sources = marks ? Object.entries(marks).map(([name, last]) => sourceOf(name, last, t, old.sources.find((s) => s.name === name))) : old.sources;
   const dead = sys.rejected ? Object.entries(sys.rejected as Record<string, number>) : old.dead;
   return {
     ...old, events, rate: events === old.events && !grown ? old.rate : rate, at: t > old.at ? t : old.at,

@@ -21,6 +21,9 @@ export interface Listener {
   ready: () => void;
 }
 
+/** A device whose newest reading is older is drawn hollow. */
+const QUIET_MS = 3 * 3_600_000;
+
 const NO_FEATURES: FeatureCollection = { type: 'FeatureCollection', features: [] };
 
 function point(lon: number, lat: number, properties: Record<string, unknown>): Feature {
@@ -59,7 +62,7 @@ export class CityMap {
       const hit = this.under(e);
       if (hit?.type === 'scope') this.listener.drill(hit.row);
     });
-    for (const layer of ['cases', 'entities']) {
+    for (const layer of ['cases', 'cases-quiet', 'entities']) {
       this.map.on('mouseenter', layer, () => { this.map.getCanvas().style.cursor = 'pointer'; });
       this.map.on('mouseleave', layer, () => { this.map.getCanvas().style.cursor = ''; });
     }
@@ -76,9 +79,9 @@ export class CityMap {
   private under(e: MapMouseEvent): Picked | null {
     const reach = 5 * this.scale;
     const box: [[number, number], [number, number]] = [[e.point.x - reach, e.point.y - reach], [e.point.x + reach, e.point.y + reach]];
-    const marks = this.map.queryRenderedFeatures(box, { layers: ['cases', 'entities'] });
-    const mark = marks.find((m) => m.layer.id === 'cases') ?? marks[0];
-    if (mark?.layer.id === 'cases') return { type: 'case', id: String(mark.properties.id) };
+    const marks = this.map.queryRenderedFeatures(box, { layers: ['cases', 'cases-quiet', 'entities'] });
+    const mark = marks.find((m) => m.layer.id.startsWith('cases')) ?? marks[0];
+    if (mark?.layer.id.startsWith('cases')) return { type: 'case', id: String(mark.properties.id) };
     if (mark) return { type: 'entity', row: Number(mark.properties.row) };
     const built = this.map.queryRenderedFeatures(e.point, { layers: ['buildings', 'stations'] })[0];
     if (built && Number.isFinite(Number(built.properties.row))) return { type: 'entity', row: Number(built.properties.row) };
@@ -177,12 +180,12 @@ export class CityMap {
   }
 
   setCases(list: Case[], at: number): void {
-    const features = list.filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat)).map((c) => point(c.lon, c.lat, { id: c.id, icon: c.level ? `lv${c.level}` : c.due > 0 && c.due < at ? 'late' : 'lv0', level: c.level || (c.due > 0 && c.due < at ? 4.5 : 5), loud: c.level === 1 || c.level === 2 ? c.id : '' }));
+    const features = list.filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat)).map((c) => point(c.lon, c.lat, { id: c.id, icon: c.level ? `lv${c.level}` : c.due > 0 && c.due < at ? 'late' : 'lv0', level: c.level || (c.due > 0 && c.due < at ? 4.5 : 5), quiet: !c.level && !(c.due > 0 && c.due < at), loud: c.level === 1 || c.level === 2 ? c.id : '' }));
     this.set('cases', { type: 'FeatureCollection', features });
   }
 
-  setEntities(list: Entity[]): void {
-    const features = list.filter((e) => Number.isFinite(e.lon) && Number.isFinite(e.lat)).map((e) => point(e.lon, e.lat, { row: e.row, label: e.name || e.code, icon: e.kind === 'unit' ? 'unit' : e.online === false ? 'off' : 'on' }));
+  setEntities(list: Entity[], at: number): void {
+    const features = list.filter((e) => Number.isFinite(e.lon) && Number.isFinite(e.lat)).map((e) => point(e.lon, e.lat, { row: e.row, label: e.name || e.code, icon: e.kind === 'unit' ? 'unit' : at - e.seen < QUIET_MS ? 'on' : 'off' }));
     this.set('entities', { type: 'FeatureCollection', features });
   }
 

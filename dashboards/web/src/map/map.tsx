@@ -5,11 +5,11 @@ import type { FeatureCollection } from 'geojson';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { toggle } from '../actions';
-import { num, unit } from '../format';
+import { num } from '../format';
 import { lang, say, t } from '../i18n';
 import { classOf, edges, ramp } from '../level';
 import { layer, wantMarks, wantValues } from '../link';
-import { asOf, Icon, Mark, QualityTag, windowText } from '../parts';
+import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
 import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, scopeName, scopes, theme } from '../store';
 import { LEVELS, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
@@ -30,7 +30,29 @@ export function levelAt(z: number, ind: Pick<Indicator, 'levels'> | undefined, i
   return Math.max(1, Math.min(finest, Math.max(want, Math.min(4, inside + 1))));
 }
 
-const shownLevel = (): number => levelAt(zoom.value, chosenIndicator.value, scopes.value.level[focus.value] ?? 0);
+/** From here on devices are shown and asked for. */
+const NEAR = 10.8;
+/** Coarsest level at which most cells of an indicator have a value, learned when a finer one turned out to be mostly empty. */
+const filled = signal<ReadonlyMap<string, number>>(new Map());
+
+/** The level to show: as fine as the zoom allows, but not one that is mostly holes, unless the reader went close. */
+function shownLevel(): number {
+  const ind = chosenIndicator.value;
+  const inside = scopes.value.level[focus.value] ?? 0;
+  const level = levelAt(zoom.value, ind, inside);
+  return zoom.value >= 12.4 || !ind ? level : Math.max(Math.min(level, inside + 1), Math.min(level, filled.value.get(ind.id) ?? level));
+}
+
+/** Remember it when less than half of the cells of a level have a value. */
+function learn(id: string, level: number, rows: Iterable<number>): void {
+  let known = 0;
+  let all = 0;
+  for (const row of rows) {
+    all += 1;
+    if (Number.isFinite(board.value(id, row))) known += 1;
+  }
+  if (known > 0 && known < all / 2 && level > 1) filled.value = new Map(filled.peek()).set(id, level - 1);
+}
 
 /** Ramp edges of the chosen indicator; without bands they follow the data of the districts. */
 function cuts(ind: Indicator): number[] {
@@ -64,6 +86,7 @@ function paint(map: CityMap): void {
   if (!ind || !name) return;
   if (!map.areas.has(name)) { void loadAreas(map, shownLevel()); return; }
   map.show(name);
+  learn(ind.id, shownLevel(), map.areas.get(name)?.keys() ?? []);
   const cut = cuts(ind);
   map.colour(name, (row) => classOf(board.value(ind.id, row), cut, ind.better));
   map.contours(name, (row) => effective(ind, board.cell(ind.id, row)));
@@ -76,7 +99,7 @@ function wire(map: CityMap): () => void {
   const stops = [
     effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }),
     effect(() => { void casesRev.value; void slow.value; map.setCases(openCases.value, now.peek()); }),
-    effect(() => { void entitiesRev.value; map.setEntities([...entities.values()]); }),
+    effect(() => { void entitiesRev.value; map.setEntities([...entities.values()], now.peek()); }),
     effect(() => map.language(lang.value)),
     effect(() => { void theme.value; queueMicrotask(() => map.theme()); }),
     effect(() => { const on = flags.value.three; untracked(() => map.three(on)); }),
@@ -113,7 +136,7 @@ function Canvas(): JSX.Element {
     const map = new CityMap(node.current, {
       pick: (what) => { picked.value = what; },
       drill: (row) => drill(row),
-      still: (box) => wantMarks(map.map.getZoom() > 9.5 ? box : null),
+      still: (box) => wantMarks(map.map.getZoom() > NEAR ? box : null),
       moved: () => { moved.value = moved.peek() + 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },
       ready: () => { stop = wire(map); void loadAll(map); },
     }, t('map.aria'));

@@ -27,7 +27,7 @@ export function fillColour(p: Palette): ExpressionSpecification {
   return ['match', CLASS, 0, p.m0, 1, p.m1, 2, p.m2, 3, p.m3, 4, p.m4, 5, p.m5, p['bg-map']] as unknown as ExpressionSpecification;
 }
 
-export const HATCHED: ExpressionSpecification = ['case', ['==', CLASS, -1], 1, 0];
+export const HATCHED: ExpressionSpecification = ['case', ['==', CLASS, -1], 0.6, 0];
 
 /** Name of a feature in a language. */
 export function nameOf(lang: string): ExpressionSpecification {
@@ -78,8 +78,9 @@ export function style(p: Palette, scale: number): StyleSpecification {
       { id: 'stations', type: 'circle', source: 'metro', filter: station, minzoom: 10, paint: { 'circle-color': colour('m-metro'), 'circle-radius': 1.7 * scale, 'circle-opacity': 0.85 } },
       { id: 'buildings-3d', type: 'fill-extrusion', source: 'buildings', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-extrusion-color': colour('m-bld'), 'fill-extrusion-height': ['coalesce', ['get', 'height'], 9], 'fill-extrusion-opacity': 0.85 } },
       { id: 'pick-area', type: 'line', source: 'pick', paint: { 'line-color': colour('text'), 'line-width': 2 * scale } },
-      { id: 'entities', type: 'symbol', source: 'entities', minzoom: 10.2, layout: { 'icon-image': ['get', 'icon'], 'icon-allow-overlap': ['step', ['zoom'], false, 12, true], 'icon-padding': 1, 'text-optional': true, 'text-field': ['step', ['zoom'], '', 14.5, ['get', 'label']], 'text-font': FONT, 'text-size': 11 * scale, 'text-offset': [0.8, 0], 'text-anchor': 'left' }, paint: { 'text-color': colour('text-2'), 'text-halo-color': colour('m-halo'), 'text-halo-width': 1.2 } },
-      { id: 'cases', type: 'symbol', source: 'cases', layout: { 'icon-image': ['get', 'icon'], 'icon-allow-overlap': true, 'symbol-sort-key': ['-', 5, ['get', 'level']], 'text-field': ['step', ['zoom'], ['get', 'loud'], 13, ['get', 'id']], 'text-font': FONT, 'text-size': 12 * scale, 'text-offset': [1.3, 0], 'text-anchor': 'left', 'text-optional': true }, paint: { 'text-color': colour('text'), 'text-halo-color': colour('m-halo'), 'text-halo-width': 1.6 } },
+      { id: 'entities', type: 'symbol', source: 'entities', minzoom: 10.8, layout: { 'icon-image': ['get', 'icon'], 'icon-allow-overlap': ['step', ['zoom'], false, 13, true], 'icon-padding': ['step', ['zoom'], 7 * scale, 12, 3 * scale, 13, 0], 'text-optional': true, 'text-field': ['step', ['zoom'], '', 14.5, ['get', 'label']], 'text-font': FONT, 'text-size': 11 * scale, 'text-offset': [0.8, 0], 'text-anchor': 'left' }, paint: { 'text-color': colour('text-2'), 'text-halo-color': colour('m-halo'), 'text-halo-width': 1.2 } },
+      { id: 'cases-quiet', type: 'symbol', source: 'cases', minzoom: 10.8, filter: ['get', 'quiet'], layout: { 'icon-image': ['get', 'icon'], 'icon-padding': ['step', ['zoom'], 7 * scale, 12, 3 * scale, 13, 0], 'icon-allow-overlap': ['step', ['zoom'], false, 13, true] } },
+      { id: 'cases', type: 'symbol', source: 'cases', filter: ['!', ['get', 'quiet']], layout: { 'icon-image': ['get', 'icon'], 'icon-allow-overlap': true, 'symbol-sort-key': ['-', 5, ['get', 'level']], 'text-field': ['step', ['zoom'], ['get', 'loud'], 13, ['get', 'id']], 'text-font': FONT, 'text-size': 12 * scale, 'text-offset': [1.3, 0], 'text-anchor': 'left', 'text-optional': true }, paint: { 'text-color': colour('text'), 'text-halo-color': colour('m-halo'), 'text-halo-width': 1.6 } },
       label('water-names', 'wet', 12 * scale, p, 'text-3', {}, 0.4),
       label('street-names', 'streetnames', 11 * scale, p, 'text-2', { minzoom: 12 }),
       label('station-names', 'stations', 11 * scale, p, 'text-2', { minzoom: 12.5 }),

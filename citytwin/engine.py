@@ -98,7 +98,7 @@ class Engine:
         for name, ledger in self.ledgers.items():
             for i, kind in enumerate(ledger.types):
                 alone = len(ledger.types) == 1
-                out[kind.name] = Source(ledger, None if alone else (i,), self._per_unit(kind))
+                out[kind.name] = Source(ledger, None if alone else i, self._per_unit(kind))
             out.setdefault(name, Source(ledger, None, self._per_unit(ledger.types[0])))
         return out
 

@@ -33,14 +33,14 @@ PerUnit = Mapping[str, int | Float64]
 
 
 class Source:
-    """A ledger under a name that aggregates use: a type, or a family; `moves` are the types of it that count."""
+    """A ledger under a name that aggregates use: a family, or the one type of it with the number `move`."""
 
-    def __init__(self, ledger: Ledger, moves: tuple[int, ...] | None, per_unit: PerUnit) -> None:
-        self.ledger, self.moves, self.per_unit = ledger, moves, per_unit
+    def __init__(self, ledger: Ledger, move: int | None, per_unit: PerUnit) -> None:
+        self.ledger, self.move, self.per_unit = ledger, move, per_unit
 
     def pick(self, index: Int64) -> Int64:
         """Those array indices that this source is about."""
-        return index if self.moves is None else index[np.isin(self.ledger.move.data[index], self.moves)]
+        return index if self.move is None else index[self.ledger.move.data[index] == self.move]
 
 
 class Aggregates:
@@ -167,11 +167,12 @@ class Aggregates:
     def apply(self, ledger: Ledger, index: Int64, sign: int, ancestors: Int32) -> None:
         """Ledger rows (array indices) that begin (+1) or cease (-1) to count."""
         seen: dict[str, tuple[Int64, EventColumns]] = {}
+        # A batch is of one type, a family has thirty: only the sources of the types that are there are asked.
+        there = {None, *np.unique(ledger.move.data[index]).tolist()}
         for name, source in self._sources.items():
-            if source.ledger is ledger:
+            if source.ledger is ledger and source.move in there:
                 picked = source.pick(index)
-                if len(picked):
-                    seen[name] = (picked, EventColumns(ledger, picked, source.per_unit, self._entities))
+                seen[name] = (picked, EventColumns(ledger, picked, source.per_unit, self._entities))
         for place, store in self._stores.items():
             if place[0] in seen:
                 self._apply_store(place, store, *seen[place[0]], ledger, sign)

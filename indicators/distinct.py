@@ -153,6 +153,7 @@ class Distinct:
             raw, pane, scope = raw.take(rows), pane[rows], scope[rows]
         if len(pane) == 0:
             return
+        self.store.reach(pane)
         keys = self._keys(raw)
         n = self._count.n
         for column in self._columns():
@@ -257,6 +258,7 @@ class Distinct:
         """Restore."""
         for name, column in self._kept().items():
             column.load(state[name])
+        self.store.reach(self._pane.data)
         self._next.resize(self._count.n)
         self._index = HashIndex()
         self._relink()

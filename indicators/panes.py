@@ -52,7 +52,7 @@ class PaneStore:
     def __init__(self, pane_ms: int, origin_ms: int) -> None:
         self.pane_ms, self.origin_ms = pane_ms, origin_ms
         self.keep = 1
-        self.current = _NONE
+        self.current = self._newest = _NONE
         self._index = HashIndex()
         self.pane, self.group = Grow(np.int64), Grow(np.int64)
         self.columns: dict[str, Grow] = {}
@@ -79,6 +79,7 @@ class PaneStore:
         if fresh.any():
             self.pane.extend(pane[rows][fresh])
             self.group.extend(group[rows][fresh])
+            self.reach(pane[rows][fresh])
             for column in self.columns.values():
                 column.resize(self.pane.n)
         return slot
@@ -110,8 +111,14 @@ class PaneStore:
         pane, group = self.pane.data, self.group.data
         self._index.rebuild(Keys(self._mix(pane, group), pane.view(np.uint64)), np.arange(len(rows), dtype=np.int64))
 
+    def reach(self, pane: Int64) -> None:
+        """Note that something lies in these panes."""
+        self._newest = max(self._newest, int(pane.max(initial=_NONE)))
+
     def next_edge(self) -> int:
-        """Time of the next pane edge."""
+        """Time of the next pane edge; never (2**62) where no window holds anything that an edge could move."""
+        if self._newest <= self.current - self.keep:
+            return 2**62
         return self.origin_ms + (self.current + 1) * self.pane_ms
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -127,6 +134,7 @@ class PaneStore:
         for name, column in self.columns.items():
             column.load(state[f"c.{name}"])
         pane, group = self.pane.data, self.group.data
+        self.reach(pane)
         rows = np.arange(self.pane.n, dtype=np.int64)
         self._index.rebuild(Keys(self._mix(pane, group), pane.view(np.uint64)), rows)
 

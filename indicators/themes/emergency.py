@@ -40,10 +40,13 @@ class AmbulanceCoverage(Indicator):
     owner = "health"
     every = "1m"
 
+    def __init__(self) -> None:
+        self._known: tuple[bytes, Bool] = (b"", np.zeros(0, np.bool_))
+
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """People near a station over all people, by scope; scopes without people have no number."""
         grids, people = _grids(ctx)
-        near = _covered(ctx, grids, _stations(ctx))
+        near = self._near(ctx, grids, _stations(ctx))
         covered, total = np.zeros(len(ctx.scopes), np.int64), np.zeros(len(ctx.scopes), np.int64)
         for up in lines_of_descent(ctx, grids).T:
             there = up >= 0
@@ -51,6 +54,15 @@ class AmbulanceCoverage(Indicator):
             np.add.at(covered, up[there], np.where(near, people, 0)[there])
         rows = np.flatnonzero(total > 0).astype(np.int32)
         return rows, 100 * covered[rows] / total[rows]
+
+    def _near(self, ctx: Context, grids: Int32, stations: Int32) -> Bool:
+        """Distances are worked out again only when a grid or a station was added, moved or closed."""
+        rows = np.concatenate([grids, stations])
+        parts = (np.array([len(grids)]), rows, ctx.entities.lon[rows], ctx.entities.lat[rows])
+        asked = b"".join(part.tobytes() for part in parts)
+        if asked != self._known[0]:
+            self._known = (asked, _covered(ctx, grids, stations))
+        return self._known[1]
 
 
 def _valid(ctx: Context, rows: Int32) -> Bool:

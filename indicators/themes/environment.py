@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,23 +66,35 @@ def largest_8h_means(hours: Int64) -> Int64:
     return np.where((means != NONE).sum(axis=1) >= _O3_SPANS, means.max(axis=1), NONE)
 
 
-def over_scopes(ctx: Context, stations: Mapping[str, Stations], time: Int64, *, hourly: bool) -> Index:
-    """Index of every scope: mean concentration of its stations first, then the index (HJ 663)."""
-    means = {p: rounded_mean(*sums_above(ctx, *stations[p])) for p in stations}
-    return air_quality(means, time, hourly=hourly)
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Index of the scopes (rows) that have one, and the time (ms UTC) whose edition holds."""
+
+    rows: Int32
+    index: Index
+    time: int
 
 
-def facts(index: Index, time: int) -> dict[int, dict[str, Any]]:
+def over_scopes(ctx: Context, stations: Mapping[str, Stations], time: int, *, hourly: bool) -> Places:
+    """Index of every scope with a station: mean concentration of its stations first, then the index (HJ 663)."""
+    sums = {p: sums_above(ctx, *stations[p]) for p in stations}
+    rows = np.flatnonzero(np.logical_or.reduce([count > 0 for _, count in sums.values()])).astype(np.int32)
+    means = {p: rounded_mean(total[rows], count[rows]) for p, (total, count) in sums.items()}
+    index = air_quality(means, np.full(len(rows), time, np.int64), hourly=hourly)
+    return Places(rows, index, time)
+
+
+def facts(places: Places) -> dict[int, dict[str, Any]]:
     """Class, primary pollutants, sub-indices and edition by scope row."""
-    edition = EDITIONS.at(time)
+    edition, index = EDITIONS.at(places.time), places.index
     return {
-        int(r): {
-            "class": CLASSES[int(index.klass[r]) - 1],
-            "primary": {lang: primary_names(index.primary[r], lang) for lang in ("zh", "en")},
-            "sub": {p: int(v) for p, v in zip(POLLUTANTS, index.sub[r].tolist(), strict=True) if v != NONE},
+        int(places.rows[i]): {
+            "class": CLASSES[int(index.klass[i]) - 1],
+            "primary": {lang: primary_names(index.primary[i], lang) for lang in ("zh", "en")},
+            "sub": {p: int(v) for p, v in zip(POLLUTANTS, index.sub[i].tolist(), strict=True) if v != NONE},
             "edition": "" if edition is None else edition.name,
         }
-        for r in np.flatnonzero(index.aqi != NONE)
+        for i in np.flatnonzero(index.aqi != NONE)
     }
 
 
@@ -99,22 +112,21 @@ class _AirQuality(Indicator):
     aggregates = {p: _readings(p) for p in POLLUTANTS}
 
     def __init__(self) -> None:
-        self._last: tuple[Index, int] | None = None
+        self._last: Places | None = None
 
-    def index(self, ctx: Context) -> tuple[Index, int]:
-        """The index of every scope, and the time whose edition holds."""
-        raise TypeError(f"{type(self).__name__} has no index(ctx)")
+    def places(self, ctx: Context) -> Places:
+        """The index of every scope with a station."""
+        raise TypeError(f"{type(self).__name__} has no places(ctx)")
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """AQI of every scope that has one."""
-        self._last = self.index(ctx)
-        index, _ = self._last
-        rows = np.flatnonzero(index.aqi != NONE).astype(np.int32)
-        return rows, index.aqi[rows].astype(np.float64)
+        self._last = self.places(ctx)
+        known = self._last.index.aqi != NONE
+        return self._last.rows[known], self._last.index.aqi[known].astype(np.float64)
 
     def detail(self, ctx: Context) -> Mapping[int, Mapping[str, Any]]:
         """Class, primary pollutants, sub-indices and edition by scope row, of the values just given."""
-        return facts(*(self._last or self.index(ctx)))
+        return facts(self._last or self.places(ctx))
 
 
 class AirQualityDay(_AirQuality):
@@ -131,14 +143,14 @@ class AirQualityDay(_AirQuality):
     source = "HJ 633-2012 to 2026-02-28, HJ 633-2026 from 2026-03-01; HJ 663; GB 3095"
     every = "1m"
 
-    def index(self, ctx: Context) -> tuple[Index, int]:
+    def places(self, ctx: Context) -> Places:
         """Means of stations with enough hours."""
         stations: dict[str, Stations] = {}
         for p in POLLUTANTS:
             panes = ctx.panes(p)
             hours = hourly_means(panes, p)
             stations[p] = (panes.groups, largest_8h_means(hours) if p == "o3" else day_means(hours))
-        return over_scopes(ctx, stations, np.full(len(ctx.scopes), ctx.now, np.int64), hourly=False), ctx.now
+        return over_scopes(ctx, stations, ctx.now, hourly=False)
 
 
 class AirQualityHour(_AirQuality):
@@ -160,7 +172,7 @@ class AirQualityHour(_AirQuality):
     source = "HJ 633 real-time table, edition by the date of the readings"
     every = "10s"
 
-    def index(self, ctx: Context) -> tuple[Index, int]:
+    def places(self, ctx: Context) -> Places:
         """Each station by its newest hour; the edition is that of the newest hour of all."""
         found = {p: ctx.panes(p) for p in POLLUTANTS}
         groups = np.unique(np.concatenate([p.groups for p in found.values()]))
@@ -174,7 +186,7 @@ class AirQualityHour(_AirQuality):
             hour = newest[np.searchsorted(groups, panes.groups)]
             stations[p] = (panes.groups, hourly_means(panes, p)[np.arange(len(hour)), hour])
         time = ctx.now - (_HOUR_MS if newest.max(initial=NONE) == 0 else 0)
-        return over_scopes(ctx, stations, np.full(len(ctx.scopes), time, np.int64), hourly=True), time
+        return over_scopes(ctx, stations, time, hourly=True)
 
 
 def class_of(factor: str, value: Expr) -> Expr:

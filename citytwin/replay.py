@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
 
-import msgspec
 import numpy as np
 
 from citytwin.app import Node
 from citytwin.feeder import Feeder, by_time
 from citytwin.indicators.api import Spec
 from citytwin.models.batch import EventBatch
-from citytwin.models.frame import Quality
+from citytwin.models.columns import Int64
 from citytwin.streams.decoded import Decoded
 from citytwin.streams.mapping import Mapping
+from citytwin.units import origin_ms
 
 MINUTE_MS = 60_000
 #: Where no event falls the clock is moved in steps of at least this: finer pane edges only matter beside data, and
 #: a day of ten-second panes would be 8,640 ticks.
 IDLE_MS = 15 * MINUTE_MS
+NEVER = 2**62
 
 
 @dataclass(slots=True)
@@ -59,11 +58,19 @@ def sources(path: Path, node: Node, mapping: str | None) -> Iterator[Decoded]:
 
 
 class Replay:
-    """Reads all of a file, orders it by time, and drives a node through it."""
+    """Reads all of a file, orders it by time, and drives a node through it.
 
-    def __init__(self, node: Node, stop: threading.Event | None = None) -> None:
+    `every_ms` makes marks, at multiples of it since local midnight as panes have them: from the first event on the
+    city stands at each mark with all events up to it and none after, and `at_mark` is called.
+    """
+
+    def __init__(
+        self, node: Node, stop: threading.Event | None = None, *, every_ms: int = 0,
+        at_mark: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self.node, self.stop, self.summary = node, stop or threading.Event(), Summary()
         self.feeder = Feeder(node.runtime, self.stop)
+        self.at_mark, self._every, self._origin, self._mark = at_mark, every_ms, origin_ms(node.engine.city), NEVER
         self._batches: list[EventBatch] = []
 
     def read(self, found: Iterator[Decoded], name: str) -> None:
@@ -95,28 +102,45 @@ class Replay:
         """A slice a minute at most: its tick comes first, so that no event is of the future, and one after the last."""
         first = self.summary.first_ms // MINUTE_MS * MINUTE_MS
         step = MINUTE_MS if speed is None else max(1, min(MINUTE_MS, round(1000 * speed)))
+        self._mark = self._mark_from(self.summary.first_ms)
         for edge, part in self._slices(step):
             if speed is not None:
                 self._pace(began + round((edge - first) / speed))
-            self._tick_to(edge - step)
+            self._tick_to(self._start(edge, step))
             self.feeder.put(part)
         self._tick_to(-(-(self.summary.last_ms + 1) // MINUTE_MS) * MINUTE_MS)
 
     def _slices(self, step: int) -> Iterator[tuple[int, list[EventBatch]]]:
         """The ends of those slices in which anything happens, with what happens there."""
-        ends = [np.unique(-(-b.time // step)) for b in self._batches]
-        edges = [int(e) * step for e in np.unique(np.concatenate(ends)).tolist()]
+        ends = [np.unique(self._ends(b.time, step)) for b in self._batches]
+        edges = [int(e) for e in np.unique(np.concatenate(ends)).tolist()]
         for start in range(0, len(edges), 4096):
             some = edges[start : start + 4096]
-            low = some[0] - step
+            low = self._start(some[0], step)
             inside = [b.take(np.flatnonzero((b.time > low) & (b.time <= some[-1]))) for b in self._batches]
             yield from zip(some, by_time([b for b in inside if len(b)], some), strict=True)
 
+    def _ends(self, time: Int64, step: int) -> Int64:
+        """Where the slices of these times end: at multiples of the step, and at marks."""
+        ends: Int64 = -(-time // step) * step
+        if self._every:
+            ends = np.minimum(ends, -(-(time - self._origin) // self._every) * self._every + self._origin)
+        return ends
+
+    def _start(self, end: int, step: int) -> int:
+        """Where the slice that ends there begins."""
+        start = (end - 1) // step * step
+        return max(start, self._mark_from(end) - self._every) if self._every else start
+
+    def _mark_from(self, time: int) -> int:
+        """The first mark at this time or after it."""
+        return -(-(time - self._origin) // self._every) * self._every + self._origin if self._every else NEVER
+
     def _tick_to(self, now: int) -> None:
-        """Tick where the clock alone changes a value, but not oftener than `IDLE_MS`, and at `now`."""
+        """Tick where the clock alone changes a value, but not oftener than `IDLE_MS`, at marks, and at `now`."""
         engine = self.node.engine
         self.feeder.finish()
-        while engine.now and (due := max(engine.next_due(), engine.now + IDLE_MS)) < now:
+        while engine.now and (due := min(self._mark, max(engine.next_due(), engine.now + IDLE_MS))) < now:
             self._advance(due)
         self._advance(now)
 
@@ -124,6 +148,9 @@ class Replay:
         if now > self.node.engine.now:
             self.feeder.advance(now)
             self.summary.ticks += 1
+        if now >= self._mark:
+            self.at_mark()
+            self._mark = self._mark_from(now + 1)
 
     def _pace(self, at_ms: int) -> None:
         self.stop.wait(max(0, at_ms - self.node.clock.now_ms()) / 1000)
@@ -135,46 +162,3 @@ def city_value(node: Node, spec: Spec) -> float | None:
     at = np.flatnonzero(found.rows == 0)
     value = float(found.value[at[0]]) if len(at) else float("nan")
     return None if np.isnan(value) else value
-
-
-_COLUMNS = ("indicator", "scope", "level", "value", "closed", "quality", "fresh", "expected", "at_ms")
-
-
-def write_values(node: Node, path: Path) -> int:
-    """Values of all indicators at all scopes as CSV, or NDJSON for a name that ends so; how many rows."""
-    levels = ("city", "district", "street", "community", "grid")
-    with path.open("w", encoding="utf-8", newline="") as out:
-        write = _ndjson(out) if path.suffix in (".ndjson", ".jsonl", ".json") else _csv(out)
-        count = 0
-        for spec in node.engine.registry:
-            v = node.runtime.call(lambda id=spec.id: node.engine.current(id)).result()  # type: ignore[misc]
-            for i, row in enumerate(v.rows.tolist()):
-                scopes = node.engine.scopes
-                quality = Quality(int(v.quality[i])).name.lower()
-                facts = (
-                    scopes.code[row],
-                    levels[int(scopes.level[row])],
-                    _real(v.value[i]),
-                    _real(v.closed[i]),
-                    quality,
-                )
-                write((spec.id, *facts, int(v.fresh[i]), int(v.expected[i]), node.engine.now))
-                count += 1
-    return count
-
-
-def _real(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _csv(out: IO[str]) -> Any:
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
-    return writer.writerow
-
-
-def _ndjson(out: IO[str]) -> Any:
-    def write(row: Sequence[Any]) -> None:
-        out.write(msgspec.json.encode(dict(zip(_COLUMNS, row, strict=True))).decode() + "\n")
-
-    return write

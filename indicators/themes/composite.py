@@ -55,6 +55,12 @@ def weighted(parts: Sequence[Float64], n: int) -> tuple[Float64, Float64]:
         return total / known, 1 - known / max(len(parts) * WEIGHT, 1.0)
 
 
+def known(at: Int32, values: Float64) -> tuple[Int32, Float64]:
+    """Those scope rows that have a value, and the values."""
+    there = ~np.isnan(values)
+    return at[there], values[there]
+
+
 class _Score(Indicator):
     """What scores share."""
 
@@ -73,6 +79,10 @@ class _Score(Indicator):
     def __init__(self) -> None:
         self._facts: dict[int, dict[str, Any]] = {}
 
+    def scopes(self, ctx: Context) -> Int32:
+        """Rows of the scopes that have a score: grids, most of the city's scopes, have none."""
+        return np.flatnonzero(ctx.scopes.level <= ctx.spec(self.id).finest).astype(np.int32)
+
     def detail(self, ctx: Context) -> Mapping[int, Mapping[str, Any]]:
         """Facts of the values just given, for the levels down to district."""
         return self._facts
@@ -90,11 +100,11 @@ class ThemeScore(_Score):
         """Scores of the theme's indicators, equally weighted."""
         specs = [ctx.spec(i) for i in _before(ctx, self.id)]
         members = [s for s in specs if s.theme == self.of and edges(s) is not None]
-        mean, missing = weighted([score(s, ctx.value(s.id)) for s in members], len(ctx.scopes))
-        rows = np.flatnonzero(~np.isnan(mean)).astype(np.int32)
-        wide = rows[ctx.scopes.level[rows] <= 1]
-        self._facts = {int(r): {"missing": round(float(missing[r]), 4)} for r in wide}
-        return rows, mean[rows]
+        at = self.scopes(ctx)
+        mean, missing = weighted([score(s, ctx.value(s.id)[at]) for s in members], len(at))
+        wide = np.flatnonzero(~np.isnan(mean) & (ctx.scopes.level[at] <= 1)).tolist()
+        self._facts = {int(at[i]): {"missing": round(float(missing[i]), 4)} for i in wide}
+        return known(at, mean)
 
 
 def _before(ctx: Context, id: str) -> list[str]:
@@ -118,14 +128,14 @@ class HealthIndex(_Score):
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """Equally weighted mean over themes."""
         themes = theme_ids(ctx)
-        parts = [ctx.value(i) for i in themes]
-        mean, missing = weighted(parts, len(ctx.scopes))
-        rows = np.flatnonzero(~np.isnan(mean)).astype(np.int32)
-        wide = rows[ctx.scopes.level[rows] <= 1]
+        at = self.scopes(ctx)
+        parts = [ctx.value(i)[at] for i in themes]
+        mean, missing = weighted(parts, len(at))
+        wide = np.flatnonzero(~np.isnan(mean) & (ctx.scopes.level[at] <= 1)).tolist()
         self._facts = {
-            int(r): {"worst": worst_theme(themes, parts, int(r)), "missing": round(float(missing[r]), 4)} for r in wide
+            int(at[i]): {"worst": worst_theme(themes, parts, i), "missing": round(float(missing[i]), 4)} for i in wide
         }
-        return rows, mean[rows]
+        return known(at, mean)
 
 
 class WorstTheme(_Score):
@@ -138,12 +148,12 @@ class WorstTheme(_Score):
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """Minimum over themes that are known."""
         themes = theme_ids(ctx)
-        parts = [ctx.value(i) for i in themes]
-        lowest = np.fmin.reduce(parts)
-        rows = np.flatnonzero(~np.isnan(lowest)).astype(np.int32)
-        wide = rows[ctx.scopes.level[rows] <= 1]
-        self._facts = {int(r): {"worst": worst_theme(themes, parts, int(r))} for r in wide}
-        return rows, lowest[rows]
+        at = self.scopes(ctx)
+        parts = [ctx.value(i)[at] for i in themes]
+        lowest = np.asarray(np.fmin.reduce(parts))
+        wide = np.flatnonzero(~np.isnan(lowest) & (ctx.scopes.level[at] <= 1)).tolist()
+        self._facts = {int(at[i]): {"worst": worst_theme(themes, parts, i)} for i in wide}
+        return known(at, lowest)
 
 
 def theme_ids(ctx: Context) -> list[str]:
@@ -151,10 +161,10 @@ def theme_ids(ctx: Context) -> list[str]:
     return [i for i in ctx.ids() if i.startswith("theme_score.")]
 
 
-def worst_theme(themes: Sequence[str], parts: Sequence[Float64], scope: int) -> str:
-    """The theme with the lowest score at a scope, the first of equals."""
-    known = [(float(p[scope]), i) for i, p in enumerate(parts) if not np.isnan(p[scope])]
-    return themes[min(known)[1]].partition(".")[2]
+def worst_theme(themes: Sequence[str], parts: Sequence[Float64], place: int) -> str:
+    """The theme with the lowest score at a place of the parts, the first of equals."""
+    scores = [(float(p[place]), i) for i, p in enumerate(parts) if not np.isnan(p[place])]
+    return themes[min(scores)[1]].partition(".")[2]
 
 
 #: Names of themes in both languages.

@@ -12,9 +12,10 @@ from citytwin.app import Node
 from citytwin.commands.replay import Speed
 from citytwin.config import Config, Engine
 from citytwin.indicators.registry import builtin
-from citytwin.replay import Replay, Summary, sources, write_values
+from citytwin.replay import Replay, Summary, sources
 from citytwin.streams.log import Tick
 from citytwin.testing import START_MS, TinyCity
+from citytwin.values import ValuesFile
 
 HOUR_S = 3600
 
@@ -49,7 +50,8 @@ def replay(file: Path, folder: Path, speed: float | None) -> tuple[Summary, list
         run = Replay(node)
         run.read(sources(file, node, None), file.name)
         done = run.run(speed)
-        write_values(node, folder / "values.csv")
+        with ValuesFile(node, folder / "values.csv") as out:
+            out.write()
         ticks = [r.now for _, r in node.log.read() if isinstance(r, Tick)]
         return done, ticks, node.engine.frame_hash(), folder / "values.csv"
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from citytwin import intake
 from citytwin.facts import CASES_MAX, Stats, Ticker, Watermarks, case_facts
-from citytwin.indicators.aggregates import Aggregates, Source
+from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.board import Board
 from citytwin.indicators.columns import EntityTable
 from citytwin.indicators.registry import Registry
+from citytwin.indicators.sources import Source
 from citytwin.indicators.trend import Trend
 from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch, Rejection

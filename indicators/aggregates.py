@@ -22,25 +22,13 @@ from citytwin.indicators.params import (
     TallyParam,
 )
 from citytwin.indicators.quantile import Quantile
+from citytwin.indicators.sources import Source
 from citytwin.indicators.tally import Tally
-from citytwin.models.columns import Float64, Int32, Int64, Strings
+from citytwin.models.columns import Int32, Int64, Strings
 from citytwin.models.hashing import hash_strings
 from citytwin.twin.entities import Entities
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable, Table
-
-PerUnit = Mapping[str, int | Float64]
-
-
-class Source:
-    """A ledger under a name that aggregates use: a family, or the one type of it with the number `move`."""
-
-    def __init__(self, ledger: Ledger, move: int | None, per_unit: PerUnit) -> None:
-        self.ledger, self.move, self.per_unit = ledger, move, per_unit
-
-    def pick(self, index: Int64) -> Int64:
-        """Those array indices that this source is about."""
-        return index if self.move is None else index[self.ledger.move.data[index] == self.move]
 
 
 class Aggregates:
@@ -258,20 +246,18 @@ class Aggregates:
         return np.union1d(rows, main[main >= 0])
 
     def _recount_extremes(self) -> None:
-        """Count pairs again whose largest value was retracted, from the ledger's live rows."""
+        """Count pairs again whose largest value was retracted: one pass over the ledger, however many they are."""
         for table, extreme in self.extremes.values():
             slots = extreme.take_stale()
             if len(slots) == 0:
                 continue
             source, store = self._sources[table], extreme.store
-            ledger = source.ledger
-            live = source.pick(np.flatnonzero(ledger.live.data))
-            pane = store.panes_of(ledger.time.data[live])
-            near = np.isin(pane, np.unique(store.pane.data[slots]))
-            live, pane = live[near], pane[near]
-            slot = store.slots(pane, self._scopes(ledger, live))
+            pane, group = store.pane.data[slots], store.group.data[slots]
+            live = source.within(*store.span_ms(pane), group, self._unknown)
+            time, scope = source.ledger.time.data[live], self._scopes(source.ledger, live)
+            slot = store.find(store.panes_of(time), scope)
             hit = np.isin(slot, slots)
-            columns = EventColumns(ledger, live[hit], source.per_unit, self._entities)
+            columns = EventColumns(source.ledger, live[hit], source.per_unit, self._entities)
             mask, values = contributions(columns, extreme.value, extreme.where, extreme.per_unit, int(hit.sum()))
             np.maximum.at(extreme.column.data, slot[hit][mask], values[mask] * extreme.sign)
 

@@ -84,6 +84,15 @@ class PaneStore:
                 column.resize(self.pane.n)
         return slot
 
+    def find(self, pane: Int64, group: Int64) -> Int64:
+        """Slots of the pairs, -1 where there is none; makes none."""
+        return self._index.find(Keys(self._mix(pane, group), pane.view(np.uint64)))
+
+    def span_ms(self, pane: Int64) -> tuple[int, int]:
+        """First moment of the earliest of these panes and the end of the latest."""
+        first, last = int(pane.min()), int(pane.max())
+        return self.origin_ms + first * self.pane_ms, self.origin_ms + (last + 1) * self.pane_ms
+
     @staticmethod
     def _mix(pane: Int64, group: Int64) -> NDArray[np.uint64]:
         x = group.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + pane.astype(np.uint64)

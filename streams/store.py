@@ -121,9 +121,10 @@ def connect(path: Path, *, read_only: bool = False, page_size: int = 4096) -> sq
     """A connection in autocommit mode that any thread may use in turn. Raises StoreUnavailable."""
     try:
         if read_only:
-            # Without a -wal nobody has it open: then SQLite need not leave files of its own beside one that is only read.
+            # Without a -wal nobody has it open: then SQLite need not leave files of its own beside it.
             how = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
-            return sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False)
+            where = f"{path.as_uri()}?{how}"
+            return sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         db.execute(f"PRAGMA page_size={page_size}")

@@ -84,3 +84,23 @@ def test_speeds(text: str, speed: float) -> None:
 def test_no_speeds(text: str) -> None:
     with pytest.raises(Exception, match="is no speed; give"):
         Speed().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("speed", "every_ms"), [(None, 8_000), (26.0, 8_000), (None, 96_000)])
+def test_at_a_mark_stands_what_happened_up_to_it(tmp_path: Path, speed: float | None, every_ms: int) -> None:
+    """Whatever the pace; the slices of 26 seconds and those of a minute do not end at these marks."""
+    seconds = (0, 3, 6, 8, 9, 13, 16, 20, 30, 31)
+    path = tmp_path / "events.ndjson"
+    path.write_text("".join(json.dumps(event(i, s)) + "\n" for i, s in enumerate(seconds)))
+    seen: list[tuple[int, int]] = []
+    load: Any = TinyCity
+    with Node(Config(engine=Engine(health=False)), folder=tmp_path / "r", load=load, registry=builtin) as node:
+        node.start(live=False)
+        engine = node.engine
+        run = Replay(node, every_ms=every_ms, at_mark=lambda: seen.append((engine.now, engine.stats.accepted)))
+        run.read(sources(path, node, None), path.name)
+        run.run(speed)
+    times = [START_MS + 1000 * s for s in seconds]
+    first = -(-START_MS // every_ms) * every_ms  # the city's midnight is a multiple of both
+    marks = range(first, START_MS + 60_001, every_ms)
+    assert seen == [(m, sum(t <= m for t in times)) for m in marks]

@@ -155,7 +155,9 @@ class SqliteLog:
         Reads on a connection of its own and holds no lock between chunks. Raises CorruptLog, LogGap.
         """
         until = self._end + 1 if stop is None else stop
-        if start < self.first and start < until:
+        if start >= until:  # asked before each append: no connection for nothing
+            return
+        if start < self.first:
             raise LogGap(
                 f"{self.path} begins at position {self.first}, but position {start} is needed; "
                 "start from a newer snapshot or restore a backup that reaches further back"

@@ -62,7 +62,7 @@ class LogSettings(Section):
 class Engine(Section):
     """Pace of ticks and snapshots."""
 
-    tick_ms: Annotated[int, Meta(ge=100, le=10_000)] = 1000
+    tick_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
     snapshot_minutes: Annotated[float, Meta(gt=0)] = 5.0
     snapshots: Count = 3
     health: bool = True

@@ -174,7 +174,7 @@ class Engine:
             revisions.correction_came(batch, kind, ledger, i, int(rows[i]))
         if kind.register is not None:
             self.registers.apply(batch, kind, scope, self.now)
-        self._ticker.note(batch)
+        self._ticker.note(batch, scope)
 
     def _slots(self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32) -> Int32:
         if kind.family == "case" and self.cases is not None:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from citytwin.models.batch import EventBatch
-from citytwin.models.columns import MISSING, Coded, Int64
+from citytwin.models.columns import MISSING, Coded, Int32, Int64
 from citytwin.twin.cases import CaseTable
 
 #: Of one batch only the last so many go to the ticker, of one tick only the last TICKER_MAX.
 _TICKER_ROWS = 20
 TICKER_MAX = 200
-_TICKER_TYPES = ("case.", "call.", "device.status", "unit.", "emergency.")
+#: Of calls only those that begin or are given up: what happens in between says nothing to a reader.
+_TICKER_TYPES = ("case.", "call.offered", "call.abandoned", "device.status", "unit.", "emergency.")
 #: More cases than this in one tick (a bulk import) are not told one by one; `cases_skipped` counts them.
 CASES_MAX = 5000
 _TIMES = ("reported_at", "filed_at", "due_at", "closed_at", "since", "last_at")
@@ -64,8 +65,8 @@ class Ticker:
     def __init__(self) -> None:
         self._held: deque[dict[str, Any]] = deque(maxlen=TICKER_MAX)
 
-    def note(self, batch: EventBatch) -> None:
-        """Keep the last events of the batch, if it is of a type that people follow."""
+    def note(self, batch: EventBatch, scope: Int32) -> None:
+        """Keep the last events of the batch and where they belong, if it is of a type that people follow."""
         if not batch.type.startswith(_TICKER_TYPES):
             return
         for i in range(max(0, len(batch) - _TICKER_ROWS), len(batch)):
@@ -76,6 +77,7 @@ class Ticker:
                     "type": batch.type,
                     "subject": batch.subject[i],
                     "id": batch.id[i],
+                    "scope": int(scope[i]) if scope[i] >= 0 else None,
                     "words": {k: w for k, w in words.items() if w},
                 }
             )

@@ -1,63 +1,22 @@
-"""A Chromium and a server for the page: the fake one of dashboards/web/fake, or any that CITYTWIN_TEST_URL names."""
+"""A Chromium, and the city that it looks at: the demo itself, or any that CITYTWIN_TEST_URL names."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-FAKE = ROOT / "dashboards" / "web" / "fake" / "server.py"
+from tests.browser.city import ROOT, Demo, Stage, until
+
 FLAGS = [
     "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
-
-
-class FakeServer:
-    """The fake as a process that can be stopped and started again on the same port."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.process: subprocess.Popen[str] | None = None
-
-    @property
-    def url(self) -> str:
-        """Address of the page."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Start it and wait until it listens."""
-        command = [sys.executable, str(FAKE), "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("ready "), line
-
-    def stop(self) -> None:
-        """Kill it, as a power cut would."""
-        if self.process is None:
-            return
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        self.process = None
 
 
 @dataclass(slots=True)
@@ -69,13 +28,16 @@ class Watched:
     foreign: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def open(self, query: str = "", wait: bool = True) -> Page:
-        """Load the page; by default wait until values and map stand."""
+    def open(self, query: str = "") -> Page:
+        """Load the page and wait until values and map stand."""
         self.page.goto(f"{self.url}/{query}")
-        if wait:
-            self.page.wait_for_function("window.__citytwin && window.__citytwin.seq > 0", timeout=60_000)
-            self.page.wait_for_selector("[data-testid=legend]", timeout=60_000)
+        self.until("window.__citytwin && window.__citytwin.frames > 0")
+        self.page.wait_for_selector("[data-testid=legend]", timeout=60_000)
         return self.page
+
+    def until(self, expression: str, arg: Any = None, seconds: float = 60) -> None:
+        """Wait until a JavaScript expression holds. The page's security policy forbids Playwright's own way to wait."""
+        until(lambda: self.page.evaluate(expression, arg), seconds, expression)
 
 
 @pytest.fixture(scope="session")
@@ -91,29 +53,32 @@ def driver(chromium: str) -> Iterator[Browser]:
 def built() -> None:
     """The pages must be built: they are not in the repository."""
     if not (ROOT / "dashboards" / "static" / "index.html").is_file():
-        pytest.fail("the pages are not built; run `npm ci && npm run build` in dashboards/web")
+        pytest.fail("the pages are not built; `make test` builds them first")
 
 
 @pytest.fixture(scope="session")
-def base_url(built: None) -> Iterator[str]:
+def demo(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo with its history in."""
+    made = Demo(tmp_path_factory.mktemp("demo") / "city")
+    made.start()
+    until(made.live, 120, "the history is in")
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def base_url(request: pytest.FixtureRequest) -> str:
     """Address of the server under test."""
     given = os.environ.get("CITYTWIN_TEST_URL")
-    if given:
-        yield given.rstrip("/")
-        return
-    server = FakeServer()
-    server.start()
-    yield server.url
-    server.stop()
+    return given.rstrip("/") if given else str(request.getfixturevalue("demo").url)
 
 
 @pytest.fixture
-def mortal(built: None) -> Iterator[FakeServer]:
-    """A fake server of one's own, to be killed."""
-    server = FakeServer()
-    server.start()
-    yield server
-    server.stop()
+def stage(built: None, tmp_path: Path) -> Iterator[Stage]:
+    """A city of one's own in which nothing happens by itself."""
+    made = Stage(tmp_path)
+    yield made
+    made.close()
 
 
 def watched(browser: Browser, url: str, width: int = 1280, height: int = 720) -> Watched:

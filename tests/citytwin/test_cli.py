@@ -19,7 +19,7 @@ LIMIT_S = 0.3
 
 def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
-    command = [sys.executable, "-c", "from citytwin.cli import main; main()", *arguments]
+    command = [sys.executable, "-m", "citytwin", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=120)
 
 

@@ -21,7 +21,7 @@ def test_defaults() -> None:
     assert (found.config.city.pack, found.config.server.host, found.config.engine.tick_ms) == (
         "wuhan",
         "127.0.0.1",
-        1000,
+        500,
     )
     assert {where for _, _, where in found.rows()} == {"default"}
     assert [name for name, _, _ in found.rows()] == names()

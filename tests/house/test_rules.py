@@ -29,8 +29,7 @@ def tracked() -> tuple[Path, ...]:
 @cache
 def modules() -> tuple[tuple[Path, str, ast.Module], ...]:
     """Every Python file with its text and tree."""
-    # the pages' fake server is a tool for those who draw them, beside the sources of the pages
-    known = (p for p in tracked() if p.suffix == ".py" and "web" not in p.parts)
+    known = (p for p in tracked() if p.suffix == ".py")
     texts = ((p, p.read_text("utf-8")) for p in known)
     return tuple((p.relative_to(ROOT), text, ast.parse(text)) for p, text in texts)
 

@@ -5,7 +5,7 @@ import { age, hm, hms, num } from './format';
 import { lang, say, t, word } from './i18n';
 import { ramp, severity } from './level';
 import { Bars, Figure, look, Mark } from './parts';
-import { board, chosenIndicator, city, drill, effective, focus, frame, health, placesIn, rates, scopeName, scopes, shortName, ticker } from './store';
+import { board, chosenIndicator, city, drill, effective, focus, frame, health, placeName, placesIn, rates, scopeName, scopes, shortName, ticker } from './store';
 import { trendOf } from './vitals';
 import { LEVELS, type TickerItem } from './types';
 
@@ -88,7 +88,9 @@ const TOLD = new Set(['state', 'category', 'channel', 'kind']);
 function tickerText(item: TickerItem): string {
   const own = say(item.text);
   if (own) return own;
-  return [word('event', item.type), item.subject, ...item.coded.filter(([k]) => TOLD.has(k)).map(([k, v]) => word(k, v))].filter(Boolean).join(' ');
+  const subject = item.type.startsWith('call.') ? '' : item.subject; // a call's number says nothing to a reader
+  const place = item.scope > 0 ? placeName(item.scope, lang.value) : '';
+  return [word('event', item.type), subject, ...item.coded.filter(([k]) => TOLD.has(k)).map(([k, v]) => word(k, v)), place].filter(Boolean).join(' ');
 }
 
 export function Ticker(): JSX.Element {

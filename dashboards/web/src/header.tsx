@@ -2,22 +2,23 @@
 
 import type { JSX } from 'preact';
 import { toggleFull, toggleLang, toggleTheme } from './actions';
-import { day, hms } from './format';
+import { age, day, hms } from './format';
 import { lang, say, t } from './i18n';
 import { Icon, Mark, NUMERAL } from './parts';
-import { city, counts, drill, focus, link, now, panel, path, scopeName, scopes } from './store';
+import { city, counts, drill, focus, health, link, now, panel, path, scopeName, scopes } from './store';
 import { LEVELS, type Level } from './types';
 
 function Clock(): JSX.Element {
   const { state, lag, lastData } = link.value;
   const at = state === 'live' ? now.value : lastData;
   const tz = city.value.timezone;
+  const past = state === 'live' && !health.value.live;
   return (
     <div class="lv2">
-      <span class={`live${state === 'live' ? '' : ' off'}`} aria-hidden="true" />
-      <span class="m" data-testid="link">{t(state === 'live' ? 'live' : state === 'lost' ? 'lost' : 'connecting')}</span>
+      <span class={`live${state === 'live' && !past ? '' : ' off'}`} aria-hidden="true" />
+      <span class="m" data-testid="link">{t(past ? 'past' : state === 'live' ? 'live' : state === 'lost' ? 'lost' : 'connecting')}</span>
       <span class="clk" data-testid="clock">{hms(at, tz)}</span>
-      <span class="lag"><span>{at ? day(at, tz, lang.value) : ''}</span><span>{t('lag', `${(lag / 1000).toFixed(1)} s`)}</span></span>
+      <span class="lag"><span>{at ? day(at, tz, lang.value) : ''}</span><span>{t('lag', lag < 60_000 ? `${(lag / 1000).toFixed(1)} s` : age(lag))}</span></span>
     </div>
   );
 }

@@ -2,7 +2,7 @@
 
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { KEYS } from './actions';
 import { lang, say, t, word } from './i18n';
 import { search } from './link';
@@ -51,7 +51,8 @@ function hits(): Hit[] {
 
 export function Search(): JSX.Element {
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => { query.value = ''; remote.value = []; at.value = 0; input.current?.focus(); }, []);
+  // before the next key comes in: what is typed right after `/` must not be lost on a busy machine
+  useLayoutEffect(() => { query.value = ''; remote.value = []; at.value = 0; input.current?.focus(); }, []);
   useEffect(() => {
     const q = query.value.trim();
     at.value = 0;

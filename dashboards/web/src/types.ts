@@ -118,6 +118,8 @@ export interface TickerItem {
   type: string;
   subject: string;
   coded: [string, string][];
+  /** Scope row, -1 where it is unknown. */
+  scope: number;
 }
 
 export interface SourceState {
@@ -137,6 +139,8 @@ export interface Health {
   rate: number;
   /** Time of the frame that was last counted. */
   at: number;
+  /** False while history is brought in: then the clock is that of the past. */
+  live: boolean;
   /** The dead letters come from their own summary, not from the engine's counts. */
   summary: boolean;
 }

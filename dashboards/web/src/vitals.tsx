@@ -8,7 +8,7 @@ import { edges } from './level';
 import { asOf, Figure, look, Mark, QualityTag, Spark, trendText, unit } from './parts';
 import { byId, choose, chosen, focus, frame, groups, indicators, panel, scopeName, cellFor, effective, trends, type Vital } from './store';
 import { wantTrend } from './link';
-import type { Indicator, Trend } from './types';
+import { Quality, type Indicator, type Trend } from './types';
 
 export function trendOf(ind: Indicator, row: number): Trend | undefined {
   wantTrend(ind.id, row);
@@ -21,10 +21,12 @@ const label = (v: Vital): string => `${say(v.ind.name)} ${num(v.cell.value, v.in
 function Under({ v, trend }: { v: Vital; trend: Trend | undefined }): JSX.Element {
   const other = v.cell.row !== focus.value;
   const change = v.cell.quality >= 3 ? '' : trendText(trend, v.ind);
+  const open = v.cell.quality === Quality.PROVISIONAL || v.cell.quality === Quality.NODATA;
+  const before = open && Number.isFinite(v.cell.closed) ? ` · ${t('closed', num(v.cell.closed, v.ind.decimals))}` : '';
   return (
     <>
       <QualityTag cell={v.cell} ind={v.ind} />
-      <span class="el">{other ? `${scopeName(v.cell.row, lang.value)} · ` : ''}{asOf(v.cell, v.ind)}{change && v.cell.quality < 2 ? ` · ${change}` : ''}</span>
+      <span class="el">{other ? `${scopeName(v.cell.row, lang.value)} · ` : ''}{asOf(v.cell, v.ind)}{before || (change && v.cell.quality < 2 ? ` · ${change}` : '')}</span>
     </>
   );
 }

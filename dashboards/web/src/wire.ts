@@ -162,7 +162,7 @@ export function caseOf(item: Item, old?: Case): Case {
 export function tickerOf(item: Item): TickerItem {
   const own = item.text ?? item.title;
   const coded = Object.entries((item.words ?? {}) as Item).map(([k, v]): [string, string] => [k, text(v)]);
-  return { seq: number(item.seq) || 0, at: number(item.t) || 0, text: own ? words(own) : {}, type: text(item.type), subject: text(item.subject), coded };
+  return { seq: number(item.seq) || 0, at: number(item.t) || 0, text: own ? words(own) : {}, type: text(item.type), subject: text(item.subject), coded, scope: Number(item.scope ?? -1) };
 }
 
 /** Rows of a twin channel as entities, merged into what is known. */
@@ -209,7 +209,7 @@ export function healthOf(sys: Item, old: Health, t: number): Health {
   const sources = marks ? Object.entries(marks).map(([name, last]) => sourceOf(name, last, t, old.sources.find((s) => s.name === name))) : old.sources;
   const dead = sys.rejected ? Object.entries(sys.rejected as Record<string, number>) : old.dead;
   return {
-    ...old, events, rate: events === old.events && !grown ? old.rate : rate, at: t > old.at ? t : old.at,
+    ...old, events, live: sys.live !== false, rate: events === old.events && !grown ? old.rate : rate, at: t > old.at ? t : old.at,
     sources: [...sources].sort((a, b) => a.last - b.last),
     ...(old.summary ? {} : { dead, deadTotal: dead.reduce((n, [, k]) => n + k, 0) }),
   };

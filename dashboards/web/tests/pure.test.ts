@@ -115,11 +115,11 @@ describe('the wire', () => {
     expect(tickerOf({ seq: 4, t: 7, type: 'unit.state', subject: 'U1', words: { state: 'busy' } })).toMatchObject({ seq: 4, at: 7, subject: 'U1', coded: [['state', 'busy']] });
     const rows = new Map();
     mergeTwin(rows, 'device', { k: [5], columns: { lon: [1], lat: [2], scope: [3] }, names: { k: [5], code: ['D5'], name: ['n'], name_en: [''] } });
-    mergeTwin(rows, 'device', { k: [5], columns: { online: [false] } });
-    expect(rows.get(5)).toMatchObject({ code: 'D5', lon: 1, online: false });
+    mergeTwin(rows, 'device', { k: [5], columns: { seen: [1_000] } });
+    expect(rows.get(5)).toMatchObject({ code: 'D5', lon: 1, seen: 1_000 });
     mergeTwin(rows, 'device', { k: [], columns: {}, gone: [5] });
     expect(rows.size).toBe(0);
-    const blank = { deadTotal: 0, dead: [], sources: [], events: 0, rate: 0, at: 0, summary: false };
+    const blank = { deadTotal: 0, dead: [], sources: [], events: 0, rate: 0, at: 0, live: true, summary: false };
     const h1 = healthOf({ accepted: 100, rejected: { bad_time: 2, missing: 1 }, watermarks: { a: 9_999_000, b: 1 } }, blank, 10_000_000);
     expect(h1).toMatchObject({ deadTotal: 3, events: 100 });
     expect(h1.sources.map((x) => [x.name, x.stale])).toEqual([['b', true], ['a', false]]);

@@ -237,11 +237,14 @@ class Aggregates:
     def _rows_for(self, tally: Tally, rows_by_table: Mapping[str, Int64]) -> Int64:
         rows = rows_by_table.get(tally.spec.table, np.zeros(0, np.int64))
         table = tally.table
-        if not tally.siblings or not isinstance(table, NewestTable) or tally.pinned is None or len(rows) == 0:
+        if not tally.siblings or not isinstance(table, NewestTable) or len(rows) == 0:
             return rows
         codes, names = table.codes("property")
         wanted = [names.index(s) for s in tally.siblings if s in names]
-        moved = rows[np.isin(codes[rows], wanted)]
+        # A sibling of which every event was retracted has no property any more.
+        moved = rows[np.isin(codes[rows], [*wanted, -1])]
+        if tally.pinned is None:
+            return np.union1d(rows, table.of_subjects(moved))
         main = table.siblings(moved, hash_strings(Strings.of([tally.pinned])))
         return np.union1d(rows, main[main >= 0])
 

@@ -27,14 +27,21 @@ class Columns(Protocol):
 
 
 class Expr:
-    """A node of the tree; `text` is its canonical form, `refs` the (space, name) pairs it reads."""
+    """A node of the tree; `text` is its canonical form, `refs` the (space, name) pairs it reads.
 
-    __slots__ = ("evaluate", "refs", "text")
+    `pins`: (space, name, code) for each column that must be this code where the expression holds.
+    """
 
-    def __init__(self, text: str, refs: frozenset[tuple[str, str]], evaluate: Callable[[Columns], Value]) -> None:
+    __slots__ = ("evaluate", "pins", "refs", "text")
+
+    def __init__(
+        self, text: str, refs: frozenset[tuple[str, str]], evaluate: Callable[[Columns], Value],
+        pins: frozenset[tuple[str, str, str]] = frozenset(),
+    ) -> None:  # fmt: skip
         self.text = text
         self.refs = refs
         self.evaluate = evaluate
+        self.pins = pins
 
     def __repr__(self) -> str:
         return self.text
@@ -54,7 +61,13 @@ class Expr:
             f"({left.text} {symbol} {right.text})",
             left.refs | right.refs,
             lambda env: op(left.evaluate(env), right.evaluate(env)),
+            left.pins | right.pins if symbol == "&" else self._pinned(other) if symbol == "==" else frozenset(),
         )
+
+    def _pinned(self, other: Expr | Literal) -> frozenset[tuple[str, str, str]]:
+        """What `self == other` pins: a plain column to a text."""
+        names = [(space, name) for space, name in self.refs if self.text == f"{space}.{name}"]
+        return frozenset((*n, other) for n in names if isinstance(other, str))
 
     def __add__(self, other: Expr | Literal) -> Expr:
         return self._binary(other, "+")
@@ -263,10 +276,5 @@ def pinned_code(where: Expr | None, space: str, name: str) -> str | None:
     >>> pinned_code((ref("row", "property") == "rain.depth") & (ref("row", "value") > 0), "row", "property")
     'rain.depth'
     """
-    if where is None:
-        return None
-    needle = f"({space}.{name} == '"
-    at = where.text.find(needle)
-    if at < 0 or "|" in where.text or "~" in where.text or "where(" in where.text:
-        return None
-    return where.text[at + len(needle) :].split("'", 1)[0]
+    pins = where.pins if where is not None else frozenset()
+    return min((code for s, n, code in pins if (s, n) == (space, name)), default=None)

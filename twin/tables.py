@@ -226,6 +226,10 @@ class NewestTable:
 
         return self.index.find(combine(subject, Keys(np.full(n, prop.a[0]), np.full(n, prop.b[0]))))
 
+    def of_subjects(self, rows: Int64) -> Int64:
+        """All slots of the subjects of these slots; now and then one more, for half of the hash is compared."""
+        return np.flatnonzero(np.isin(self.subject_a.data, self.subject_a.data[rows]))
+
     def scopes(self, rows: Int64) -> Int32:
         """Scope row of each slot (int32[n], -1 unknown)."""
         found: Int32 = self.now.scope.data[rows]

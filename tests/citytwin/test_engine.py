@@ -9,6 +9,7 @@ import pytest
 from citytwin import snapshot
 from citytwin.engine import Engine
 from citytwin.indicators.api import col, count, distinct, ent, indicator, maximum, mean, quantile, row, tally
+from citytwin.indicators.expr import Expr
 from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Float64, Strings
@@ -339,3 +340,40 @@ def test_a_raising_formula_is_shown_and_stops_nothing() -> None:
     assert frame.values["broken"].quality.tolist() == [Quality.ERROR]
     assert frame.sys["errors"] == {"broken": "RuntimeError: no luck"}
     assert value(e, "newest") == 0.5
+
+
+@pytest.mark.parametrize(
+    "speeds",
+    [
+        row.property == "traffic.speed",
+        (row.property == "traffic.speed") & (row.value.where(row.value > 0, 0) >= 0),
+        row.property.isin(["traffic.speed"]),
+    ],
+    ids=["pinned", "pinned beside a choice", "not pinned"],
+)
+def test_a_sibling_that_changes_is_counted_at_once(speeds: Expr) -> None:
+    @indicator("weighted", theme="t", levels=LEVELS)
+    def weighted(m: Float64 = tally("obs", row.value * row.sibling("traffic.flow").value, speeds)) -> Float64:
+        return m
+
+    e, seen = Engine(TinyCity(), Registry([weighted])), []
+    revised = {"corrects": ["f2"], "revision": [1], "retracted": [True]}
+    lone = {"corrects": ["f1"], "revision": [1], "retracted": [True]}
+    for k, batch in enumerate(
+        (
+            reading("traffic.speed", "s", 30, 9), reading("traffic.flow", "f1", 2, 8),
+            reading("traffic.flow", "f2", 5, 7), reading("traffic.flow", "r2", 5, 7, **revised),
+            reading("traffic.flow", "r1", 2, 8, **lone),
+        )
+    ):  # fmt: skip
+        assert not e.feed(batch, k).rejected
+        e.tick(START_MS + k, k)
+        seen.append(value(e, "weighted"))
+    assert seen == [0, 60, 150, 60, 0]
+
+
+def reading(prop: str, id: str, number: float, ago_ms: int, **more: object) -> EventBatch:
+    """One reading of a device."""
+    step = TinyCity().vocabulary.properties[prop].per_unit
+    fields = {"property": Coded.of([prop]), "value": np.array([round(number * step)]), "quality": Coded.of(["good"])}
+    return EventBatch.of("obs", [START_MS - ago_ms], [id], subject=["D00"], fields=fields, **more)  # type: ignore[arg-type]

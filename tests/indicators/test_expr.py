@@ -64,3 +64,7 @@ def test_a_pinned_property_is_found_only_where_it_must_hold() -> None:
     assert pinned_code(pinned | (row.value > 1), "row", "property") is None
     assert pinned_code(~pinned, "row", "property") is None
     assert pinned_code(None, "row", "property") is None
+    other = (row.value.where(row.value > 0, 1) > 0) & ((row.value > 1) | (row.value < 0))
+    assert pinned_code(other & pinned, "row", "property") == "rain.depth"
+    assert pinned_code(other & (row.value == pinned), "row", "property") is None
+    assert pinned_code(row.property != "rain.depth", "row", "property") is None

@@ -183,10 +183,11 @@ class Ingested(Struct):
     position: int
 
 
-class Problem(Struct):
-    """An error in plain words (RFC 9457)."""
+class Problem(Struct, omit_defaults=True):
+    """An error in plain words (RFC 9457); `rejected`: the event that it is about, where a call was only that one."""
 
     type: str
     title: str
     status: int
     detail: str
+    rejected: list[Rejected] = []

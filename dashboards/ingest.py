@@ -15,6 +15,8 @@ from citytwin.dashboards.problems import Trouble
 
 #: Calls that may be in work at once; more are told to come again.
 AT_ONCE = 64
+#: A call of one event: refusing it is refusing the call.
+SINGLE = "application/cloudevents+json"
 
 
 class Door:
@@ -54,6 +56,8 @@ class Door:
         rejected = [
             Rejected(int(r["index"]), str(r["reason"]), str(r["field"]), str(r["detail"])) for r in taken.rejected
         ]
+        if rejected and not (taken.accepted or taken.duplicates) and kind.partition(";")[0].strip().lower() == SINGLE:
+            raise _refusal(rejected)
         return problems.json(Ingested(taken.accepted, taken.duplicates, rejected, taken.position))
 
     async def _body(self, request: Request) -> bytes:
@@ -74,3 +78,10 @@ class Door:
         if not size:
             raise Trouble(400, "empty", "the body is empty")
         return b"".join(parts)
+
+
+def _refusal(rejected: list[Rejected]) -> Trouble:
+    first = rejected[0]
+    trouble = Trouble(400, first.reason, f"{first.field}: {first.detail}" if first.field else first.detail)
+    trouble.rejected = rejected
+    return trouble

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from citytwin.dashboards.answers import Problem
+from citytwin.dashboards.answers import Problem, Rejected
 
 
 class Trouble(Exception):
@@ -21,11 +21,14 @@ class Trouble(Exception):
         super().__init__(detail)
         self.status, self.code, self.detail, self.retry_after = status, code, detail, retry_after
         self.title = title or HTTPStatus(status).phrase
+        self.rejected: list[Rejected] = []
 
 
 def problem(trouble: Trouble) -> Response:
     """The answer that tells of a trouble."""
-    body = Problem(f"urn:citytwin:problem:{trouble.code}", trouble.title, trouble.status, trouble.detail)
+    body = Problem(
+        f"urn:citytwin:problem:{trouble.code}", trouble.title, trouble.status, trouble.detail, trouble.rejected
+    )
     headers = {"Retry-After": str(trouble.retry_after)} if trouble.retry_after else {}
     if trouble.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

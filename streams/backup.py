@@ -40,14 +40,29 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def backup(source: Path, target: Path) -> Manifest:
-    """Copy the data folder `source`, in use or not, to the new folder `target`.
+    """Copy the data folder `source`, in use or not, to the new folder `target`; whole or not at all.
 
-    Snapshots first, then dead letters, the log last: so nothing in the copy is ahead of its log. Raises BadBackup,
-    StoreUnavailable.
+    Raises BadBackup, StoreUnavailable.
     """
     if not (source / "log.db").is_file():
         raise BadBackup(f"{source} holds no log; name the data folder with --data")
-    _vacant(target)
+    if target.exists():
+        _vacant(target)
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        _vacant(part)
+        manifest = _fill(source, part)
+        part.rename(target)
+    except OSError as error:
+        raise unavailable(error, target) or BadBackup(f"{source} cannot be copied to {target}: {error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return manifest
+
+
+def _fill(source: Path, target: Path) -> Manifest:
+    """Snapshots first, then dead letters, the log last: so nothing in the copy is ahead of its log."""
     try:
         newest = _copy_snapshots(source, target)
         for name in _PLAIN:

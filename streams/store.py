@@ -119,6 +119,7 @@ def _probe(path: Path) -> StoreUnavailable | None:
 
 def connect(path: Path, *, read_only: bool = False, page_size: int = 4096) -> sqlite3.Connection:
     """A connection in autocommit mode that any thread may use in turn. Raises StoreUnavailable."""
+    path = path.absolute()
     try:
         if read_only:
             # Without a -wal nobody has it open: then SQLite need not leave files of its own beside it.

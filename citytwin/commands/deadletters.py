@@ -121,7 +121,7 @@ def _send(server: Any, body: bytes) -> Sequence[Any]:
         ) from error
     finally:
         connection.close()
-    if answer.status >= 400:
+    if answer.status >= 400 and not found.get("rejected"):
         raise click.ClickException(f"the city answered {answer.status}: {found.get('detail', found.get('title', ''))}")
     rejected = found.get("rejected", [])
     return [Rejection(0, r["reason"], r.get("field", ""), r.get("detail", "")) for r in rejected]

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def until(true: Callable[[], object], seconds: float = 60, what: str = "") -> None:
     """Wait for a condition; fails with its name."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, threading.Event()
     while not true():
         assert time.monotonic() < end, f"not within {seconds} s: {what or true}"
-        time.sleep(0.05)
+        pause.wait(0.05)
 
 
 def post(url: str, events: Sequence[dict[str, Any]]) -> dict[str, Any]:

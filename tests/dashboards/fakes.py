@@ -210,7 +210,7 @@ class FakeReads:
 class FakeIngest:
     """A door that takes JSON lists; "full" and "bad" are refused."""
 
-    content_types: Sequence[str] = ("application/cloudevents-batch+json",)
+    content_types: Sequence[str] = ("application/cloudevents-batch+json", "application/cloudevents+json")
     max_bytes = 10_000
 
     def submit(self, body: bytes, content_type: str) -> Future[Taken]:
@@ -218,7 +218,8 @@ class FakeIngest:
             raise Refused(503, "log_full", "The log is full", "the disk has no room; come again", 5)
         future: Future[Taken] = Future()
         rejected = [{"index": 1, "reason": "bad_time", "field": "time", "detail": "no offset"}]
-        future.set_result(Taken(1, 0, 7, rejected if b"bad" in body else ()))
+        alone = "batch" not in content_type and body == b"bad"
+        future.set_result(Taken(0 if alone else 1, 0, 7, rejected if b"bad" in body else ()))
         return future
 
 

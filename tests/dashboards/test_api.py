@@ -150,6 +150,14 @@ def test_ingest_answers_and_refusals(running: Running) -> None:
     assert cases[3][0].headers["retry-after"] == "5"
 
 
+def test_one_event_that_is_refused_is_a_refused_call(running: Running) -> None:
+    answer = post(running, b"bad", "application/cloudevents+json; charset=utf-8")
+    told = valid("/ingest", answer.json(), "post", "400")
+    assert (answer.status_code, told["detail"]) == (400, "time: no offset")
+    assert told["type"] == "urn:citytwin:problem:bad_time"
+    assert [r["reason"] for r in told["rejected"]] == ["bad_time"]
+
+
 def test_a_body_without_length_is_bounded_too(running: Running) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
     headers = {"Content-Type": "application/cloudevents-batch+json", "Transfer-Encoding": "chunked"}

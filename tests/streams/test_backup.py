@@ -13,6 +13,7 @@ from citytwin.streams.backup import BadBackup, backup, restore, verify
 from citytwin.streams.deadletters import DeadLetters
 from citytwin.streams.log import Events, SqliteLog
 from citytwin.streams.snapshots import Snapshot, Snapshots
+from citytwin.streams.store import StoreError
 
 
 @pytest.fixture
@@ -95,3 +96,16 @@ def test_not_a_folder_of_ours(tmp_path: Path) -> None:
         backup(tmp_path, tmp_path / "b")
     with pytest.raises(BadBackup, match="is no backup"):
         restore(tmp_path, tmp_path / "r")
+
+
+def test_relative_folders(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = backup(source.relative_to(tmp_path), Path("b"))
+    assert restore(Path("b"), Path("again")) == made
+
+
+def test_a_backup_that_fails_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    (source / "log.db").write_bytes(b"no log" * 999)
+    with pytest.raises(StoreError):
+        backup(source, tmp_path / "b")
+    assert not list(tmp_path.glob("b*"))

@@ -6,6 +6,12 @@ import { board, cases, chosen, focus, frame, link, notices, picked, ticker } fro
 interface Stamp { seq: number; t: number; received: number; painted: number; ms: number }
 
 const stamps: Stamp[] = [];
+let shown: unknown = null;
+
+/** Give tests the map, to ask what it draws and how long that takes. */
+export function show(map: unknown): void {
+  shown = map;
+}
 
 /** Remember a frame; its paint is the second animation frame from here. */
 export function stamped(seq: number, t: number): void {
@@ -30,7 +36,7 @@ export interface Hook {
   readonly focus: number;
   readonly picked: unknown;
   tally: Record<string, number>;
-  map?: unknown;
+  readonly map: unknown;
 }
 
 /** Hang the hook on the window. */
@@ -47,6 +53,7 @@ export function expose(tally: Record<string, number>): Hook {
     get chosen() { return chosen.peek(); },
     get focus() { return focus.peek(); },
     get picked() { return picked.peek(); },
+    get map() { return shown; },
     tally,
   };
   (window as unknown as { __citytwin: Hook }).__citytwin = hook;

@@ -36,6 +36,7 @@ export class CityMap {
   readonly boxes = new Map<number, Box>();
   private readonly classes = new Map<AreaLayer, Map<number, number>>();
   private readonly lines = new Map<AreaLayer, Border[]>();
+  private readonly marks = new Map<string, string>();
   private homeBox: Box | null = null;
   private colours: Palette;
   private readonly scale: number;
@@ -48,7 +49,8 @@ export class CityMap {
     this.colours = palette();
     this.map = new GlMap({
       container: node, style: style(this.colours, this.scale), center: [114.3, 30.58], zoom: 9.5, attributionControl: false,
-      doubleClickZoom: false, maxPitch: 60, fadeDuration: 0, locale: { 'Map.Title': title }, canvasContextAttributes: { antialias: true },
+      doubleClickZoom: false, maxPitch: 60, fadeDuration: 0, locale: { 'Map.Title': title }, // the shaders smooth their own edges; multisampling would cost a machine without a GPU most of each frame
+      canvasContextAttributes: { antialias: false },
     });
     this.map.on('load', () => {
       this.addImages(false);
@@ -91,6 +93,14 @@ export class CityMap {
 
   private set(source: string, data: FeatureCollection): void {
     void (this.map.getSource(source) as GeoJSONSource | undefined)?.setData(data);
+  }
+
+  /** Points of a source, handed on only when one of them looks different: each time the whole map is laid out and drawn anew. */
+  private setMarks(source: 'cases' | 'entities', marks: Feature[]): void {
+    const key = JSON.stringify(marks);
+    if (this.marks.get(source) === key) return;
+    this.marks.set(source, key);
+    this.set(source, { type: 'FeatureCollection', features: marks });
   }
 
   /** Geometry of a scope level; a feature's `row` is its key for values. */
@@ -181,12 +191,12 @@ export class CityMap {
 
   setCases(list: Case[], at: number): void {
     const features = list.filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat)).map((c) => point(c.lon, c.lat, { id: c.id, icon: c.level ? `lv${c.level}` : c.due > 0 && c.due < at ? 'late' : 'lv0', level: c.level || (c.due > 0 && c.due < at ? 4.5 : 5), quiet: !c.level && !(c.due > 0 && c.due < at), loud: c.level === 1 || c.level === 2 ? c.id : '' }));
-    this.set('cases', { type: 'FeatureCollection', features });
+    this.setMarks('cases', features);
   }
 
   setEntities(list: Entity[], at: number): void {
     const features = list.filter((e) => Number.isFinite(e.lon) && Number.isFinite(e.lat)).map((e) => point(e.lon, e.lat, { row: e.row, label: e.name || e.code, icon: e.kind === 'unit' ? 'unit' : at - e.seen < QUIET_MS ? 'on' : 'off' }));
-    this.set('entities', { type: 'FeatureCollection', features });
+    this.setMarks('entities', features);
   }
 
   /** Outline of the chosen area. */

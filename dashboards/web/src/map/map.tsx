@@ -7,6 +7,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { toggle } from '../actions';
 import { num } from '../format';
 import { lang, say, t } from '../i18n';
+import { show } from '../hook';
 import { classOf, edges, ramp } from '../level';
 import { layer, wantMarks, wantValues } from '../link';
 import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
@@ -141,6 +142,7 @@ function Canvas(): JSX.Element {
       ready: () => { stop = wire(map); void loadAll(map); },
     }, t('map.aria'));
     city = map;
+    show(map.map);
     attach(map);
     return () => { stop(); map.map.remove(); city = null; };
   }, []);

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from citytwin import intake
+from citytwin import intake, pending
 from citytwin.facts import CASES_MAX, Stats, Ticker, Watermarks, case_facts
 from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.board import Board
@@ -53,7 +53,7 @@ class Engine:
         self._types = list(self.vocabulary.types.values())
         self.places = intake.Places(city)
         self.last_seen = Grow(np.int64, MISSING)
-        self.watermarks, self._ticker = Watermarks(), Ticker()
+        self.watermarks, self.ticker = Watermarks(), Ticker()
         self.last_drop = 0
         self._make_ledgers()
         self.revisions = Revisions(self._types, self.ledgers, self._change, allocate)
@@ -174,7 +174,7 @@ class Engine:
             revisions.correction_came(batch, kind, ledger, i, int(rows[i]))
         if kind.register is not None:
             self.registers.apply(batch, kind, scope, self.now)
-        self._ticker.note(batch, scope)
+        self.ticker.note(batch, scope)
 
     def _slots(self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32) -> Int32:
         if kind.family == "case" and self.cases is not None:
@@ -232,7 +232,7 @@ class Engine:
         cases = rows.get("case", np.zeros(0, np.int64))
         return Frame(
             self.k, self.now, self.position, values, self._twin_delta(rows), self._case_deltas(cases),
-            self._ticker.take(), self._sys(len(cases)), refused,
+            self.ticker.take(), self._sys(len(cases)), refused,
         )  # fmt: skip
 
     def _settle_cases(self) -> tuple[Rejection, ...]:
@@ -336,7 +336,7 @@ class Engine:
         return take(self)
 
     def state_hash(self) -> str:
-        """Hash of the twin: entities, newest events, cases, ids."""
+        """Hash of the twin: entities, newest events, cases, ids, and the work that waits for the next tick."""
         digest = hashlib.blake2b(digest_size=16)
         for name, table in sorted(self.newest.items()):
             digest.update(f"{name} {table.digest()}".encode())
@@ -346,5 +346,5 @@ class Engine:
             if not name.endswith("recorded"):
                 digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
         keys = [ledger.key_a.data[ledger.live.data].sum(dtype=np.uint64) for ledger in self.ledgers.values()]
-        digest.update(repr((sorted(meta), [int(k) for k in keys])).encode())
+        digest.update(repr((sorted(meta), [int(k) for k in keys])).encode() + pending.digest(self))
         return digest.hexdigest()

@@ -63,7 +63,7 @@ class Ticker:
     """The last events of the types that people follow, taken away by each tick."""
 
     def __init__(self) -> None:
-        self._held: deque[dict[str, Any]] = deque(maxlen=TICKER_MAX)
+        self.held: deque[dict[str, Any]] = deque(maxlen=TICKER_MAX)
 
     def note(self, batch: EventBatch, scope: Int32) -> None:
         """Keep the last events of the batch and where they belong, if it is of a type that people follow."""
@@ -71,7 +71,7 @@ class Ticker:
             return
         for i in range(max(0, len(batch) - _TICKER_ROWS), len(batch)):
             words = {k: v[i] for k, v in batch.fields.items() if isinstance(v, Coded)}
-            self._held.append(
+            self.held.append(
                 {
                     "t": int(batch.time[i]),
                     "type": batch.type,
@@ -84,8 +84,8 @@ class Ticker:
 
     def take(self) -> tuple[Mapping[str, Any], ...]:
         """All that is held, oldest first."""
-        held = tuple(self._held)
-        self._held.clear()
+        held = tuple(self.held)
+        self.held.clear()
         return held
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from citytwin import pending
 from citytwin.engine import Engine
 from citytwin.facts import Stats
 from citytwin.geo.scopes import ScopeTree
@@ -60,11 +61,12 @@ def _parts(engine: Engine) -> dict[str, Any]:
 
 
 def take(engine: Engine) -> Snapshot:
-    """Copies of everything, between two steps."""
+    """Copies of everything, between two steps: after a tick or a feed, what waits for the next tick included."""
     arrays: dict[str, NDArray[Any]] = {}
     for name, part in _parts(engine).items():
         arrays |= {f"{name}{_SEP}{k}": v for k, v in part.state().items()}
     arrays[f"seen{_SEP}"] = engine.last_seen.data.copy()
+    arrays |= {f"pending{_SEP}{k}": v for k, v in pending.rows(engine).items()}
     plain: dict[str, Any] = {}
     for name, part in (("scopes", engine.scopes), ("entities", engine.entities)):
         own, rest = split_state(part.state(), f"{name}{_SEP}")
@@ -79,7 +81,7 @@ def take(engine: Engine) -> Snapshot:
     meta = {
         "definitions": definitions(engine.city, engine.registry), "clock": clock, "names": names, "plain": plain,
         "watermarks": dict(engine.watermarks.times), "stats": stats, "states": engine.state_hash(),
-        "frames": engine.frame_hash(),
+        "frames": engine.frame_hash(), "pending": pending.plain(engine),
     }  # fmt: skip
     return Snapshot(engine.position, arrays, meta)
 
@@ -113,6 +115,10 @@ def restore(
         setattr(engine, name, value)
     engine.watermarks.times = dict(meta["watermarks"])
     engine.stats = Stats(**meta["stats"])
+    pending.load_rows(engine, grouped.get("pending", {}))
+    pending.load_plain(engine, meta["pending"])
+    if engine.k == 0:
+        engine.board.untouched()
     if engine.state_hash() != meta["states"] or engine.frame_hash() != meta["frames"]:
         raise ValueError("the restored state has another hash than the one saved; use an older snapshot")
     return engine

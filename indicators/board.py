@@ -172,6 +172,10 @@ class Board:
         rows = np.flatnonzero((line.quality != Quality.NODATA) | ~np.isnan(line.closed)).astype(np.int32)
         return values_at(line, rows)
 
+    def untouched(self) -> None:
+        """No tick has been yet: the first one works everything out."""
+        self._everything = True
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot."""
         out = {}

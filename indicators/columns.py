@@ -184,9 +184,14 @@ class EntityTable:
         """These entities changed."""
         self._marked.append(rows)
 
-    def take_dirty(self) -> Int64:
-        """Rows of this kind that are new or changed since the last call."""
+    def marked(self) -> Int64:
+        """Rows of this kind that are marked, sorted and unique; they stay marked."""
         rows = np.unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
-        self._marked = []
         mine: Int64 = rows[self._entities.kind[rows] == self._kind]
         return mine
+
+    def take_dirty(self) -> Int64:
+        """Rows of this kind that are new or changed since the last call."""
+        rows = self.marked()
+        self._marked = []
+        return rows

@@ -246,9 +246,13 @@ class Extreme:
             self.stale.append(np.unique(slot[values >= self.column.data[slot]]))
         self._dirty |= len(slot) > 0
 
+    def waiting(self) -> Int64:
+        """Slots that wait to be counted again, sorted and unique."""
+        return np.unique(np.concatenate(self.stale)) if self.stale else np.zeros(0, np.int64)
+
     def take_stale(self) -> Int64:
         """Slots to count again; they hold nothing until then."""
-        slots = np.unique(np.concatenate(self.stale)) if self.stale else np.zeros(0, np.int64)
+        slots = self.waiting()
         self.stale = []
         self.column.data[slots] = MISSING
         return slots

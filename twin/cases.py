@@ -165,7 +165,7 @@ class CaseTable:
         self._place = np.full(64, -1, np.int32)
         self._lon, self._lat = Grow(np.float64, np.nan), Grow(np.float64, np.nan)
         self._spot = Grow(np.int64, -1)
-        self._todo, self.dirty = Dirty(), Dirty()
+        self.todo, self.dirty = Dirty(), Dirty()
         self._told = Grow(np.bool_, False)
         self._suspect, self._suspect_since = False, dict[int, int]()
         self.n = 0
@@ -182,7 +182,7 @@ class CaseTable:
                 column.resize(self.n)
             self._room()
             # a case of which only a waiting correction is known has no move yet: it is folded to "new"
-            self._todo.mark(slot[fresh])
+            self.todo.mark(slot[fresh])
         return slot.astype(np.int32)
 
     def _room(self) -> None:
@@ -196,18 +196,18 @@ class CaseTable:
 
     def link(self, index: Int64) -> None:
         """Hang new ledger rows (array indices, in order) on their cases."""
-        self._prev.resize(self._ledger.end)
-        self._bad.resize(self._ledger.end)
+        for column in (self._prev, self._bad, self._told):
+            column.resize(self._ledger.end)
         _link(index, self._ledger.slot.data, self._head.data, self._prev.data)
 
     def apply(self, index: Int64, sign: int) -> None:
         """Ledger rows began or ceased to count: their cases are folded again at the next `settle`."""
         del sign
-        self._todo.mark(np.unique(self._ledger.slot.data[index].astype(np.int64)))
+        self.todo.mark(np.unique(self._ledger.slot.data[index].astype(np.int64)))
 
     def settle(self) -> Int64:
         """Fold the cases whose events changed; returns them."""
-        slots = self._todo.take()
+        slots = self.todo.take()
         if len(slots) == 0:
             return slots
         ledger = self._ledger
@@ -225,7 +225,6 @@ class CaseTable:
             slots, links, ledger.order_columns(), MOVES, moves, times, codes, (ledger.scope.data, ledger.lon.data),
             self._out, self._picked, self._place, self._spot.data, self._bad.data,
         )  # fmt: skip
-        self._told.resize(self._bad.n)
         self._suspect = True
         self._locate(slots)
         self.dirty.mark(slots)
@@ -241,7 +240,9 @@ class CaseTable:
 
         A move that overtakes the one before it is illegal for a moment only.
         """
-        rows = np.flatnonzero(self._bad.data & ~self._told.data) if self._suspect else np.zeros(0, np.int64)
+        rows = np.zeros(0, np.int64)
+        if self._suspect:  # a move that was corrected meanwhile is no longer there to be told
+            rows = np.flatnonzero(self._bad.data & self._ledger.live.data & ~self._told.data)
         still = {int(r): self._suspect_since.get(int(r), now) for r in rows}
         ripe = [r for r, since in still.items() if now - since >= GRACE_MS]
         self._suspect_since = {r: since for r, since in still.items() if now - since < GRACE_MS}
@@ -302,7 +303,7 @@ class CaseTable:
         }  # fmt: skip
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Arrays for a snapshot; call after `settle`."""
+        """Arrays for a snapshot; the marks `todo` and `dirty` are kept beside them."""
         out = {k: v.data.copy() for k, v in self._grown().items()}
         pairs = list(self._suspect_since.items())
         out["suspect"] = np.array(pairs, np.int64).reshape(len(pairs), 2).T.copy()

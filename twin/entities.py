@@ -135,6 +135,15 @@ class Entities:
         """Rows of a kind in ascending order, those that ended included (int32)."""
         return np.flatnonzero(self.kind == KIND_NUMBER[kind]).astype(np.int32)
 
+    def dirty(self) -> Int64:
+        """Rows that are marked as changed; they stay marked."""
+        return np.flatnonzero(self._dirty.data)
+
+    def only_dirty(self, rows: Int64) -> None:
+        """Mark these rows as changed and no others: what a snapshot says, after `from_state`."""
+        self._dirty.data[:] = False
+        self._dirty.data[rows] = True
+
     def take_dirty(self) -> Int64:
         """Rows that changed since the last call, in ascending order (int64); all of them after `from_state`."""
         dirty = self._dirty.data

@@ -56,9 +56,13 @@ class Dirty:
         self._flag.data[new] = True
         self._parts.append(new)
 
+    def rows(self) -> Int64:
+        """The marked rows, sorted and unique; they stay marked."""
+        return np.sort(np.concatenate(self._parts)) if self._parts else np.zeros(0, np.int64)
+
     def take(self) -> Int64:
         """The marked rows, sorted and unique; none are marked after."""
-        rows = np.sort(np.concatenate(self._parts)) if self._parts else np.zeros(0, np.int64)
+        rows = self.rows()
         self._parts = []
         self._flag.data[rows] = False
         return rows

@@ -41,6 +41,7 @@ export class CityMap {
   private colours: Palette;
   private readonly scale: number;
   private isoKey = '';
+  private voidKey = '';
   private shown: AreaLayer | null = null;
   ready = false;
 
@@ -152,9 +153,9 @@ export class CityMap {
     if (this.shown === name || !this.areas.has(name)) return;
     this.shown = name;
     for (const a of AREAS) {
-      for (const part of ['fill', 'hatch', 'line']) this.map.setLayoutProperty(`${a}-${part}`, 'visibility', a === name ? 'visible' : 'none');
+      for (const part of ['fill', 'line']) this.map.setLayoutProperty(`${a}-${part}`, 'visibility', a === name ? 'visible' : 'none');
     }
-    this.isoKey = '';
+    this.isoKey = this.voidKey = '';
   }
 
   /** Class of each row (-1 no data, 0..5) of a level; only changes reach the map. */
@@ -162,12 +163,24 @@ export class CityMap {
     const known = this.classes.get(name);
     const rows = this.areas.get(name);
     if (!known || !rows) return;
+    const empty: number[] = [];
     for (const row of rows.keys()) {
       const c = classOf(row);
+      if (c === -1) empty.push(row);
       if (known.get(row) === c) continue;
       known.set(row, c);
       this.map.setFeatureState({ source: name, id: row }, { c });
     }
+    this.hatch(rows, empty);
+  }
+
+  /** Hatch the cells without data; a layer of these alone, since one over all cells is paid for even where it is clear. */
+  private hatch(rows: Map<number, Area>, empty: number[]): void {
+    const key = empty.join();
+    if (key === this.voidKey) return;
+    this.voidKey = key;
+    const features = empty.flatMap((row): Feature[] => { const f = rows.get(row); return f ? [{ type: 'Feature', geometry: f.geometry, properties: {} }] : []; });
+    this.set('void', { type: 'FeatureCollection', features });
   }
 
   /** Lines where neighbours lie in different bands. */

@@ -25,8 +25,9 @@ const districts = signal<Area[]>([]);
 let city: CityMap | null = null;
 
 /** Finest level worth showing at a zoom, within what the indicator has. */
-export function levelAt(z: number, ind: Pick<Indicator, 'levels'> | undefined, inside: number): number {
-  const want = z < 8.8 ? 1 : z < 9.9 ? 2 : z < 12.4 ? 3 : 4;
+export function levelAt(z: number, ind: Pick<Indicator, 'levels' | 'theme'> | undefined, inside: number): number {
+  // a score of small places is mostly noise: what is put together from everything is shown a level coarser
+  const want = (z < 8.8 ? 1 : z < 9.9 ? 2 : z < 12.4 ? 3 : 4) - (ind?.theme === 'composite' && z >= 8.8 && inside < 2 ? 1 : 0);
   const finest = ind ? Math.max(...ind.levels.map((l) => LEVELS.indexOf(l))) : 1;
   return Math.max(1, Math.min(finest, Math.max(want, Math.min(4, inside + 1))));
 }

@@ -22,12 +22,10 @@ export function palette(): Palette {
 
 const CLASS: ExpressionSpecification = ['coalesce', ['feature-state', 'c'], -2];
 
-/** Fill colour by class: six steel steps; no data is the lowest with a hatch over it. */
+/** Fill colour by class: six steel steps; no data is the lowest with a hatch over it (a layer of its own). */
 export function fillColour(p: Palette): ExpressionSpecification {
   return ['match', CLASS, 0, p.m0, 1, p.m1, 2, p.m2, 3, p.m3, 4, p.m4, 5, p.m5, p['bg-map']] as unknown as ExpressionSpecification;
 }
-
-export const HATCHED: ExpressionSpecification = ['case', ['==', CLASS, -1], 0.6, 0];
 
 /** Name of a feature in a language. */
 export function nameOf(lang: string): ExpressionSpecification {
@@ -49,7 +47,6 @@ function label(id: string, source: string, size: number, p: Palette, colour: str
 function areaLayers(p: Palette): LayerSpecification[] {
   return AREAS.flatMap((name): LayerSpecification[] => [
     { id: `${name}-fill`, type: 'fill', source: name, layout: { visibility: 'none' }, paint: { 'fill-color': fillColour(p), 'fill-antialias': false } },
-    { id: `${name}-hatch`, type: 'fill', source: name, layout: { visibility: 'none' }, paint: { 'fill-pattern': 'hatch', 'fill-opacity': HATCHED } },
     { id: `${name}-line`, type: 'line', source: name, layout: { visibility: 'none' }, paint: { 'line-color': p['m-line'] ?? '#000', 'line-width': 0.7 } },
   ]);
 }
@@ -57,7 +54,7 @@ function areaLayers(p: Palette): LayerSpecification[] {
 /** Everything but marks, bottom first. `scale` is the page's rem over 16, so that the wall reads like the desk. */
 export function style(p: Palette, scale: number): StyleSpecification {
   const colour = (name: string): string => p[name] ?? '#888';
-  const sources = [...AREAS, 'water', 'metro', 'buildings', 'roads', 'iso', 'names', 'streetnames', 'wet', 'stations', 'entities', 'cases', 'pick'];
+  const sources = [...AREAS, 'void', 'water', 'metro', 'buildings', 'roads', 'iso', 'names', 'streetnames', 'wet', 'stations', 'entities', 'cases', 'pick'];
   const station: FilterSpecification = ['==', ['geometry-type'], 'Point'];
   return {
     version: 8,
@@ -66,6 +63,7 @@ export function style(p: Palette, scale: number): StyleSpecification {
     layers: [
       { id: 'back', type: 'background', paint: { 'background-color': colour('bg-map') } },
       ...areaLayers(p),
+      { id: 'hatch', type: 'fill', source: 'void', paint: { 'fill-pattern': 'hatch', 'fill-opacity': 0.6 } },
       { id: 'roads', type: 'line', source: 'roads', minzoom: 11, paint: { 'line-color': colour('m-bld'), 'line-width': 0.6 * scale, 'line-opacity': 0.55 } },
       { id: 'iso3', type: 'line', source: 'iso', filter: ['==', ['get', 'l'], 3], layout: { 'line-join': 'round', 'line-cap': 'round' }, paint: { 'line-color': colour('iso3'), 'line-width': 1.3 * scale } },
       { id: 'iso2', type: 'line', source: 'iso', filter: ['<=', ['get', 'l'], 2], layout: { 'line-join': 'round', 'line-cap': 'round' }, paint: { 'line-color': colour('iso2'), 'line-width': 1.8 * scale } },

@@ -88,6 +88,7 @@ _PLAIN = {
     "citytwin.conformance.NotAnIndicator",
     "citytwin.streams.mapping.MappingError",
     "citytwin.submissions.Unavailable",
+    "citytwin.recovery.ReplayFailed",
 }
 
 

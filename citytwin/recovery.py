@@ -12,6 +12,7 @@ from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.frame import Frame
 from citytwin.streams.log import Definition, Events, Log, LogGap, Record, Tick
 from citytwin.streams.snapshots import Snapshot, Snapshots
+from citytwin.streams.store import StoreError
 
 _log = logging.getLogger(__name__)
 Refused = Callable[[int, Sequence[Rejection]], None]
@@ -32,6 +33,10 @@ class Stepper(Protocol):
 
 
 E = TypeVar("E", bound=Stepper)
+
+
+class ReplayFailed(Exception):
+    """The engine cannot take a record of the log; the text is a sentence for the operator."""
 
 
 @dataclass(slots=True)
@@ -81,8 +86,8 @@ def recover(
 ) -> Recovered[E]:
     """Build the engine from the newest usable snapshot and replay what came after it.
 
-    `progress(done, of)` is told about every hundredth record. A snapshot that `restore` refuses with a ValueError is
-    passed over. Raises LogGap if the log no longer reaches back far enough, CorruptLog.
+    `progress(done, of)` is told about every hundredth record. A snapshot that `restore` cannot use is passed over.
+    Raises LogGap if the log no longer reaches back far enough, CorruptLog, ReplayFailed.
     """
     started = time.perf_counter()
     found = _start(log, snapshots, make, restore)
@@ -93,7 +98,7 @@ def recover(
         )
     total = log.end - found.position
     for position, record in log.read(found.position + 1):
-        frame = apply(found.engine, position, record, refused)
+        frame = _replayed(found, position, record, refused)
         found.frame = frame or found.frame
         if isinstance(record, Definition):
             found.last_definition = record.document
@@ -105,12 +110,30 @@ def recover(
     return found
 
 
+def _replayed(found: Recovered[E], position: int, record: Record, refused: Refused) -> Frame | None:
+    try:
+        return apply(found.engine, position, record, refused)
+    except StoreError:
+        raise
+    except Exception as error:  # whatever it is, a city that is half there must not start
+        _log.debug("the replay failed at position %d", position, exc_info=True)
+        what = f"{len(record.batch)} {record.batch.type} events" if isinstance(record, Events) else "a tick"
+        raise ReplayFailed(
+            f"the log cannot be replayed: the engine failed at position {position}, {what} "
+            f"({type(error).__name__}: {error}). Nothing was started and the log is as it was. Run `citytwin doctor`; "
+            "start a version of CityTwin that takes this record, or bring the last backup into another folder with "
+            "`citytwin restore`"
+        ) from error
+
+
 def _start(
     log: Log, snapshots: Snapshots | None, make: Callable[[], E], restore: Callable[[Snapshot], E]
 ) -> Recovered[E]:
     for snapshot in snapshots.valid(log.end) if snapshots else ():
         try:
             return Recovered(restore(snapshot), snapshot.position, snapshot.position)
-        except (ValueError, KeyError) as error:
-            _log.warning("snapshot %d is of no use here: %s; an older one is tried", snapshot.position, error)
+        except Exception as error:  # the log is the truth: whatever is wrong with a snapshot, it is only slower
+            _log.warning(
+                "snapshot %d is of no use here: %s; an older one is tried", snapshot.position, error or type(error)
+            )
     return Recovered(make(), 0)

@@ -129,15 +129,15 @@ class Node:
 
     def _note_definitions(self) -> None:
         """Write into the log under which definitions what follows is counted, when they are not those before."""
+        found = self.recovered
         document: Mapping[str, Any] = definitions(self.engine.city, self.engine.registry)
-        last = None
-        if self.recovered.records == 0 and self.recovered.snapshot:
-            last = document  # the snapshot was only usable because they are equal
-        if self.recovered.last_definition is not None:
-            last = self.recovered.last_definition
+        # A snapshot was only of use because they were equal; what the log says after it is newer.
+        last = document if found.snapshot else None
+        if found.last_definition is not None:
+            last = {name: found.last_definition.get(name) for name in document}
         if last != document:
-            position = self.log.append([Definition("definitions", document)])[0]
-            self.recovered.position = position
+            whole = {**document, "sources": self.engine.registry.sources()}
+            found.position = self.log.append([Definition("definitions", whole)])[0]
 
     def _on_frame(self, frame: Frame) -> None:
         sys_facts = {**frame.sys, **_status(self.runtime.status), "deadletters": self.letterbox.open}

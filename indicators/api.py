@@ -7,16 +7,18 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from citytwin.geo.scopes import LEVELS
 from citytwin.indicators.expr import Expr, Literal, Space, lift, ref
-from citytwin.models.columns import Float64, Int32, Int64
+from citytwin.models.columns import Bool, Float64, Int32, Int64
 
 if TYPE_CHECKING:
     from citytwin.geo.scopes import ScopeTree
+    from citytwin.indicators.quality import Standing
     from citytwin.twin.entities import Entities
 
 col = Space("col")
@@ -200,6 +202,10 @@ class Context(Protocol):
 
     def value(self, id: str) -> Float64: ...
 
+    def standing(self, id: str, rows: Int32) -> Standing: ...
+
+    def moved(self) -> Bool: ...
+
     def spec(self, id: str) -> Spec: ...
 
     def ids(self) -> Sequence[str]: ...
@@ -283,7 +289,11 @@ def finish(values: Float64, decimals: int) -> Float64:
 
 
 class Indicator:
-    """Class form, for state that is no sum: metadata as class attributes and `values(ctx)`."""
+    """Class form, for state that is no sum: metadata as class attributes and `values(ctx)`.
+
+    `every`: how often it is worked out; "" for one made of other indicators alone: in each tick in which one of them
+    moved, and then only `ctx.moved()`, the scopes at which one did, keep no older value.
+    """
 
     id: ClassVar[str]
     theme: ClassVar[str]
@@ -312,13 +322,28 @@ class Indicator:
         return {}
 
 
+def source_text(thing: Any) -> str:
+    """The source of a formula or class; where there is none, its name and compiled code, the same in each process."""
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):
+        parts = [thing, *vars(thing).values()] if isinstance(thing, type) else [thing]
+        code = [_compiled(p.__code__) for p in parts if hasattr(p, "__code__")]
+        return " ".join([f"{thing.__module__}.{thing.__qualname__}", *code])
+
+
+def _compiled(code: CodeType) -> str:
+    """Instructions, names and constants; sets in order, code inside code without its address."""
+    held = (
+        _compiled(c) if isinstance(c, CodeType) else repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c)
+        for c in code.co_consts
+    )
+    return f"{code.co_code.hex()} {code.co_names} {' '.join(held)}"
+
+
 def source_hash(thing: Any) -> str:
     """Hash of the source text of a formula or class, so that a change of definition is seen."""
-    try:
-        text = inspect.getsource(thing)
-    except (OSError, TypeError):
-        text = repr(thing)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(source_text(thing).encode(), digest_size=8).hexdigest()
 
 
 def indicator(
@@ -351,5 +376,5 @@ def describe_class(cls: type[Indicator]) -> Spec:
     return Spec(
         cls.id, cls.theme, Window.parse(cls.window), cls.unit, cls.better, tuple(cls.levels.split()), cls.decimals,
         cls.name, cls.meaning, cls.bands, cls.source, cls.status, cls.owner, tuple(cls.feeds), tuple(cls.examples),
-        dict(cls.aggregates), None, cls, duration_ms(cls.every), window_text=cls.window, code_hash=source_hash(cls),
+        dict(cls.aggregates), None, cls, duration_ms(cls.every) if cls.every else 0, window_text=cls.window, code_hash=source_hash(cls),
     )  # fmt: skip

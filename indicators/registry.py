@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
+from typing import Any
 
-from citytwin.indicators.api import Indicator, Spec, describe_class
+from citytwin.indicators.api import Indicator, Spec, describe_class, source_text
 
 GROUP = "citytwin.indicators"
 
@@ -40,8 +41,18 @@ class Registry:
         return id in self._specs
 
     def definitions(self) -> dict[str, str]:
-        """Hash of each indicator's code and metadata: what the log keeps of the definitions in force."""
+        """Hash of each indicator's code and metadata."""
         return {s.id: definition_hash(s) for s in self}
+
+    def sources(self) -> dict[str, dict[str, Any]]:
+        """Hash, source text, window and bands of each indicator: what can be read later of the definitions in force."""
+        return {
+            s.id: {
+                "hash": definition_hash(s), "code": source_text(s.cls or s.formula), "window": s.window_text,
+                "bands": dict(s.bands),
+            }
+            for s in self
+        }  # fmt: skip
 
     def hash(self) -> str:
         """One hash of all definitions."""

@@ -168,10 +168,8 @@ class Engine:
         if kind.family == "case" and self.cases is not None:
             self.cases.link(ledger.at(rows))
         self._change(kind, ledger, ledger.at(rows[live]), 1)
-        for i in awaited.tolist():
-            revisions.original_came(kind, ledger, int(chain[i]), int(rows[i]))
-        for i in np.flatnonzero(corrects).tolist():
-            revisions.correction_came(batch, kind, ledger, i, int(rows[i]))
+        if len(awaited) or corrects.any():
+            revisions.settle(batch, kind, rows, awaited, chain, corrects)
         if kind.register is not None:
             self.registers.apply(batch, kind, scope, self.now)
         self.ticker.note(batch, scope)
@@ -207,12 +205,14 @@ class Engine:
         self.aggregates.mark_entities(entity[known].astype(np.int64))
 
     def _see_again(self, entity: Int32) -> None:
-        """After a retraction: the newest event of these entities over all tables."""
+        """After retractions: the newest event of these entities over all tables, in one pass over their slots."""
         rows = np.unique(entity[entity >= 0]).astype(np.int64)
         self.last_seen.data[rows] = MISSING
+        wanted = np.zeros(self.entities.n + 1, np.bool_)  # the last stands for slots without an entity
+        wanted[rows] = True
         for each in self.newest.values():
             owner = each.entity.data
-            hit = np.flatnonzero(np.isin(owner, rows))
+            hit = np.flatnonzero(wanted[owner])
             np.maximum.at(self.last_seen.data, owner[hit], each.now.time.data[hit])
         self.aggregates.mark_entities(rows)
 
@@ -236,20 +236,26 @@ class Engine:
         )  # fmt: skip
 
     def _settle_cases(self) -> tuple[Rejection, ...]:
+        self.revisions.give_up(self.now)
         refused, self.revisions.refused = self.revisions.refused, []
+        refused += self._illegal_moves()
+        for rejection in refused:
+            self.stats.refuse(rejection.reason)
+        return tuple(refused)
+
+    def _illegal_moves(self) -> list[Rejection]:
+        """Fold the cases that changed; moves that none could make."""
         if self.cases is None:
-            return tuple(refused)
+            return []
         self.cases.settle()
-        ledger = self.ledgers["case"]
+        ledger, refused = self.ledgers["case"], list[Rejection]()
         for at in self.cases.take_illegal(self.now).tolist():
             name = ledger.types[int(ledger.move.data[at])].name
             case = ledger.subject.strings[at]
             source = ledger.sources.names[int(ledger.source.data[at])]
             detail = f"case {case} cannot make the move {name} from the state it was in"
             refused.append(Rejection(-1, "illegal_move", "type", detail, case.encode(), source, ledger.id.strings[at]))
-        for rejection in refused:
-            self.stats.refuse(rejection.reason)
-        return tuple(refused)
+        return refused
 
     def _dirty_rows(self) -> dict[str, Int64]:
         changed = self.entities.take_dirty()
@@ -277,8 +283,8 @@ class Engine:
             for kind in ledger.types:
                 if kind.name in self.newest:
                     self.newest[kind.name].drop(len(gone))
-            self.revisions.forget(gone)
             ledger.drop(len(gone))
+            self.revisions.forget(ledger, ledger.base)
             dropped += len(gone)
         if dropped:
             self.revisions.rebuild()

@@ -111,6 +111,7 @@ def restore(
         part.load(grouped.get(name, {}))
     engine.last_seen.load(grouped["seen"][""])
     engine.revisions.rebuild()
+    engine.revisions.load()
     for name, value in meta["clock"].items():
         setattr(engine, name, value)
     engine.watermarks.times = dict(meta["watermarks"])

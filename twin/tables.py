@@ -69,6 +69,16 @@ class Dirty:
 
 
 @njit(cache=True, nogil=True)
+def _live_of(slot, live, wanted, out):  # type: ignore[no-untyped-def]
+    n = 0
+    for i in range(len(slot)):
+        if live[i] and wanted[slot[i]]:
+            out[n] = i
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
 def _elect(index, slot, row, time, base, order, seen, touched):  # type: ignore[no-untyped-def]
     times = order[0]
     n = 0
@@ -193,8 +203,10 @@ class NewestTable:
         wanted = np.zeros(self.n, np.bool_)
         wanted[slots] = True
         ledger = self._ledger
-        candidates = np.flatnonzero(ledger.live.data & wanted[ledger.slot.data])
-        self.now.elect(ledger, candidates)
+        # one pass over the ledger, however many slots are to be elected anew
+        candidates = np.empty(ledger.time.n, np.int64)
+        found = _live_of(ledger.slot.data, ledger.live.data, wanted, candidates)
+        self.now.elect(ledger, candidates[:found])
 
     def drop(self, count: int) -> None:
         """The ledger is about to drop its first rows: keep the newest of them, should later ones be retracted."""

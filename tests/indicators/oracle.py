@@ -46,6 +46,7 @@ class Oracle:
         self.world, self.origin, self.now = world, origin, 0
         self.seen: dict[tuple[str, str], Event] = {}
         self.refused: list[tuple[str, str]] = []
+        self.lost: set[tuple[str, str]] = set()
 
     # What is taken.
 
@@ -78,16 +79,20 @@ class Oracle:
         return ""
 
     def tick(self, now: int) -> None:
-        """Move the clock."""
+        """Move the clock; a correction whose original did not come within the horizon is given up."""
         self.now = max(self.now, now)
+        for key, e in self.seen.items():
+            waits = e.get("corrects") and (e["source"], e["corrects"]) not in self.seen
+            if waits and e["time"] < self.now - HORIZON.get(e["type"], 2**62):
+                self.lost.add(key)
 
     # What counts.
 
     def live(self) -> list[Event]:
         """The revision that counts of each event, in the order (time, source, id, revision)."""
         later: dict[tuple[str, str], list[Event]] = defaultdict(list)
-        for e in self.seen.values():
-            if e.get("corrects"):
+        for key, e in self.seen.items():
+            if e.get("corrects") and key not in self.lost:
                 later[e["source"], e["corrects"]].append(e)
         out = []
         for key, original in self.seen.items():

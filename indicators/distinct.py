@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from citytwin.indicators.columns import EventColumns
 from citytwin.indicators.expr import Expr, as_mask
+from citytwin.indicators import panes
 from citytwin.indicators.panes import PaneStore, Span
 from citytwin.indicators.rolled import Rolled
 from citytwin.models.columns import Int32, Int64
@@ -221,7 +222,7 @@ class Distinct:
     def _forget(self) -> None:
         """Now and then drop the entries that no window can reach any more, and keys without entries."""
         dead = self._pane.data <= self.store.current - self.store.keep
-        if np.count_nonzero(dead) * 2 <= max(len(dead), 4096):
+        if np.count_nonzero(dead) * 2 <= max(len(dead), panes.FORGET_FROM):
             return
         rows = np.flatnonzero(~dead)
         for column in self._columns():

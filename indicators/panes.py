@@ -46,6 +46,10 @@ def _add(slot, group, pane, mask, values, sign, own, touched, lo, hi):  # type: 
             touched[group[i]] = True
 
 
+#: From so many entries on, those that no window reaches are dropped once they are more than half.
+FORGET_FROM = 4096
+
+
 class PaneStore:
     """Slots of (pane, group) for one event type, pane length and kind of group; measures add columns to it."""
 
@@ -106,13 +110,17 @@ class PaneStore:
         return np.flatnonzero((pane >= lo) & (pane <= hi))
 
     def advance(self, now: int) -> tuple[int, int]:
-        """Move the open pane to the one of `now`; returns (old, new). Forgets panes out of reach now and then."""
-        old, self.current = self.current, max(self.current, (now - self.origin_ms) // self.pane_ms)
-        if self.current != old:
-            dead = self.pane.data <= self.current - self.keep
-            if self.pane.n > 4096 and np.count_nonzero(dead) * 2 > self.pane.n:
+        """Move the open pane to the one of `now`; returns (old, new). Forgets panes out of reach now and then.
+
+        Out of reach of the windows as they stood: what leaves them by this move must still be subtracted.
+        """
+        old, new = self.current, max(self.current, (now - self.origin_ms) // self.pane_ms)
+        if new != old:
+            dead = self.pane.data <= old - self.keep
+            if self.pane.n > FORGET_FROM and np.count_nonzero(dead) * 2 > self.pane.n:
                 self._compact(np.flatnonzero(~dead))
-        return old, self.current
+        self.current = new
+        return old, new
 
     def _compact(self, rows: Int64) -> None:
         for column in (self.pane, self.group, *self.columns.values()):

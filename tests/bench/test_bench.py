@@ -33,6 +33,15 @@ def test_engine_and_plain_loop_hold_the_same_totals(form: str, folder: Path) -> 
     assert differences(plain, engine, city) == []
 
 
+def test_many_cells_over_many_minutes(folder: Path) -> None:
+    """Enough panes that those out of reach are forgotten while windows still move."""
+    job, city = Job(events=60_000, devices=4_000, seconds=250), BenchCity(4_000)
+    files = prepare(job, folder, ("ndjson",))
+    _, engine = measure("ndjson", bodies(files["ndjson"]), city, folder)
+    plain, _, _ = run_plain(bodies(files["ndjson"]), city)
+    assert differences(plain, engine, city) == []
+
+
 def test_a_lost_event_is_noticed(folder: Path) -> None:
     files, city = prepare(JOB, folder), BenchCity(JOB.devices, n_cells=100)
     _, engine = measure("ndjson", itertools.islice(bodies(files["ndjson"]), 10), city, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from citytwin.engine import Engine
+from citytwin.indicators import panes
 from citytwin.indicators.registry import builtin
 from tests.indicators.histories import Step, histories
 from tests.indicators.oracle import Oracle
@@ -72,6 +74,14 @@ def run(steps: list[Step]) -> tuple[Engine, Oracle]:
                 oracle.feed(e for e in step.events if e["type"] == name)
     assert engine.stats.accepted == len(oracle.seen)
     return engine, oracle
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgetful() -> Iterator[None]:
+    """Panes out of reach are dropped at once: a small town would else never drop any."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(panes, "FORGET_FROM", 0)
+        yield
 
 
 @given(histories)

@@ -351,6 +351,7 @@ class Engine:
         for name in sorted(arrays):
             if not name.endswith("recorded"):
                 digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-        keys = [ledger.key_a.data[ledger.live.data].sum(dtype=np.uint64) for ledger in self.ledgers.values()]
-        digest.update(repr((sorted(meta), [int(k) for k in keys])).encode() + pending.digest(self))
+        ids = [(ledger.key_a.data, ledger.live.data) for ledger in self.ledgers.values()]
+        sums = [(int(a[live].sum(dtype=np.uint64)), int(a.sum(dtype=np.uint64))) for a, live in ids]
+        digest.update(repr((sorted(meta), sums)).encode() + pending.digest(self))
         return digest.hexdigest()

@@ -16,6 +16,9 @@ from citytwin.models.vocabulary import ALWAYS, EventType, Vocabulary
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
 
+#: 1900-01-01: no event of a city that runs is older.
+EARLIEST_MS = -2_208_988_800_000
+
 
 class CityLike(Protocol):
     """What the engine needs of a city: a loaded pack, or a small one made in a test."""
@@ -148,7 +151,11 @@ def check_subjects(batch: EventBatch, kind: EventType, entities: Entities, refus
 
 
 def check_times(batch: EventBatch, kind: EventType, now: int, refusals: Refusals) -> None:
-    """Refuse what is too far ahead of the clock, or older than the horizon."""
+    """Refuse what no clock can mean, is too far ahead of the clock, or older than the horizon."""
+    early = "before 1900: a date that was left empty, or a clock that was never set"
+    refusals.refuse(batch.time < EARLIEST_MS, "out_of_range", "time", early)
+    if kind.name == "case.history":
+        _check_history(batch, early, refusals)
     if now <= 0:
         return
     ahead = batch.time > now + kind.future_ms
@@ -160,11 +167,27 @@ def check_times(batch: EventBatch, kind: EventType, now: int, refusals: Refusals
         )
 
 
+def _check_history(batch: EventBatch, early: str, refusals: Refusals) -> None:
+    """Refuse records of other systems that end before they begin, or have a time that no clock can mean."""
+    times = {name: batch.fields[name] for name in ("created_at", "closed_at", "due_at") if name in batch.fields}
+    for name, column in times.items():
+        assert isinstance(column, np.ndarray)
+        refusals.refuse((column != MISSING) & (column < EARLIEST_MS), "out_of_range", name, early)
+    created, closed = times.get("created_at"), times.get("closed_at")
+    if isinstance(created, np.ndarray) and isinstance(closed, np.ndarray):
+        ended = (created != MISSING) & (closed != MISSING) & (closed < created)
+        refusals.refuse(ended, "out_of_range", "closed_at", "the case was closed before it was created")
+
+
 def check_corrections(batch: EventBatch, kind: EventType, refusals: Refusals) -> Bool:
     """Mask of the corrections; refuses malformed ones."""
     corrects = batch.corrects.lengths() > 0
     bad = np.where(corrects, batch.revision < 1, (batch.revision != 0) | batch.retracted)
     refusals.refuse(bad, "bad_correction", "revision", "a correction names `corrects` and a revision of at least 1")
+    if corrects.any():
+        own, named = event_keys(batch), original_keys(batch, np.arange(len(batch)))
+        itself = corrects & (own.a == named.a) & (own.b == named.b)
+        refusals.refuse(itself, "bad_correction", "corrects", "an event cannot correct itself")
     if kind.register:
         refusals.refuse(
             batch.retracted, "bad_correction", "retracted", "a register entry is removed by its remove event"

@@ -23,7 +23,7 @@ from citytwin.streams.log import Events, Record, SqliteLog, Tick
 from citytwin.streams.snapshots import Snapshots
 from citytwin.twin.entities import Entities
 from citytwin.twin.pack import load_city
-from tests.indicators.town import SIDE, SOUTH, WEST, town
+from tests.indicators.town import SIDE, SOUTH, WEST, centre, town
 from tests.streams.towns import DEVICES
 
 #: Time of a tick (ms), frame hash, state hash.
@@ -31,10 +31,15 @@ Hashes = tuple[int, str, str]
 
 
 def city() -> Any:
-    """The town of the indicators, with stations, roads and devices of every family for the simulator."""
-    found, _ = town()
-    found.calendar = SimpleNamespace(days={})
+    """The town of the indicators, with people, stations, roads and devices of its own for the simulator."""
+    found, world = town()
+    found.calendar, found.entities = SimpleNamespace(days={}), Entities()
     rng = np.random.default_rng(5)
+    for grid, row in enumerate(world.grids):
+        lon, lat = (np.array([x]) for x in centre(grid))
+        people: dict[str, Column] = {"population": np.array([100 + 50 * grid])}
+        code = Strings.of([found.scopes.code[row]])
+        found.entities.upsert("grid", code, np.array([row], np.int32), lon, lat, people, np.zeros(1, np.int64))
     _put(found, rng, "facility", "Q", 40, {"facility_kind": Coded.of(["road"] * 40), **_lanes(rng, 40)})
     stations = ["ems_station", "fire_station", "police_station"] * 4
     _put(found, rng, "facility", "S", 12, {"facility_kind": Coded.of(stations)})

@@ -175,7 +175,7 @@ def formula() -> Registry:
 
 def threshold() -> Registry:
     """Other bands, which the score of the theme reads."""
-    return changed("device_online_rate", bands={"yellow": 99.9, "red": 99.8})
+    return changed("traffic_tti", bands={"yellow": 1.01, "red": 1.02})
 
 
 def records(folder: Path) -> list[Record]:

@@ -137,9 +137,12 @@ class Engine:
         """Deduplicate, append to the ledger, let corrections settle, tell all who count."""
         keys, content = intake.event_keys(batch), intake.fingerprint(batch, kind, subject)
         code, fresh = self.revisions.intern(kind, keys)
-        late, duplicates = self.watermarks.move(batch), 0
-        if not fresh.all():
+        late, duplicates = 0, 0
+        if fresh.all():
+            late = self.watermarks.move(batch)
+        else:
             clash = self.revisions.conflicts(kind, code, content, fresh)
+            late = self.watermarks.move(batch.take(np.delete(np.arange(len(batch)), clash)) if len(clash) else batch)
             mask = np.zeros(len(refusals.batch), np.bool_)
             mask[origin[clash]] = True
             refusals.refuse(mask, "conflict", "id", "this source and id came before with other content; that one stays")

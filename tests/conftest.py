@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-#: Measured numbers of this run: name, value, unit, the test they stem from.
-_FIGURES = pytest.StashKey[list[dict[str, object]]]()
 _BUILD = Path(__file__).resolve().parent.parent / "build"
 
 Figure = Callable[[str, float, str], None]
@@ -22,18 +20,13 @@ def proving() -> bool:
     return os.environ.get("CITYTWIN_PROVE") == "1"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin with no figures."""
-    config.stash[_FIGURES] = []
-
-
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
     """`figure(name, value, unit)`: a measured number that the run reports and writes into build/."""
 
     def note(name: str, value: float, unit: str) -> None:
         row: dict[str, object] = {"name": name, "value": value, "unit": unit, "test": request.node.nodeid}
-        request.config.stash[_FIGURES].append(row)
+        request.node.user_properties.append(("figure", row))  # with the test's report, also from another process
 
     return note
 
@@ -48,9 +41,10 @@ def chromium() -> str:
     return found
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures and write them: build/prove.json when proving, else build/figures.json."""
-    rows = config.stash[_FIGURES]
+    reports = [r for list in terminalreporter.stats.values() for r in list if getattr(r, "when", "") == "call"]
+    rows = [row for r in reports for name, row in r.user_properties if name == "figure"]
     if not rows:
         return
     target = _BUILD / ("prove.json" if proving() else "figures.json")

@@ -16,12 +16,13 @@ from citytwin.config import Config, check_exposure, privacy_key
 from citytwin.dashboards.access import Access
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.engine import Engine
-from citytwin.indicators.registry import Registry, installed
+from citytwin.indicators.registry import Registry
 from citytwin.ingest import Door
 from citytwin.keeper import Keeper, Retention
 from citytwin.letterbox import Letterbox
 from citytwin.metrics import Metrics
 from citytwin.models.frame import Frame
+from citytwin.plugins import registry_of
 from citytwin.recovery import Recovered, recover
 from citytwin.runtime import Runtime, Settings
 from citytwin.snapshot import DefinitionsChanged, definitions, restore
@@ -50,13 +51,14 @@ class Node:
         *,
         folder: Path | None = None,
         load: Callable[[], City] | None = None,
-        registry: Callable[[], Registry] = installed,
+        registry: Callable[[], Registry] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Open the folder and come back to its last state. Raises ConfigError, PackError, StoreError."""
         self.config, self.clock = config, clock or SystemClock()
         self.folder = (folder or Path(config.data.dir)).absolute()
-        self._load, self._registry = load or (lambda: load_city(config.city.pack)), registry
+        self._load = load or (lambda: load_city(config.city.pack))
+        self._registry = registry or (lambda: registry_of(config.city.plugins))
         self._frame: Callable[[Frame], None] = lambda _: None
         #: Set once a frame was made since the start.
         self.first_frame = threading.Event()

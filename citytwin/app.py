@@ -22,10 +22,12 @@ from citytwin.keeper import Keeper, Retention
 from citytwin.letterbox import Letterbox
 from citytwin.metrics import Metrics
 from citytwin.models.frame import Frame
+from citytwin.models.vocabulary import HOUR_MS
 from citytwin.plugins import registry_of
 from citytwin.recovery import Recovered, recover
 from citytwin.runtime import Runtime, Settings
 from citytwin.snapshot import DefinitionsChanged, definitions, restore
+from citytwin.spill import Spill
 from citytwin.streams.codec import Codec
 from citytwin.streams.deadletters import DeadLetters
 from citytwin.streams.log import Definition, SqliteLog
@@ -110,12 +112,14 @@ class Node:
         )
 
     def _recover(self) -> Recovered[Engine]:
+        spill = Spill(self.folder / "spill", self.config.keep.memory_mb << 20)
+
         def make() -> Engine:
-            return Engine(self._load(), self._registry())
+            return Engine(self._city(), self._registry(), allocate=spill)
 
         def back(snapshot: Snapshot) -> Engine:
             try:
-                return restore(self._load(), self._registry(), snapshot.arrays, snapshot.meta)
+                return restore(self._city(), self._registry(), snapshot.arrays, snapshot.meta, allocate=spill)
             except DefinitionsChanged as error:
                 raise ValueError(str(error)) from error
 
@@ -129,6 +133,12 @@ class Node:
             progress=_progress(),
         )
 
+    def _city(self) -> City:
+        """The pack as the settings want it."""
+        city = self._load()
+        city.vocabulary.keep_telemetry(round(self.config.keep.telemetry_hours * HOUR_MS))
+        return city
+
     def _note_definitions(self) -> None:
         """Write into the log under which definitions what follows is counted, when they are not those before."""
         found = self.recovered
@@ -138,7 +148,8 @@ class Node:
         if found.last_definition is not None:
             last = {name: found.last_definition.get(name) for name in document}
         if last != document:
-            whole = {**document, "sources": self.engine.registry.sources()}
+            hours = self.config.keep.telemetry_hours
+            whole = {**document, "sources": self.engine.registry.sources(), "telemetry_hours": hours}
             found.position = self.log.append([Definition("definitions", whole)])[0]
 
     def _on_frame(self, frame: Frame) -> None:

@@ -76,6 +76,17 @@ class Ingest(Section):
     group_events: Count = 50_000
 
 
+class Keep(Section):
+    """What is kept, and where: `telemetry_hours` is how long readings can be repeated, corrected and retracted.
+
+    It changes what is refused, so it is part of the definitions that the log tells. Ids and contributions take
+    `memory_mb` of memory; what is beyond lies in files of the data folder.
+    """
+
+    telemetry_hours: Annotated[float, Meta(ge=1, le=8784)] = 24.0
+    memory_mb: Count = 2048
+
+
 class DeadLetters(Section):
     """Bounds of the dead letters; beyond them the oldest go, counted."""
 
@@ -99,6 +110,7 @@ class Config(Section):
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     engine: Engine = msgspec.field(default_factory=Engine)
     ingest: Ingest = msgspec.field(default_factory=Ingest)
+    keep: Keep = msgspec.field(default_factory=Keep)
     deadletters: DeadLetters = msgspec.field(default_factory=DeadLetters)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     language: Literal["zh", "en"] = "zh"

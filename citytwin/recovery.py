@@ -133,7 +133,5 @@ def _start(
         try:
             return Recovered(restore(snapshot), snapshot.position, snapshot.position)
         except Exception as error:  # the log is the truth: whatever is wrong with a snapshot, it is only slower
-            _log.warning(
-                "snapshot %d is of no use here: %s; an older one is tried", snapshot.position, error or type(error)
-            )
+            _log.warning("snapshot %d is of no use here: %r; an older one is tried", snapshot.position, error)
     return Recovered(make(), 0)

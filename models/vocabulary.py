@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 HOUR_MS = 3_600_000
@@ -90,6 +90,12 @@ class Vocabulary:
 
     types: dict[str, EventType] = field(default_factory=dict)
     properties: dict[str, Property] = field(default_factory=dict)
+
+    def keep_telemetry(self, horizon_ms: int) -> None:
+        """Give this horizon to every type that has the usual one: readings, places, the platform's own health."""
+        for name, kind in self.types.items():
+            if kind.horizon_ms == DAY_MS:
+                self.types[name] = replace(kind, horizon_ms=horizon_ms)
 
     def add(self, items: Iterable[EventType | Property]) -> Vocabulary:
         """Add types and properties; a name may be given once. Raises ValueError."""

@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citytwin.indicators import panes
 from citytwin.indicators.columns import EventColumns
 from citytwin.indicators.expr import Expr, as_mask
-from citytwin.indicators import panes
 from citytwin.indicators.panes import PaneStore, Span
 from citytwin.indicators.rolled import Rolled
 from citytwin.models.columns import Int32, Int64

@@ -56,7 +56,7 @@ check: .venv/.tested
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache
-	@$(PY) -m pytest -n 2 --dist worksteal $(UNIT) $(PYTEST)
+	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' $(UNIT) $(PYTEST)
 	@$(PY) scripts/pages.py check
 	@$(PY) scripts/pages.py test
 

@@ -32,6 +32,9 @@ from citytwin.streams.simulator import Simulator
 from citytwin.twin.pack import load_city
 from tests.citytwin.recount import Hashes, city, fresh, hashes
 
+#: Minutes of a city, in processes of their own: too long for `make check`.
+pytestmark = pytest.mark.slow
+
 MIDNIGHT = 1_795_017_600_000  # of 2026-11-19 in Wuhan
 START, STEP, TICKS = MIDNIGHT - 180_000, 30_000, 12
 KEPT = (2, 5, 6, 9)  # ticks after which a snapshot is taken; the sixth is at midnight

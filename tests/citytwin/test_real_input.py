@@ -14,6 +14,9 @@ import pytest
 
 from citytwin.twin.pack import load_city
 
+#: Minutes of a city, in processes of their own: too long for `make check`.
+pytestmark = pytest.mark.slow
+
 FILE = Path(__file__).parents[1] / "data" / "air_quality_20190718.csv"
 CHINA = timezone(timedelta(hours=8))
 POLLUTANTS = 6

@@ -61,6 +61,7 @@ def expected(truth: dict[str, float | None]) -> dict[str, float]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_engine_says_the_truth(city: City) -> None:
     town = Town.of(city)
     sim, ward = Simulator(town, 1, START, open_days=2), Ward(city, town)
@@ -78,6 +79,7 @@ def test_the_engine_says_the_truth(city: City) -> None:
     assert ward.engine.stats.duplicates > 0
 
 
+@pytest.mark.slow
 def test_history_is_made_in_time(city: City, figure: Figure) -> None:
     town, counts, days = Town.of(city), Counter[str](), 30 if proving() else 5
     begin = time.process_time()

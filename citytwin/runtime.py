@@ -138,7 +138,7 @@ class Runtime:
 
     def advance(self, now_ms: int) -> Future[Frame]:
         """Tick at a time of the caller's: for replays, whose clock is the events' own."""
-        return self.call(lambda: self._frame(now_ms))
+        return self.call(lambda: self._advance(now_ms))
 
     def call(self, run: Callable[[], T]) -> Future[T]:
         """Do something with the engine between two groups, in its thread: reads that must be of one position."""
@@ -270,6 +270,16 @@ class Runtime:
             self.metrics.missed_ticks.inc()
             return
         self._after_tick(frame, now - due_ms)
+
+    def _advance(self, now: int) -> Frame:
+        try:
+            return self._frame(now)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # half a tick is no state to go on from
+            _log.exception("the engine failed in the tick of %d", now)
+            self._fail(f"the engine failed ({type(error).__name__}: {error}); `citytwin doctor` says more")
+            raise
 
     def _frame(self, now: int) -> Frame:
         position = self._append([Tick(now)])[0]

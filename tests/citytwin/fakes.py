@@ -36,6 +36,8 @@ class FakeEngine:
 
     def tick(self, now: int, position: int) -> Frame:
         """Move the clock."""
+        if "bug in the tick" in self.ids:
+            raise RuntimeError("a bug")
         self.now, self.position, self.k = max(now, self.now), position, self.k + 1
         self.frames.append((now, len(self.ids)))
         return Frame(self.k, self.now, position, sys={"ids": len(self.ids)})

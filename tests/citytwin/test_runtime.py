@@ -241,6 +241,15 @@ def test_a_bug_in_the_engine_stops_it_plainly(make: Make) -> None:
     assert city.runtime.status["failed"]
 
 
+def test_a_bug_in_a_tick_of_the_callers_own_stops_it_too(make: Make) -> None:
+    city = make()
+    result(city.runtime.submit([batch("bug in the tick")]))
+    with pytest.raises(RuntimeError, match="a bug"):
+        result(city.runtime.advance(city.engine.now + 1))
+    with pytest.raises(Unavailable, match="doctor"):
+        city.runtime.submit([batch("b")])
+
+
 def test_a_listener_that_fails_does_not_stop_the_city(make: Make) -> None:
     city = make()
 

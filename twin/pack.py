@@ -29,12 +29,17 @@ CITIES = Path(__file__).parent / "cities"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A declared source of events: its `source` attribute, titles, expected period in seconds and families."""
+    """A declared source of events: its `source` attribute, titles, expected period in seconds, families of properties.
+
+    `types`: patterns of the event types that it says, as `case.*`. Indicators of such events expect it to be heard:
+    silent for two periods, it makes them stale.
+    """
 
     id: str
     title: Mapping[str, str]
     period_s: float
     families: tuple[str, ...]
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,10 @@ def _files(part: Any) -> list[str]:
 
 def _source(entry: Mapping[str, Any]) -> Source:
     title = entry.get("title", {"zh": entry["id"], "en": entry["id"]})
-    return Source(str(entry["id"]), dict(title), float(entry.get("period_s", 60)), tuple(entry.get("families", ())))
+    period = float(entry.get("period_s", 60))
+    return Source(
+        str(entry["id"]), dict(title), period, tuple(entry.get("families", ())), tuple(entry.get("types", ()))
+    )
 
 
 def _layer(entry: Mapping[str, Any], crs: str) -> Layer:

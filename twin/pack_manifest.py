@@ -28,7 +28,7 @@ LISTS: dict[str, tuple[str, ...]] = {
 
 _FORMS: dict[str, type | tuple[type, ...]] = {
     "columns": dict, "defaults": dict, "title": dict, "calendar": dict, "weekend": list, "families": list,
-    "period_s": (int, float), "file": str, "valid_from": str, "crs": str, "timezone": str, "code": str,
+    "types": list, "period_s": (int, float), "file": str, "valid_from": str, "crs": str, "timezone": str, "code": str,
 }  # fmt: skip
 
 
@@ -73,6 +73,10 @@ def _form_fault(part: Any, key: str) -> str:
         return f"{key} has the wrong form: {str(part)[:40]!r}"
     if key == "weekend" and not all(isinstance(d, int) and 1 <= d <= 7 for d in part):
         return "weekend: days are numbers from 1, Monday, to 7"
+    if key == "types" and not all(isinstance(t, str) and t for t in part):
+        return "types: patterns of event types are texts, as in ['case.*']"
+    if key == "period_s" and part <= 0:
+        return "period_s: a period is longer than nothing"
     if key == "valid_from" and not _is_day(part):
         return f"valid_from: {part[:40]} is no ISO date"
     inner = part.items() if isinstance(part, dict) and key not in ("columns", "defaults") else ()

@@ -17,6 +17,7 @@ from citytwin.facts import CASES_MAX, Stats, Ticker, Watermarks, case_facts
 from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.board import Board
 from citytwin.indicators.columns import EntityTable
+from citytwin.indicators.pulse import Pulse
 from citytwin.indicators.registry import Registry
 from citytwin.indicators.sources import Source
 from citytwin.indicators.trend import Trend
@@ -62,7 +63,8 @@ class Engine:
         self.registers = Registers(self.entities, self.vocabulary, keyed, self._change)
         unknown = intake.unknown_scope(self.scopes)
         self.aggregates = Aggregates(self._sources(), self.tables, self.entities, origin_ms(city), unknown)
-        self.board = Board(list(registry), self.aggregates, self.scopes, self.entities)
+        self.pulse = Pulse(getattr(city, "sources", ()), self._types)
+        self.board = Board(list(registry), self.aggregates, self.scopes, self.entities, self.pulse)
         self.trend = Trend(self.scopes)
 
     # Building.
@@ -176,6 +178,7 @@ class Engine:
         if kind.register is not None:
             self.registers.apply(batch, kind, scope, self.now)
         self.ticker.note(batch, scope)
+        self.pulse.note(batch)
 
     def _slots(self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32) -> Int32:
         if kind.family == "case" and self.cases is not None:
@@ -294,7 +297,7 @@ class Engine:
 
     def next_due(self) -> int:
         """Earliest pane edge or deadline after now: where a tick can change a value without an event."""
-        return max(self.aggregates.next_due(), self.now + 1)
+        return max(min(self.aggregates.next_due(), self.pulse.next_due(self.now)), self.now + 1)
 
     # What is shown.
 

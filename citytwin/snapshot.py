@@ -81,7 +81,7 @@ def take(engine: Engine) -> Snapshot:
     meta = {
         "definitions": definitions(engine.city, engine.registry), "clock": clock, "names": names, "plain": plain,
         "watermarks": dict(engine.watermarks.times), "stats": stats, "states": engine.state_hash(),
-        "frames": engine.frame_hash(), "pending": pending.plain(engine),
+        "frames": engine.frame_hash(), "pending": pending.plain(engine), "pulse": engine.pulse.state(),
     }  # fmt: skip
     return Snapshot(engine.position, arrays, meta)
 
@@ -115,6 +115,7 @@ def restore(
     for name, value in meta["clock"].items():
         setattr(engine, name, value)
     engine.watermarks.times = dict(meta["watermarks"])
+    engine.pulse.load(meta["pulse"])
     engine.stats = Stats(**meta["stats"])
     pending.load_rows(engine, grouped.get("pending", {}))
     pending.load_plain(engine, meta["pending"])

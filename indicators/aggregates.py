@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from citytwin.indicators.api import Aggregate, Panes, Window
 from citytwin.indicators.columns import EntityTable, EventColumns
+from citytwin.indicators.datastreams import Datastreams
 from citytwin.indicators.distinct import Distinct
 from citytwin.indicators.panes import Additive, Extreme, PaneStore, Span, contributions
 from citytwin.indicators.params import (
@@ -52,6 +53,8 @@ class Aggregates:
         self.distincts: dict[str, tuple[str, Distinct]] = {}
         self.tallies: dict[str, Tally] = {}
         self._by_subject: dict[str, tuple[PaneStore, Additive, Additive, int, int]] = {}
+        readings = tables.get("obs")
+        self._streams = Datastreams(readings, entities, unknown_scope) if isinstance(readings, NewestTable) else None
 
     # Declaring.
 
@@ -128,6 +131,12 @@ class Aggregates:
         param = self.param(agg, window)
         assert isinstance(param, TallyParam)
         return param.state
+
+    def datastreams(self) -> Datastreams:
+        """Which datastreams are in time. KeyError where the vocabulary has no readings."""
+        if self._streams is None:
+            raise KeyError("no readings: the vocabulary has no type 'obs' with a key")
+        return self._streams
 
     def by_subject(self, name: str, agg: Aggregate, window: Window) -> None:
         """Declare panes per entity for a class form, under a name of its own."""
@@ -217,6 +226,8 @@ class Aggregates:
             del key
             tally.update(self._rows_for(tally, rows_by_table), self._entities, now, self._unknown)
             tally.settle(ancestors)
+        if self._streams is not None:
+            self._streams.update(now, rows_by_table.get("obs", np.zeros(0, np.int64)), ancestors)
         for known in self._additive.values():
             for measure in known.values():
                 for view in measure.windows.values():
@@ -279,6 +290,8 @@ class Aggregates:
         yield from (q for _, q in self.quantiles.values())
         yield from (w.rolled for _, d in self.distincts.values() for w in d.windows.values())
         yield from self.tallies.values()
+        if self._streams is not None:
+            yield from self._streams.rolled()
 
     def clear_changed(self) -> None:
         """Forget which scopes changed, after every formula has seen it."""
@@ -295,6 +308,8 @@ class Aggregates:
         times = [t.deadlines.next_due() for t in self.tallies.values()]
         stores = [*self._stores.values(), *(q.store for _, q in self.quantiles.values())]
         stores += [d.store for _, d in self.distincts.values()]
+        if self._streams is not None:
+            times.append(self._streams.deadlines.next_due())
         times += [s.next_edge() for s in stores if s.pane.n or s.current > -(2**39)]
         return min(times, default=2**62)
 
@@ -313,6 +328,8 @@ class Aggregates:
             table = self._tables[name]
             if isinstance(table, EntityTable):
                 table.mark(rows)
+        if self._streams is not None:
+            self._streams.mark(rows)
 
     def _named(self) -> dict[str, Any]:
         parts: dict[str, Any] = {f"store {k!r}": s for k, s in self._stores.items()}
@@ -323,6 +340,8 @@ class Aggregates:
         parts |= {f"quantile {k}": q.store for k, (_, q) in self.quantiles.items()}
         parts |= {f"distinct {k}": d for k, (_, d) in self.distincts.items()}
         parts |= {f"dstore {k}": d.store for k, (_, d) in self.distincts.items()}
+        if self._streams is not None:
+            parts["streams"] = self._streams
         return parts | {f"tally {k}": t for k, t in self.tallies.items()}
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -376,5 +376,6 @@ def describe_class(cls: type[Indicator]) -> Spec:
     return Spec(
         cls.id, cls.theme, Window.parse(cls.window), cls.unit, cls.better, tuple(cls.levels.split()), cls.decimals,
         cls.name, cls.meaning, cls.bands, cls.source, cls.status, cls.owner, tuple(cls.feeds), tuple(cls.examples),
-        dict(cls.aggregates), None, cls, duration_ms(cls.every) if cls.every else 0, window_text=cls.window, code_hash=source_hash(cls),
+        dict(cls.aggregates), None, cls, duration_ms(cls.every) if cls.every else 0, window_text=cls.window,
+        code_hash=source_hash(cls),
     )  # fmt: skip

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.api import Indicator, Panes, Spec, evaluate, finish
+from citytwin.indicators.feeds import inputs_of
 from citytwin.indicators.params import Param
-from citytwin.indicators.quality import Coverage, feed_tallies, grade
-from citytwin.indicators.tally import Tally
+from citytwin.indicators.pulse import Pulse
+from citytwin.indicators.quality import Coverage, Inputs, Standing, grade, inherit
 from citytwin.models.columns import Bool, Float64, Int32, Int64, UInt8
 from citytwin.models.frame import Quality, Values
 from citytwin.twin.entities import Entities
@@ -22,12 +23,15 @@ from citytwin.twin.entities import Entities
 
 @dataclass(eq=False)
 class Line:
-    """One indicator on the board: its parameters and its newest values by scope."""
+    """One indicator on the board: its parameters and its newest values by scope.
+
+    `moved`: scopes whose value differs since the last tick, `altered`: whose value, quality or inputs do.
+    """
 
     spec: Spec
     params: dict[str, Param]
     closed_params: dict[str, Param]
-    feeds: list[tuple[Tally, Tally]]
+    feeds: list[Inputs]
     children: list[str]
     instance: Indicator | None
     value: Float64 = field(default_factory=lambda: np.zeros(0))
@@ -36,7 +40,10 @@ class Line:
     fresh: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     expected: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     moved: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
+    altered: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
     restated: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
+    coverage: Coverage | None = None
+    _standing: Standing | None = None
     error: str = ""
     detail: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     last_period: int = -1
@@ -50,24 +57,44 @@ class Line:
             self.quality = np.append(self.quality, np.full(more, Quality.NODATA, np.uint8))
             self.fresh = np.append(self.fresh, np.zeros(more, np.int32))
             self.expected = np.append(self.expected, np.zeros(more, np.int32))
-            self.moved, self.restated = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+            self.moved, self.altered, self.restated = np.zeros((3, n), np.bool_)
+            self.coverage = None
+
+    def look(self, now: int) -> Bool | None:
+        """Count the inputs again; scopes that may have a number from now on, None when no input moved."""
+        for inputs in self.feeds:
+            inputs.look(now)
+        before = self.coverage
+        if not self.feeds or (before is not None and not any(f.moved() for f in self.feeds)):
+            return None
+        self.coverage = Coverage.of(self.feeds, len(self.value))
+        return ~self.coverage.blank if before is None else before.blank & ~self.coverage.blank
+
+    def standing(self, rows: Int32) -> Standing:
+        """How far others may count on it at the rows; worked out once for all who ask until the quality changes."""
+        if self._standing is None or self._standing.quality is not self.quality:
+            self._standing = Standing.of(self.value, self.quality, self.fresh, self.expected)
+        return self._standing.at(rows)
 
 
 class Board:
     """Lines of all indicators over one set of aggregates."""
 
-    def __init__(self, specs: Sequence[Spec], aggregates: Aggregates, scopes: ScopeTree, entities: Entities) -> None:
-        self.aggregates, self.scopes, self.entities = aggregates, scopes, entities
+    def __init__(
+        self, specs: Sequence[Spec], aggregates: Aggregates, scopes: ScopeTree, entities: Entities, pulse: Pulse
+    ) -> None:
+        self.aggregates, self.scopes, self.entities, self.pulse = aggregates, scopes, entities, pulse
         self.now = 0
+        #: Whether the next evaluation works everything out.
+        self.whole = True
         self._specs = {s.id: s for s in specs}
         self.lines: dict[str, Line] = {s.id: self._line(s) for s in in_order(specs)}
-        self._everything = True
         self.resize()
 
     def _line(self, spec: Spec) -> Line:
         aggs = {n: a for n, a in spec.params.items() if a.kind != "ind"}
         children = [a.table for a in spec.params.values() if a.kind == "ind"]
-        feeds = [feed_tallies(self.aggregates, f) for f in spec.feeds]
+        feeds = [inputs_of(f, self.aggregates, self.pulse) for f in spec.feeds]
         if spec.cls is not None:
             for name, agg in aggs.items():
                 if agg.by == "subject":
@@ -97,67 +124,113 @@ class Board:
             if len(rows):
                 out[id] = values_at(line, rows)
         self.aggregates.clear_changed()
-        self._everything = False
+        self.whole = False
         return out
 
     def _step(self, line: Line, now: int) -> Bool:
+        """Work a line out again where something moved; scopes that have something new to tell."""
         n = len(self.scopes)
-        line.moved = np.zeros(n, np.bool_)
-        line.restated = np.zeros(n, np.bool_)
+        line.moved, line.altered, line.restated = np.zeros((3, n), np.bool_)
         wanted = self.scopes.level <= line.spec.finest
-        before = (line.value, line.closed, line.quality, line.fresh)
+        told = np.ones(n, np.bool_) if line.error else line.look(now)
         try:
-            value, closed, touched = self._compute(line, now)
+            value, closed, touched = self._compute(line, now, told)
         except Exception as error:  # a plugin may raise anything; it must not stop the tick
-            line.error = f"{type(error).__name__}: {error}"
-            line.value, line.quality = np.full(n, np.nan), np.full(n, Quality.ERROR, np.uint8)
-            line.moved = wanted & (before[2] != Quality.ERROR)
-            return line.moved
+            return self._failed(line, error, wanted)
+        if line.error and not touched.any():
+            return line.altered
         line.error = ""
-        if not touched.any() and not any(t.moved_now() for pair in line.feeds for t in pair):
-            return line.moved
-        coverage = Coverage.of(line.feeds, n) if line.feeds else None
+        below = line.children and not line.feeds and any(self.lines[c].altered.any() for c in line.children)
+        if not (touched.any() or told is not None or below):
+            return line.altered
+        before = (line.value, line.closed, line.quality, line.fresh, line.expected)
         line.value = np.where(wanted, np.where(touched, value, line.value), np.nan)
-        line.closed = np.where(wanted, np.where(touched, closed, line.closed), np.nan)
-        line.quality = grade(line.value, coverage, line.spec.window.kind == "tumbling", self.scopes)
-        if coverage is not None:
-            line.fresh, line.expected = coverage.fresh, coverage.expected
-        same = (line.value == before[0]) | (np.isnan(line.value) & np.isnan(before[0]))
-        same_closed = (line.closed == before[1]) | (np.isnan(line.closed) & np.isnan(before[1]))
-        counts = (line.quality == Quality.PARTIAL) & (line.fresh != before[3])
+        blank = line.coverage.blank if line.coverage is not None else None
+        if blank is not None:
+            line.value[blank] = np.nan
+        if line.closed_params:
+            line.closed = np.where(wanted, np.where(touched, closed, line.closed), np.nan)
+            if blank is not None:
+                line.closed[blank] = np.nan
+        self._grade(line, touched, wanted)
+        return self._compare(line, before, wanted)
+
+    def _failed(self, line: Line, error: Exception, wanted: Bool) -> Bool:
+        n = len(self.scopes)
+        line.error = f"{type(error).__name__}: {error}"
+        line.moved = line.altered = wanted & (line.quality != Quality.ERROR)
+        line.value, line.quality = np.full(n, np.nan), np.full(n, Quality.ERROR, np.uint8)
+        return line.altered
+
+    def _grade(self, line: Line, touched: Bool, wanted: Bool) -> None:
+        """By its own feeds; an indicator without any that reads others inherits from them."""
+        if line.feeds or not line.children:
+            line.quality = grade(line.value, line.coverage, line.spec.window.kind == "tumbling")
+            line.quality[~wanted] = Quality.NODATA
+            if line.coverage is not None:
+                line.fresh, line.expected = (
+                    np.where(wanted, part, 0).astype(np.int32) for part in (line.coverage.fresh, line.coverage.expected)
+                )
+            return
+        below = touched.copy()
+        for child in line.children:
+            below |= self.lines[child].altered
+        rows = np.flatnonzero(below & wanted).astype(np.int32)
+        found = inherit(line.value[rows], [self.lines[c].standing(rows) for c in line.children])
+        line.quality, line.fresh, line.expected = line.quality.copy(), line.fresh.copy(), line.expected.copy()
+        line.quality[rows], line.fresh[rows], line.expected[rows] = found
+
+    @staticmethod
+    def _compare(line: Line, before: tuple[Float64, Float64, UInt8, Int32, Int32], wanted: Bool) -> Bool:
+        value, closed, quality, fresh, expected = before
+        same = (line.value == value) | (np.isnan(line.value) & np.isnan(value))
+        same_closed = np.full(len(wanted), True)
+        if line.closed is not closed:
+            same_closed = (line.closed == closed) | (np.isnan(line.closed) & np.isnan(closed))
+        counts = (line.fresh != fresh) | (line.expected != expected)
         line.moved = wanted & ~same
-        line.restated = wanted & ~same_closed & ~np.isnan(before[1])
-        changed: Bool = wanted & (~same | ~same_closed | (line.quality != before[2]) | counts)
+        line.restated = wanted & ~same_closed & ~np.isnan(closed)
+        line.altered = wanted & (~same | (line.quality != quality) | counts)
+        shown = counts & (line.quality == int(Quality.PARTIAL))
+        changed: Bool = wanted & (~same | ~same_closed | (line.quality != quality) | shown)
         return changed
 
-    def _compute(self, line: Line, now: int) -> tuple[Float64, Float64, Bool]:
+    def _compute(self, line: Line, now: int, told: Bool | None) -> tuple[Float64, Float64, Bool]:
         """Values, closed values and the mask of scopes that were worked out again."""
         n = len(self.scopes)
-        none = np.full(n, np.nan)
         if line.instance is not None:
-            period = now // line.spec.every_ms
-            if period == line.last_period and not self._everything:
-                return line.value, line.closed, np.zeros(n, np.bool_)
-            line.last_period = period
-            view = View(self, line)
-            chosen, found = line.instance.values(view)
-            line.detail = line.instance.detail(view)
-            value = none.copy()
-            value[chosen] = finish(np.asarray(found, np.float64), line.spec.decimals)
-            return value, none, np.ones(n, np.bool_)
-        touched = np.full(n, self._everything)
+            return self._by_class(line, line.instance, now)
+        touched = np.full(n, self.whole)
         for param in (*line.params.values(), *line.closed_params.values()):
             touched |= param.changed()
         for child in line.children:
             touched |= self.lines[child].moved
+        if told is not None:
+            touched |= told
         rows = np.flatnonzero(touched)
         if len(rows) == 0:
             return line.value, line.closed, touched
-        value, closed = none.copy(), none.copy()
+        value, closed = np.full(n, np.nan), line.closed
         value[rows] = self._formula(line, line.params, rows)
         if line.closed_params:
+            closed = np.full(n, np.nan)
             closed[rows] = self._formula(line, line.closed_params, rows)
         return value, closed, touched
+
+    def _by_class(self, line: Line, instance: Indicator, now: int) -> tuple[Float64, Float64, Bool]:
+        """As often as the class says: by the clock, or wherever an indicator that it reads moved."""
+        n = len(self.scopes)
+        every, view = line.spec.every_ms, View(self, line)
+        period = now // every if every else -1
+        touched = np.full(n, self.whole or period != line.last_period) if every else view.moved()
+        if not touched.any():
+            return line.value, line.closed, touched
+        line.last_period = period
+        chosen, found = instance.values(view)
+        line.detail = instance.detail(view)
+        value = np.full(n, np.nan)
+        value[chosen] = finish(np.asarray(found, np.float64), line.spec.decimals)
+        return value, line.closed, touched
 
     def _formula(self, line: Line, params: Mapping[str, Param], rows: Int64) -> Float64:
         arrays = {name: param.values()[rows] for name, param in params.items()}
@@ -174,7 +247,7 @@ class Board:
 
     def untouched(self) -> None:
         """No tick has been yet: the first one works everything out."""
-        self._everything = True
+        self.whole = True
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot."""
@@ -191,7 +264,7 @@ class Board:
             for name in ("value", "closed", "quality", "fresh", "expected"):
                 setattr(line, name, state[f"{id}|{name}"].copy())
             line.last_period = int(state[f"{id}|period"][0])
-        self._everything = False
+        self.whole = False
 
 
 class View:
@@ -212,6 +285,18 @@ class View:
     def value(self, id: str) -> Float64:
         """Newest values of another indicator by scope."""
         return self._board.lines[id].value
+
+    def standing(self, id: str, rows: Int32) -> Standing:
+        """How far one may count on another indicator at some scope rows."""
+        return self._board.lines[id].standing(rows)
+
+    def moved(self) -> Bool:
+        """Scopes at which an indicator that is read (declared with ind()) differs since the last tick."""
+        board = self._board
+        out = np.full(len(self.scopes), board.whole or bool(self._line.error) or not self._line.children)
+        for child in self._line.children:
+            out |= board.lines[child].altered
+        return out
 
     def spec(self, id: str) -> Spec:
         """The declaration of another indicator."""

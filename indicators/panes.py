@@ -211,6 +211,7 @@ class Additive:
         for view in self.windows.values():
             lo, hi = view.span.at(self.store.current)
             rolled = view.rolled
+            rolled.waits = True
             _add(slot, group, pane, mask, values, sign, rolled.own.data, rolled.touched.data, lo, hi)
 
 

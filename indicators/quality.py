@@ -2,77 +2,140 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from citytwin.geo.scopes import ScopeTree
-from citytwin.indicators.aggregates import Aggregates
-from citytwin.indicators.api import Aggregate, Window, ent, row
-from citytwin.indicators.expr import lift
-from citytwin.indicators.tally import Tally
-from citytwin.models.columns import Bool, Float64, Int32, UInt8
+from citytwin.models.columns import Bool, Float64, Int32, Int64, UInt8
 from citytwin.models.frame import Quality
 
-#: A parent is partial when fewer than this share of its inputs is in time.
-ENOUGH = 0.98
-_INSTANT = Window("instant")
-_PERIODS = 2
+#: What is silent for so many of its periods is stale.
+PERIODS = 2
+#: Period of a device or source of which none was said: two hours of silence make it stale, never none at all.
+DEFAULT_PERIOD_S = 3600.0
+# Plain numbers: NumPy asks an enum for a dozen attributes at every comparison.
+_GOOD, _PROVISIONAL, _PARTIAL = int(Quality.GOOD), int(Quality.PROVISIONAL), int(Quality.PARTIAL)
+_STALE, _NODATA, _ERROR = int(Quality.STALE), int(Quality.NODATA), int(Quality.ERROR)
+#: A composite of which more than this share of the weight is missing has no number.
+MISSING_LIMIT = 0.5
 
 
-def feed_tallies(aggregates: Aggregates, feed: tuple[str, str]) -> tuple[Tally, Tally]:
-    """Tallies (fresh, expected) of one feed: (table, property) or (table, "")."""
-    table, prop = feed
-    if table in aggregates.entity_kinds():
-        seen, where = row.last_seen, row.in_service == 1
-        period = row.period_s
-    else:
-        seen, period = row.time, ent.period_s
-        where = (row.property == prop) & (ent.in_service != 0) if prop else lift(True)
-    end = seen + period * (1000 * _PERIODS)
-    parts = []
-    for start, stop in ((seen, end), (None, None)):
-        spec = Aggregate("tally", table, lift(1), where, start=start, end=stop)
-        parts.append(aggregates.tally(spec, _INSTANT))
-    return parts[0], parts[1]
+class Inputs(Protocol):
+    """The inputs of one feed: how many were in time, ever heard and expected, by scope (int64[n])."""
+
+    #: Whether a number is false where nothing was ever heard: a count of zero is one, an extreme of nothing is not.
+    blank: bool
+
+    def look(self, now: int) -> None: ...
+
+    def counts(self) -> tuple[Int64, Int64, Int64]: ...
+
+    def moved(self) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
+class Coverage:
+    """Inputs in time, ever heard, and expected by scope (int32[n]); `blank`: scopes whose number would be false."""
+
+    fresh: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    heard: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    expected: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    blank: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    @classmethod
+    def of(cls, feeds: Sequence[Inputs], n: int) -> Coverage:
+        """Sum over feeds."""
+        sums = np.zeros((3, n), np.int64)
+        blank = np.zeros(n, np.bool_)
+        for feed in feeds:
+            found = feed.counts()
+            for row, part in enumerate(found):
+                sums[row] += part
+            if feed.blank:
+                blank |= found[1] == 0
+        fresh, heard, expected = sums.astype(np.int32)
+        return cls(fresh, heard, expected, blank)
+
+
+def grade(values: Float64, coverage: Coverage | None, provisional: bool) -> UInt8:
+    """Quality of each scope's value (uint8[n] of models.frame.Quality) by its own inputs.
+
+    One silent input of a hundred makes it partial: there is no tolerance, for nobody can tell from the number which
+    one it was. Stale is what was heard and is silent now; what never said anything has no data.
+    """
+    out = np.full(len(values), _PROVISIONAL if provisional else _GOOD, np.uint8)
+    if coverage is not None:
+        out[coverage.fresh < coverage.expected] = _PARTIAL
+    out[np.isnan(values)] = _NODATA
+    if coverage is not None:
+        out[(coverage.fresh == 0) & (coverage.heard > 0)] = _STALE
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coverage:
-    """Inputs in time and inputs expected by scope (int32[n])."""
+class Standing:
+    """How far other indicators may count on one, at some scopes: arrays side by side.
 
+    `known`: it has a value that is not stale. `missing`: it has none or a stale one although something should have
+    said it. Neither: there is nothing to measure at that scope.
+    """
+
+    value: Float64
+    quality: UInt8
     fresh: Int32
     expected: Int32
+    known: Bool
+    missing: Bool
 
     @classmethod
-    def of(cls, tallies: list[tuple[Tally, Tally]], n: int) -> Coverage:
-        """Sum over feeds."""
-        fresh, expected = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        for in_time, all_of in tallies:
-            fresh += in_time.rolled.total.data
-            expected += all_of.rolled.total.data
-        return cls(fresh.astype(np.int32), expected.astype(np.int32))
+    def of(cls, value: Float64, quality: UInt8, fresh: Int32, expected: Int32) -> Standing:
+        """By the quality of the value and its inputs."""
+        known = ~np.isnan(value) & (quality <= _PARTIAL)
+        missing = ~known & ((quality == _STALE) | (quality == _ERROR) | (fresh < expected))
+        return cls(value, quality, fresh, expected, known, missing)
+
+    def at(self, rows: Int32) -> Standing:
+        """The same at some of the scopes."""
+        value, quality, fresh, expected = self.value[rows], self.quality[rows], self.fresh[rows], self.expected[rows]
+        return Standing(value, quality, fresh, expected, self.known[rows], self.missing[rows])
 
 
-def stale_children(stale: Bool, scopes: ScopeTree) -> Bool:
-    """Scopes of which a direct child is stale."""
-    rows = np.flatnonzero(stale)
-    out = np.zeros(len(stale), np.bool_)
-    parent = scopes.parent[rows]
-    out[parent[parent >= 0]] = True
-    return out
+def inherit(value: Float64, parts: Sequence[Standing]) -> tuple[UInt8, Int32, Int32]:
+    """Quality of values made of other indicators, and the inputs of the parts in time and expected, summed."""
+    n = len(value)
+    known, stale, less = (np.zeros(n, np.bool_) for _ in range(3))
+    fresh, expected = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    out = np.full(n, _GOOD, np.uint8)
+    for part in parts:
+        known |= part.known
+        stale |= part.quality == _STALE
+        less |= part.missing | (part.quality == _PARTIAL)
+        out[part.known & (part.quality == _PROVISIONAL)] = _PROVISIONAL
+        fresh += part.fresh
+        expected += part.expected
+    out[less] = _PARTIAL
+    out[np.isnan(value)] = _NODATA
+    out[stale & ~known] = _STALE
+    return out, fresh, expected
 
 
-def grade(values: Float64, coverage: Coverage | None, provisional: bool, scopes: ScopeTree) -> UInt8:
-    """Quality of each scope's value (uint8[n] of models.frame.Quality)."""
-    n = len(values)
-    out = np.full(n, Quality.PROVISIONAL if provisional else Quality.GOOD, np.uint8)
-    if coverage is not None:
-        some = coverage.expected > 0
-        stale = some & (coverage.fresh == 0)
-        partial = some & (coverage.fresh < ENOUGH * coverage.expected) | stale_children(stale, scopes)
-        out[partial] = Quality.PARTIAL
-    out[np.isnan(values)] = Quality.NODATA
-    if coverage is not None:
-        out[stale] = Quality.STALE
-    return out
+def weigh(scores: Sequence[Float64], parts: Sequence[Standing], n: int) -> tuple[Float64, Float64]:
+    """Mean of the scores whose parts are known, equally weighted, and the share of the weight that is missing.
+
+    NaN where more than MISSING_LIMIT is missing. Where no part is known any more but some are stale: the mean of
+    those, which is then stale itself.
+    """
+    total, known, old, stale, missing = np.zeros((5, n))
+    for score, part in zip(scores, parts, strict=True):
+        gone = part.missing & ~np.isnan(score)
+        total += np.where(part.known, score, 0.0)
+        old += np.where(gone, score, 0.0)
+        known += part.known
+        stale += gone
+        missing += part.missing
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(known + missing > 0, missing / (known + missing), 1.0)
+        mean = np.where(known > 0, total / known, old / stale)
+    return np.where((known > 0) & (share > MISSING_LIMIT), np.nan, mean), share

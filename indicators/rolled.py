@@ -30,24 +30,38 @@ def _move_up(own, seen, total, touched, changed, ancestors):  # type: ignore[no-
 
 
 class Rolled:
-    """`own` and `total` int64[n scopes]; write to own and flag `touched`, then `settle` moves the difference up."""
+    """`own` and `total` int64[n scopes]; `add` writes to own, then `settle` moves the difference up."""
 
     def __init__(self) -> None:
         self.own, self.total, self._seen = Grow(np.int64), Grow(np.int64), Grow(np.int64)
         self.touched, self.changed = Grow(np.bool_, False), Grow(np.bool_, False)
+        #: Whether `settle` has something to do; set it when own and touched are written directly.
+        self.waits = False
 
     def resize(self, n: int) -> None:
         """Make room for n scopes."""
         for column in (self.own, self.total, self._seen, self.touched, self.changed):
             column.resize(n)
 
+    def clear(self) -> None:
+        """Hold nothing; every scope counts as changed."""
+        for column in (self.own, self.total, self._seen, self.touched):
+            column.data[:] = 0
+        self.changed.data[:] = True
+
     def add(self, rows: Int32 | Int64, values: Int64) -> None:
         """Add to own totals (rows may repeat)."""
+        if len(rows) == 0:
+            return
+        self.waits = True
         np.add.at(self.own.data, rows, values)
         self.touched.data[rows] = True
 
     def settle(self, ancestors: Int32) -> None:
         """Move differences up (`ancestors` int32[n, 5]); `changed` flags every scope whose total differs."""
+        if not self.waits:
+            return
+        self.waits = False
         _move_up(self.own.data, self._seen.data, self.total.data, self.touched.data, self.changed.data, ancestors)
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -60,6 +74,7 @@ class Rolled:
         self.resize(n)
         for column, name in ((self.own, "own"), (self.total, "total"), (self._seen, "seen")):
             column.load(state[name])
+        self.waits = True
         self.touched.data[:] = True
         self.changed.data[:] = True
 

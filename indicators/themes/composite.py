@@ -3,18 +3,19 @@
 # ruff: noqa: RUF012 - the class attributes are the declaration; the base class types them as ClassVar
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from citytwin.indicators.api import Context, Indicator, Spec, ind
+from citytwin.indicators.quality import Standing, weigh
 from citytwin.models.columns import Float64, Int32
 
-#: Weight of each theme in the health index, of each indicator in its theme: equal ones, a local default.
-WEIGHT = 1.0
 _ALARMS = ("red", "orange")
 _WARNINGS = ("blue", "yellow")
+#: Scopes down to this level, district, are told what lies behind their score.
+_WIDE = 1
 
 
 def edges(spec: Spec) -> tuple[float, float, float] | None:
@@ -44,23 +45,6 @@ def score(spec: Spec, value: Float64) -> Float64:
     return np.asarray(np.interp(value, xs, ys), np.float64)
 
 
-def weighted(parts: Sequence[Float64], n: int) -> tuple[Float64, Float64]:
-    """Mean of the parts that are known, and the share of the weight that is missing (float64[n] each)."""
-    total, known = np.zeros(n), np.zeros(n)
-    for part in parts:
-        there = ~np.isnan(part)
-        total += np.where(there, part, 0.0) * WEIGHT
-        known += there * WEIGHT
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / known, 1 - known / max(len(parts) * WEIGHT, 1.0)
-
-
-def known(at: Int32, values: Float64) -> tuple[Int32, Float64]:
-    """Those scope rows that have a value, and the values."""
-    there = ~np.isnan(values)
-    return at[there], values[there]
-
-
 class _Score(Indicator):
     """What scores share."""
 
@@ -74,14 +58,25 @@ class _Score(Indicator):
     source = "local default: scale, weights and limits"
     status = "L"
     owner = "command centre"
-    every = "5s"
+    every = ""
 
     def __init__(self) -> None:
         self._facts: dict[int, dict[str, Any]] = {}
 
     def scopes(self, ctx: Context) -> Int32:
-        """Rows of the scopes that have a score: grids, most of the city's scopes, have none."""
-        return np.flatnonzero(ctx.scopes.level <= ctx.spec(self.id).finest).astype(np.int32)
+        """Rows of the scopes whose parts moved and that have a score: grids, most of the city's scopes, have none."""
+        moved = ctx.moved() & (ctx.scopes.level <= ctx.spec(self.id).finest)
+        if not self._facts:
+            moved |= ctx.scopes.level <= _WIDE
+        return np.flatnonzero(moved).astype(np.int32)
+
+    def note(self, ctx: Context, at: Int32, value: Float64, fact: Callable[[int], dict[str, Any]]) -> None:
+        """Keep what `fact` says of the places of `at` down to district; of those without a value nothing."""
+        for place in np.flatnonzero(ctx.scopes.level[at] <= _WIDE).tolist():
+            if np.isnan(value[place]):
+                self._facts.pop(int(at[place]), None)
+            else:
+                self._facts[int(at[place])] = fact(place)
 
     def detail(self, ctx: Context) -> Mapping[int, Mapping[str, Any]]:
         """Facts of the values just given, for the levels down to district."""
@@ -89,28 +84,22 @@ class _Score(Indicator):
 
 
 class ThemeScore(_Score):
-    """Mean score of the indicators of a theme that have a value; the share of missing weight stands beside it.
+    """Mean score of the theme's indicators whose value is not stale; the share of missing weight stands beside it.
 
-    The catalogue's tumbling window is a publishing period; a composite has the times of its parts.
+    Missing is what should have said something and did not; an indicator that has nothing to measure at a scope is left
+    out of the weights. The catalogue's tumbling window is a publishing period; a composite has the time of its parts.
     """
 
     of: ClassVar[str]
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """Scores of the theme's indicators, equally weighted."""
-        specs = [ctx.spec(i) for i in _before(ctx, self.id)]
-        members = [s for s in specs if s.theme == self.of and edges(s) is not None]
+        specs = [s for s in map(ctx.spec, self.aggregates) if edges(s) is not None]
         at = self.scopes(ctx)
-        mean, missing = weighted([score(s, ctx.value(s.id)[at]) for s in members], len(at))
-        wide = np.flatnonzero(~np.isnan(mean) & (ctx.scopes.level[at] <= 1)).tolist()
-        self._facts = {int(at[i]): {"missing": round(float(missing[i]), 4)} for i in wide}
-        return known(at, mean)
-
-
-def _before(ctx: Context, id: str) -> list[str]:
-    """Indicators that are worked out before this one in the same tick."""
-    ids = list(ctx.ids())
-    return ids[: ids.index(id)]
+        parts = [ctx.standing(s.id, at) for s in specs]
+        mean, missing = weigh([score(s, p.value) for s, p in zip(specs, parts, strict=True)], parts, len(at))
+        self.note(ctx, at, mean, lambda i: {"missing": round(float(missing[i]), 4)})
+        return at, mean
 
 
 class HealthIndex(_Score):
@@ -127,15 +116,14 @@ class HealthIndex(_Score):
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """Equally weighted mean over themes."""
-        themes = theme_ids(ctx)
-        at = self.scopes(ctx)
-        parts = [ctx.value(i)[at] for i in themes]
-        mean, missing = weighted(parts, len(at))
-        wide = np.flatnonzero(~np.isnan(mean) & (ctx.scopes.level[at] <= 1)).tolist()
-        self._facts = {
-            int(at[i]): {"worst": worst_theme(themes, parts, i), "missing": round(float(missing[i]), 4)} for i in wide
-        }
-        return known(at, mean)
+        at, themes = self.scopes(ctx), list(self.aggregates)
+        parts = [ctx.standing(i, at) for i in themes]
+        mean, missing = weigh([p.value for p in parts], parts, len(at))
+        worst = lowest(parts, len(at))
+        self.note(
+            ctx, at, mean, lambda i: {"worst": worst_theme(themes, worst, i), "missing": round(float(missing[i]), 4)}
+        )
+        return at, mean
 
 
 class WorstTheme(_Score):
@@ -146,25 +134,26 @@ class WorstTheme(_Score):
     meaning = {"zh": "各主题健康分中的最低分，附主题名", "en": "Lowest of the theme scores, with the theme's name"}
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
-        """Minimum over themes that are known."""
-        themes = theme_ids(ctx)
-        at = self.scopes(ctx)
-        parts = [ctx.value(i)[at] for i in themes]
-        lowest = np.asarray(np.fmin.reduce(parts))
-        wide = np.flatnonzero(~np.isnan(lowest) & (ctx.scopes.level[at] <= 1)).tolist()
-        self._facts = {int(at[i]): {"worst": worst_theme(themes, parts, i)} for i in wide}
-        return known(at, lowest)
+        """Minimum over themes that are known; none where the mean of the themes would have no number."""
+        at, themes = self.scopes(ctx), list(self.aggregates)
+        parts = [ctx.standing(i, at) for i in themes]
+        mean, _ = weigh([p.value for p in parts], parts, len(at))
+        worst = lowest(parts, len(at))
+        value = np.where(np.isnan(mean), np.nan, np.fmin.reduce(worst))
+        self.note(ctx, at, value, lambda i: {"worst": worst_theme(themes, worst, i)})
+        return at, value
 
 
-def theme_ids(ctx: Context) -> list[str]:
-    """Ids of the theme scores in order."""
-    return [i for i in ctx.ids() if i.startswith("theme_score.")]
+def lowest(parts: Sequence[Standing], n: int) -> Float64:
+    """Values of the parts that count (float64[parts, n], NaN elsewhere): the known, or the stale where none is."""
+    known = np.array([p.known for p in parts]).reshape(-1, n)
+    values = np.array([p.value for p in parts]).reshape(-1, n)
+    return np.where(known | ~known.any(axis=0), values, np.nan)
 
 
-def worst_theme(themes: Sequence[str], parts: Sequence[Float64], place: int) -> str:
-    """The theme with the lowest score at a place of the parts, the first of equals."""
-    scores = [(float(p[place]), i) for i, p in enumerate(parts) if not np.isnan(p[place])]
-    return themes[min(scores)[1]].partition(".")[2]
+def worst_theme(themes: Sequence[str], values: Float64, place: int) -> str:
+    """The theme with the lowest value at a place of the columns, the first of equals."""
+    return themes[int(np.nanargmin(values[:, place]))].partition(".")[2]
 
 
 #: Names of themes in both languages.

@@ -14,7 +14,8 @@ from citytwin.models.columns import Float64
         "en": "Share of the deliveries due today that came by their deadline",
     },
     bands={"yellow": 95, "red": 90}, source="named by the project; limits are a local default", status="L",
-    owner="data centre", examples=[{"in_time": 19, "due": 20, "gives": 95.0}, {"in_time": 0, "due": 0, "gives": None}],
+    owner="data centre", feeds=(("data.batch", ""),),
+    examples=[{"in_time": 19, "due": 20, "gives": 95.0}, {"in_time": 0, "due": 0, "gives": None}],
 )  # fmt: skip
 def data_timeliness_rate(
     in_time: Float64 = tally("data.batch", where=row.received_at <= row.due_at, at=row.due_at),

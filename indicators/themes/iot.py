@@ -37,7 +37,7 @@ def device_online_rate(
     "obs_valid_rate", theme="iot", window="sliding 1h/1m", unit="%", better="up", levels="city district street grid",
     decimals=2, name={"zh": "观测有效率", "en": "Valid observation rate"},
     meaning={"zh": "一小时内质量标识为有效的观测比例", "en": "Share of the hour's readings that are flagged good"},
-    bands={"yellow": 98, "red": 95}, source="local default", status="L", owner="iot",
+    bands={"yellow": 98, "red": 95}, source="local default", status="L", owner="iot", feeds=(("obs", ""),),
     examples=[{"good": 49, "n": 50, "gives": 98.0}, {"good": 0, "n": 0, "gives": None}],
 )  # fmt: skip
 def obs_valid_rate(good: Float64 = count("obs", col.quality == "good"), n: Float64 = count("obs")) -> Float64:

@@ -16,7 +16,7 @@ from citytwin.models.columns import Float64
         "en": "Share of the calls offered in the hour that were answered",
     },
     bands={"yellow": 95, "red": 90}, source="GB/T 33358; survey of 349 cities: mean 95.9 %", status="V",
-    owner="hotline",
+    owner="hotline", feeds=(("call", ""),),
     examples=[{"answered": 48, "offered": 50, "gives": 96.0}, {"answered": 0, "offered": 0, "gives": None}],
 )  # fmt: skip
 def hotline_answer_rate(
@@ -34,7 +34,7 @@ def hotline_answer_rate(
         "en": "Seconds within which 95 % of the hour's calls were answered or given up",
     },
     bands={"yellow": 30, "red": 60}, source="local default", status="L", owner="hotline",
-    examples=[{"wait": 12.5, "gives": 12.5}, {"wait": float("nan"), "gives": None}],
+    feeds=(("call", ""),), examples=[{"wait": 12.5, "gives": 12.5}, {"wait": float("nan"), "gives": None}],
 )  # fmt: skip
 def hotline_wait_p95(wait: Float64 = quantile("call", col.wait_s, 0.95, col.wait_s.known())) -> Float64:
     """95th percentile of the waits of answered and abandoned calls, within 1 % of the value."""
@@ -45,7 +45,7 @@ def hotline_wait_p95(wait: Float64 = quantile("call", col.wait_s, 0.95, col.wait
     "citycode_active_users", theme="livelihood", window="tumbling 1d", unit="count", better="up",
     levels="city district", decimals=0, name={"zh": "市民码活跃用户数", "en": "Active city-code users"},
     meaning={"zh": "当日使用市民码的不同用户数", "en": "Number of different people who used the city code today"},
-    source="report only", status="L", owner="city code",
+    source="report only", status="L", owner="city code", feeds=(("citycode.use", ""),),
     examples=[{"users": 3, "gives": 3.0}, {"users": 0, "gives": None}],
 )  # fmt: skip
 def citycode_active_users(users: Float64 = distinct("citycode.use", col.user)) -> Float64:

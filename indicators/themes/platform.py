@@ -14,6 +14,7 @@ from citytwin.models.columns import Float64
         "en": "95th percentile of publication time less the time of the newest event in the value",
     },
     bands={"yellow": 2000, "red": 5000}, source="local default", status="L", owner="platform",
+    feeds=(("indicator.value", ""),),
     examples=[{"latency": 850.2, "gives": 850.0}, {"latency": float("nan"), "gives": None}],
 )  # fmt: skip
 def e2e_latency_p95(

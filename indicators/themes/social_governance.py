@@ -18,7 +18,7 @@ _OVERDUE_FROM = row.until.where(_ON_HOLD, row.due_at + 1)
         "en": "Share of the cases due in the window that were closed by their deadline; deferred ones are left out",
     },
     bands={"yellow": 90, "red": 70}, source="CJ/T 292; full mark at 70 % by Jinhua's scoring rule", status="V",
-    owner="supervision centre",
+    owner="supervision centre", feeds=(("case", ""),),
     examples=[
         {"on_time": 737, "due": 972, "deferred": 0, "gives": 75.82},
         {"on_time": 902, "due": 960, "deferred": 4, "gives": 94.35},
@@ -41,11 +41,11 @@ def case_on_time_closing_rate(
     "case_backlog", theme="social_governance", window="instant", unit="count", better="down",
     levels="city district street community grid", decimals=0, name={"zh": "在办案件数", "en": "Open case backlog"},
     meaning={"zh": "已立案未结案、未作废的案件数", "en": "Cases filed and neither closed, merged nor voided"},
-    source="local: report only, limits depend on capacity", status="L", owner="command centre",
+    source="local: report only, limits depend on capacity", status="L", owner="command centre", feeds=(("case", ""),),
     examples=[{"open": 12, "gives": 12.0}, {"open": 0, "gives": 0.0}],
 )  # fmt: skip
 def case_backlog(open: Float64 = tally("case", where=row.open == 1)) -> Float64:
-    """Number of open cases now; none is a true zero, the log knows all cases."""
+    """Number of open cases now; none is a true zero as long as a desk is heard, and no data before one ever was."""
     return open
 
 
@@ -54,7 +54,7 @@ def case_backlog(open: Float64 = tally("case", where=row.open == 1)) -> Float64:
     levels="city district street community grid", decimals=0,
     name={"zh": "超期未结案件数", "en": "Overdue open cases"},
     meaning={"zh": "已超过时限仍未结案的案件数", "en": "Open cases beyond their deadline, by the clock alone"},
-    source="local: limits depend on the backlog", status="L", owner="command centre",
+    source="local: limits depend on the backlog", status="L", owner="command centre", feeds=(("case", ""),),
     examples=[{"overdue": 3, "gives": 3.0}, {"overdue": 0, "gives": 0.0}],
 )  # fmt: skip
 def case_overdue_open(overdue: Float64 = tally("case", where=row.open == 1, start=_OVERDUE_FROM)) -> Float64:

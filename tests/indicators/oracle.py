@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -27,7 +27,6 @@ from tests.indicators.oracle_law import (
     OPEN,
     PM_TAIL,
     POLLUTANTS,
-    SCALES,
     TPI,
     WATER,
     iaqi,
@@ -431,23 +430,3 @@ class Oracle:
         (x0, y0), (x1, y1) = ((math.radians(p[0]), math.radians(p[1])) for p in (a, b))
         half = math.sin((y1 - y0) / 2) ** 2 + math.cos(y0) * math.cos(y1) * math.sin((x1 - x0) / 2) ** 2
         return 2 * 6371.0088 * math.asin(math.sqrt(half))
-
-    def composites(self, given: Callable[[str, int], float | None]) -> Values:
-        """Scores and the health index from the published values of their parts (None = no data)."""
-        out: Values = defaultdict(dict)
-        for row, level in enumerate(self.world.level):
-            if level > 3:
-                continue
-            themes: dict[str, list[float]] = {}
-            for theme, id, best, warn, alarm in SCALES:
-                value = given(id, row)
-                if value is not None:
-                    knots = ((float(best), 100.0), (float(warn), 60.0), (float(alarm), 0.0))
-                    themes.setdefault(theme, []).append(interpolate(value, knots))
-            scores = {t: rounded(sum(v) / len(v), 1) for t, v in themes.items()}
-            for theme, value in scores.items():
-                out[f"theme_score.{theme}"][row] = value
-            if scores:
-                out["theme_score"][row] = min(scores.values())
-                out["city_health_index"][row] = rounded(sum(scores.values()) / len(scores), 1)
-        return out

@@ -72,6 +72,37 @@ SCALES = (
     ("platform", "e2e_latency_p95", 0, 2000, 5000),
 )  # fmt: skip
 
+#: Period of a device or source that says none, in seconds.
+SILENT_S = 3600
+_CASES, _CALLS = (("case", ""),), (("call", ""),)
+_AIR = tuple(("obs", f"air.{p}") for p in POLLUTANTS)
+#: indicator: what feeds it, its finest level (0 the city, 4 a grid), whether its window is open until it closes
+FEEDS: dict[str, tuple[tuple[tuple[str, str], ...], int, bool]] = {
+    "traffic_tti": ((("obs", "traffic.speed"),), 4, False),
+    "traffic_tpi": ((("obs", "traffic.speed"),), 2, False),
+    "congested_length_ratio": ((("obs", "traffic.speed"),), 4, False),
+    "water_pressure_compliance": ((("obs", "water.pressure"),), 2, False),
+    "gas_ch4_max": ((("obs", "gas.ch4_lel"),), 4, False),
+    "aqi": (_AIR, 2, False),
+    "aqi_hourly": (_AIR, 4, False),
+    "surface_water_class": (tuple(("obs", f"wq.{f}") for f in WATER), 2, True),
+    "rain_1h_max": ((("obs", "rain.depth"),), 4, False),
+    "river_level": ((("obs", "river.level"),), 0, False),
+    "waterlog_points": ((("obs", "waterlog.depth"),), 4, False),
+    "waterlog_depth_max": ((("obs", "waterlog.depth"),), 4, False),
+    "case_on_time_closing_rate": (_CASES, 4, True),
+    "case_backlog": (_CASES, 4, False),
+    "case_overdue_open": (_CASES, 4, False),
+    "hotline_answer_rate": (_CALLS, 0, False),
+    "hotline_wait_p95": (_CALLS, 0, False),
+    "citycode_active_users": ((("citycode.use", ""),), 1, True),
+    "ems_coverage_5km": ((), 2, False),
+    "data_timeliness_rate": ((("data.batch", ""),), 1, True),
+    "device_online_rate": ((("device", ""),), 4, False),
+    "obs_valid_rate": ((("obs", ""),), 4, False),
+    "e2e_latency_p95": ((("indicator.value", ""),), 0, False),
+}
+
 
 def rounded(value: float, decimals: int) -> float:
     """Rounded half to even at a number of decimals."""

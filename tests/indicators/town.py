@@ -21,27 +21,28 @@ WEST, SOUTH, SIDE = 114.0, 30.5, 0.05
 TYPES = VOCABULARY().types
 STEPS = {name: p.per_unit for name, p in VOCABULARY().properties.items()}
 
-# code, property it sends, grid number, period in seconds (None: not said), in service, other attributes
+# code, grid number, period in seconds (None: not said), in service, other attributes
 DEVICES: tuple[tuple[str, int, float | None, int | None, dict[str, Any]], ...] = (
-    ("T1", 0, 300, 1, {"observes": "R1"}),
-    ("T2", 3, 300, 1, {"observes": "R2"}),
+    ("T1", 0, 300, 1, {"observes": "R1", "properties": "traffic.speed traffic.flow"}),
+    ("T2", 3, 300, 1, {"observes": "R2", "properties": "traffic.speed traffic.flow"}),
     ("T3", 9, 60, 1, {"observes": "R3"}),
-    ("P1", 1, 900, 1, {}),
-    ("P2", 12, 900, 1, {}),
-    ("G1", 2, 60, 1, {}),
-    ("G2", 2, 60, 1, {}),
-    ("A1", 4, 3600, 1, {}),
+    ("P1", 1, 900, 1, {"properties": "water.pressure"}),
+    ("P2", 12, 900, 1, {"properties": "water.pressure"}),
+    ("G1", 2, 60, 1, {"properties": "gas.ch4_lel"}),
+    ("G2", 2, 60, 1, {"properties": "gas.ch4_lel device.battery"}),
+    ("A1", 4, 3600, 1, {"properties": "air.pm25 air.pm10 air.o3 air.co"}),
     ("A2", 5, 3600, 1, {}),
-    ("A3", 14, 3600, 1, {}),
-    ("W1", 6, 14400, 1, {}),
-    ("W2", 11, 14400, 0, {}),
-    ("N1", 7, 300, 1, {}),
-    ("N2", 7, 300, 1, {}),
-    ("H1", 8, 600, 1, {"station": "hankou"}),
+    ("A3", 14, 3600, 1, {"properties": "air.pm25"}),
+    ("W1", 6, 14400, 1, {"properties": "wq.do wq.nh3n wq.tp wq.cod"}),
+    ("W2", 11, 14400, 0, {"properties": "wq.do wq.nh3n"}),
+    ("N1", 7, 300, 1, {"properties": "rain.depth"}),
+    ("N2", 7, 300, 1, {"properties": "rain.depth"}),
+    ("H1", 8, 600, 1, {"station": "hankou", "properties": "river.level"}),
     ("H2", 8, 600, 1, {"station": "other"}),
-    ("L1", 10, 300, 1, {}),
-    ("L2", 10, 300, None, {}),
-    ("L3", 15, None, 1, {}),
+    ("L1", 10, 300, 1, {"properties": "waterlog.depth"}),
+    ("L2", 10, 300, None, {"properties": "waterlog.depth"}),
+    ("L3", 15, None, 1, {"properties": "waterlog.depth"}),
+    ("L4", 15, 300, 1, {"properties": "waterlog.depth"}),
 )
 # code, grid number, attributes
 FACILITIES: tuple[tuple[str, int, dict[str, Any]], ...] = (
@@ -53,6 +54,10 @@ FACILITIES: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("E2", 14, {"facility_kind": "ems_station", "state": "closed"}),
 )
 PEOPLE = (120, 0, 333, 57, 1200, 81, 9, 640, 77, 410, 3, 250, 88, 19, 500, 1)
+# source: period in seconds, patterns of what it says; "s2" and "s" of the histories are not declared, "s9" is silent
+SOURCES: dict[str, tuple[float, list[str]]] = {
+    "s1": (1200, ["case.*", "indicator.value", "obs"]), "s9": (60, ["citycode.use"]), "desk": (86_400, ["case.*"]),
+}  # fmt: skip
 TIMEZONE, OFFSET_MS = "Asia/Shanghai", 8 * 3_600_000
 
 
@@ -66,6 +71,7 @@ class World:
     grids: list[int]
     unlocated: list[int]
     entities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sources: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
 
     def path(self, row: int) -> list[int]:
         """The row and all above it."""
@@ -126,7 +132,7 @@ def town() -> tuple[Any, World]:
     entities = Entities()
     world = World(
         scopes.parent.tolist(), scopes.level.tolist(), {scopes.code[i]: i for i in range(len(scopes))}, grids,
-        [scopes.unlocated_child(i) for i in range(len(scopes))],
+        [scopes.unlocated_child(i) for i in range(len(scopes))], sources=SOURCES,
     )  # fmt: skip
 
     def put(kind: str, code: str, grid: int, attrs: dict[str, Any]) -> None:
@@ -144,7 +150,9 @@ def town() -> tuple[Any, World]:
     city = SimpleNamespace(
         scopes=scopes, entities=entities, vocabulary=VOCABULARY(), timezone=TIMEZONE, name="town",
         locator=Locator(boxes, np.array(grids, np.int32), pixels=32), box=(113.9, 30.4, 114.3, 30.8), edition="1",
-        calendar=None, sources=[], problems=[], title={"en": "Town", "zh": "镇"},
+        calendar=None,
+        sources=[SimpleNamespace(id=i, period_s=p, types=t) for i, (p, t) in SOURCES.items()],
+        problems=[], title={"en": "Town", "zh": "镇"},
     )  # fmt: skip
     return city, world
 

@@ -1,0 +1,181 @@
+"""The second half of the oracle: how far each value can be trusted, recounted from raw events. Imports no engine.
+
+A number comes with its quality and with how many of its inputs were in time, of how many that should have been.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tests.indicators.oracle import Event, Oracle, Values
+from tests.indicators.oracle_law import FEEDS, MESSAGES, SCALES, SILENT_S, interpolate, rounded
+
+GOOD, PROVISIONAL, PARTIAL, STALE, NODATA = range(5)
+#: In time, ever heard, expected.
+Counts = tuple[int, int, int]
+#: Quality, inputs in time, inputs expected.
+Trust = tuple[int, int, int]
+#: A value (None: no data) and its trust.
+Part = tuple[float | None, Trust]
+
+
+def late(now: int, time: int, period_s: float | None) -> bool:
+    """Whether what was last heard at a time is silent for two periods."""
+    return now >= time + 2000 * (SILENT_S if period_s is None else period_s)
+
+
+class Watch:
+    """Counts the inputs of one moment of an oracle."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.world, self.now, self.above = oracle.world, oracle.now, oracle.above
+        self.seen = list(oracle.seen.values())
+        live = oracle.live()
+        self.newest: dict[tuple[str, str], Event] = {
+            (e["subject"], e["property"]): e for e in live if e["type"] == "obs"
+        }
+        self.last: dict[str, int] = {}
+        for e in live:
+            if e["type"] in MESSAGES:
+                self.last[e["subject"]] = max(self.last.get(e["subject"], e["time"]), e["time"])
+        self.feeds = {feed: self.inputs(*feed) for feeds, *_ in FEEDS.values() for feed in feeds}
+
+    def inputs(self, table: str, prop: str) -> dict[int, Counts]:
+        """Counts of a feed by scope row."""
+        if table == "obs":
+            return self.summed(self.streams(prop))
+        return self.summed(self.devices()) if table == "device" else self.sources(table)
+
+    def summed(self, found: list[tuple[int, Counts]]) -> dict[int, Counts]:
+        """Summed over all scopes that hold them."""
+        out: dict[int, Counts] = defaultdict(lambda: (0, 0, 0))
+        for place, (f, h, e) in found:
+            for row in self.above(place):
+                a, b, c = out[row]
+                out[row] = (a + f, b + h, c + e)
+        return out
+
+    def streams(self, prop: str) -> list[tuple[int, Counts]]:
+        """Datastreams that are declared by a device in service, or heard."""
+        out = []
+        declared = set()
+        for code, entity in self.world.entities.items():
+            if entity.get("in_service") != 0:
+                for name in set(entity.get("properties", "").split()):
+                    declared.add((code, name))
+                    if prop in ("", name):
+                        out.append((entity["scope"], (0, 0, 1)))
+        for (subject, name), e in self.newest.items():
+            entity = self.world.entities.get(subject, {})
+            if prop not in ("", name) or entity.get("in_service") == 0:
+                continue
+            fresh = not late(self.now, e["time"], entity.get("period_s"))
+            extra = (subject, name) not in declared
+            out.append((entity.get("scope", e["at"]), (int(fresh), 1, int(extra))))
+        return out
+
+    def devices(self) -> list[tuple[int, Counts]]:
+        """Devices in service by their newest message."""
+        out = []
+        for code, entity in self.world.entities.items():
+            if entity["kind"] == "device" and entity.get("in_service") == 1:
+                heard = code in self.last
+                fresh = heard and not late(self.now, self.last[code], entity.get("period_s"))
+                out.append((entity["scope"], (int(fresh), int(heard), 1)))
+        return out
+
+    def sources(self, feed: str) -> dict[int, Counts]:
+        """Sources that are declared for a type or family of events, or said one: the same for every scope."""
+        says = self.world.sources
+        watched = [f for feeds, *_ in FEEDS.values() for f, _ in feeds if f not in ("obs", "device")]
+        newest: dict[str, int] = {}
+        expected = {
+            s for s, (_, types) in says.items() if any(fnmatchcase(f"{feed}{x}", t) for t in types for x in ("", ".x"))
+        }
+        for e in self.seen:
+            fits = [f for f in watched if e["type"] == f or e["type"].startswith(f + ".")]
+            if feed in fits:
+                expected.add(e["source"])
+            if fits or e["source"] in says:
+                newest[e["source"]] = max(newest.get(e["source"], e["time"]), e["time"])
+        heard = [s for s in expected if s in newest]
+        fresh = [s for s in heard if not late(self.now, newest[s], says.get(s, (None,))[0])]
+        return dict.fromkeys(range(len(self.world.level)), (len(fresh), len(heard), len(expected)))
+
+    def blank(self, values: Values) -> Values:
+        """Values without the numbers that nobody ever said: a zero of a desk that was never heard."""
+        out = {}
+        for key, found in values.items():
+            feeds = FEEDS[key.partition("|")[0]][0]
+            mute = [self.feeds[f] for f in feeds if f[0] != "obs"]
+            out[key] = {r: v for r, v in found.items() if not any(m.get(r, (0, 0, 0))[1] == 0 for m in mute)}
+        return out
+
+    def trust(self, id: str, row: int, value: float | None) -> Trust:
+        """Quality and inputs of one value of an indicator that has feeds of its own, or none."""
+        feeds, finest, provisional = FEEDS[id]
+        if self.world.level[row] > finest:
+            return NODATA, 0, 0
+        counts = [self.feeds[f].get(row, (0, 0, 0)) for f in feeds]
+        fresh, heard, expected = (sum(c[i] for c in counts) for i in range(3))
+        if heard and not fresh:
+            return STALE, fresh, expected
+        if value is None:
+            return NODATA, fresh, expected
+        return (PARTIAL if fresh < expected else PROVISIONAL if provisional else GOOD), fresh, expected
+
+
+def known(part: Part) -> bool:
+    """Whether a composite may count on it."""
+    return part[0] is not None and part[1][0] <= PARTIAL
+
+
+def missing(part: Part) -> bool:
+    """Whether it should be there and is not."""
+    quality, fresh, expected = part[1]
+    return not known(part) and (quality == STALE or fresh < expected)
+
+
+def composite(parts: list[Part], scores: list[float | None], least: bool = False) -> Part:
+    """Mean (or the least) of the scores that count, its quality, the inputs of all parts."""
+    counted = [s for p, s in zip(parts, scores, strict=True) if known(p)]
+    old = [s for p, s in zip(parts, scores, strict=True) if missing(p) and s is not None]
+    gone = sum(missing(p) for p in parts)
+    chosen: list[Any] = counted or old
+    value = (min(chosen) if least else rounded(sum(chosen) / len(chosen), 1)) if chosen else None
+    if counted and gone > len(counted):
+        value = None
+    fresh, expected = (sum(p[1][i] for p in parts) for i in (1, 2))
+    if not counted and any(p[1][0] == STALE for p in parts):
+        return value, (STALE, fresh, expected)
+    if value is None:
+        return None, (NODATA, fresh, expected)
+    if any(missing(p) or p[1][0] == PARTIAL for p in parts):
+        return value, (PARTIAL, fresh, expected)
+    provisional = any(p[1][0] == PROVISIONAL for p in parts)
+    return value, (PROVISIONAL if provisional else GOOD, fresh, expected)
+
+
+def composites(watch: Watch, given: Callable[[str, int], float | None]) -> dict[str, dict[int, Part]]:
+    """Scores and the health index from the published values of their parts (None = no data), and their trust."""
+    out: dict[str, dict[int, Part]] = defaultdict(dict)
+    for row, level in enumerate(watch.world.level):
+        if level > 3:
+            continue
+        themes: dict[str, tuple[list[Part], list[float | None]]] = {}
+        for theme, id, best, warn, alarm in SCALES:
+            value = given(id, row)
+            knots = ((float(best), 100.0), (float(warn), 60.0), (float(alarm), 0.0))
+            parts, scores = themes.setdefault(theme, ([], []))
+            parts.append((value, watch.trust(id, row, value)))
+            scores.append(None if value is None else interpolate(value, knots))
+        found = {theme: composite(*of) for theme, of in themes.items()}
+        for theme, part in found.items():
+            out[f"theme_score.{theme}"][row] = part
+        parts, values = list(found.values()), [p[0] for p in found.values()]
+        out["theme_score"][row] = composite(parts, values, least=True)
+        out["city_health_index"][row] = composite(parts, values)
+    return out

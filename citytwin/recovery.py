@@ -51,6 +51,8 @@ class Recovered(Generic[E]):
     seconds: float = 0.0
     frame: Frame | None = None
     last_definition: Mapping[str, Any] | None = None
+    #: Why the newest snapshot was passed over; empty if it was not.
+    passed: str = ""
 
     def sentence(self) -> str:
         """One line for the operator."""
@@ -92,10 +94,7 @@ def recover(
     started = time.perf_counter()
     found = _start(log, snapshots, make, restore)
     if found.position + 1 < log.first and log.end:
-        raise LogGap(
-            f"the log begins at position {log.first}, the state reaches only to {found.position}: "
-            "no usable snapshot; restore the last backup with `citytwin restore`"
-        )
+        raise LogGap(_gap(log.first, found))
     total = log.end - found.position
     for position, record in log.read(found.position + 1):
         frame = _replayed(found, position, record, refused)
@@ -108,6 +107,16 @@ def recover(
             progress(found.records, total)
     found.seconds = time.perf_counter() - started
     return found
+
+
+def _gap(first: int, found: Recovered[E]) -> str:
+    begins = f"the log begins at position {first}, the state reaches only to {found.position}: no usable snapshot"
+    if not found.passed:
+        return f"{begins}; restore the last backup with `citytwin restore`"
+    return (
+        f"{begins} ({found.passed}). What came before is no longer in the log, so it cannot be counted anew: go back to "
+        "the indicators, plugins, city pack and settings under which the snapshot was made, or begin in a new folder"
+    )
 
 
 def _replayed(found: Recovered[E], position: int, record: Record, refused: Refused) -> Frame | None:
@@ -129,9 +138,11 @@ def _replayed(found: Recovered[E], position: int, record: Record, refused: Refus
 def _start(
     log: Log, snapshots: Snapshots | None, make: Callable[[], E], restore: Callable[[Snapshot], E]
 ) -> Recovered[E]:
+    passed = ""
     for snapshot in snapshots.valid(log.end) if snapshots else ():
         try:
-            return Recovered(restore(snapshot), snapshot.position, snapshot.position)
+            return Recovered(restore(snapshot), snapshot.position, snapshot.position, passed=passed)
         except Exception as error:  # the log is the truth: whatever is wrong with a snapshot, it is only slower
             _log.warning("snapshot %d is of no use here: %r; an older one is tried", snapshot.position, error)
-    return Recovered(make(), 0)
+            passed = passed or f"snapshot {snapshot.position} is of no use here: {error}"
+    return Recovered(make(), 0, passed=passed)

@@ -1,69 +1,31 @@
-"""A start that cannot be made: said in a sentence, nothing half done, and possible once the cause is gone."""
+"""The way back when the log no longer holds what is needed: nothing starts, and the sentence says what to do."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from citytwin.app import Node
-from citytwin.cli import is_plain
-from citytwin.clock import ManualClock
-from citytwin.config import Config
-from citytwin.engine import Engine
-from citytwin.indicators.registry import builtin
-from citytwin.models.batch import EventBatch
-from citytwin.recovery import ReplayFailed
-from citytwin.testing import START_MS, TinyCity
+from citytwin.recovery import recover
+from citytwin.streams.log import LogGap, SqliteLog, Tick
+from citytwin.streams.snapshots import Snapshot, Snapshots
+from tests.citytwin.fakes import FakeEngine
 
 
-def node(folder: Path) -> Node:
-    """The tiny city on that folder."""
-    load: Any = TinyCity
-    return Node(Config(), folder=folder, load=load, registry=builtin, clock=ManualClock(START_MS))
+@pytest.mark.parametrize(
+    ("kept", "words"), [(False, "restore the last backup"), (True, "go back to the indicators, plugins, city pack")]
+)
+def test_a_log_that_begins_too_late(tmp_path: Path, kept: bool, words: str) -> None:
+    snapshots, engine = Snapshots(tmp_path / "snapshots"), FakeEngine()
 
+    def other(_: Snapshot) -> FakeEngine:
+        raise ValueError("other definitions")
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A log with two events and a tick, and no snapshot."""
-    with node(tmp_path) as city:
-        city.start(live=False)
-        batch = EventBatch.of("case.reported", [START_MS, START_MS], ["a", "b"], subject=["K1", "K2"])
-        city.runtime.submit([batch]).result()
-        city.runtime.advance(START_MS + 1).result()
-        city.runtime.stop(snapshot=False)
-    return tmp_path
-
-
-def fails(*_: Any) -> Any:
-    """A bug of the engine."""
-    raise IndexError("out of bounds")
-
-
-@pytest.mark.parametrize(("step", "said"), [("feed", "position 2, 2 case.reported events"), ("tick", "a tick")])
-def test_a_log_that_the_engine_cannot_take_is_said_plainly(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, said: str
-) -> None:
-    monkeypatch.setattr(Engine, step, fails)
-    with pytest.raises(ReplayFailed, match=said) as caught:
-        node(folder)
-    assert is_plain(caught.value)
-    assert "citytwin doctor" in str(caught.value)
-    monkeypatch.undo()
-    with node(folder) as city:
-        assert city.engine.stats.accepted == 2
-        assert city.engine.now == START_MS + 1
-
-
-def test_a_snapshot_that_breaks_the_reader_only_makes_the_start_longer(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with node(folder) as city:
-        city.start(live=False)
-        newest = city.runtime.position
-    with node(folder) as city:
-        assert city.recovered.snapshot == newest
-    monkeypatch.setattr("citytwin.app.restore", fails)
-    with node(folder) as city:
-        assert (city.recovered.snapshot, city.engine.stats.accepted) == (0, 2)
+    with SqliteLog(tmp_path / "log.db") as log:
+        log.append([Tick(i) for i in range(1, 30)])
+        engine.tick(9, 9)
+        if kept:
+            snapshots.save(engine.snapshot())
+        log.trim(keep_from=6, before_ms=10**9)
+        with pytest.raises(LogGap, match=words):
+            recover(log, snapshots, FakeEngine, other)

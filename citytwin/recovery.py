@@ -114,7 +114,7 @@ def _gap(first: int, found: Recovered[E]) -> str:
     if not found.passed:
         return f"{begins}; restore the last backup with `citytwin restore`"
     return (
-        f"{begins} ({found.passed}). What came before is no longer in the log, so it cannot be counted anew: go back to "
+        f"{begins} ({found.passed}). What came before is no longer in the log and cannot be counted anew: go back to "
         "the indicators, plugins, city pack and settings under which the snapshot was made, or begin in a new folder"
     )
 

@@ -15,7 +15,7 @@ from citytwin.indicators.api import Indicator, Panes, Spec, evaluate, finish
 from citytwin.indicators.feeds import inputs_of
 from citytwin.indicators.params import Param
 from citytwin.indicators.pulse import Pulse
-from citytwin.indicators.quality import Coverage, Inputs, Standing, grade, inherit
+from citytwin.indicators.quality import Coverage, Inputs, Standing, inherit, settle
 from citytwin.models.columns import Bool, Float64, Int32, Int64, UInt8
 from citytwin.models.frame import Quality, Values
 from citytwin.twin.entities import Entities
@@ -58,7 +58,7 @@ class Line:
             self.fresh = np.append(self.fresh, np.zeros(more, np.int32))
             self.expected = np.append(self.expected, np.zeros(more, np.int32))
             self.moved, self.altered, self.restated = np.zeros((3, n), np.bool_)
-            self.coverage = None
+            self.coverage = self._standing = None
 
     def look(self, now: int) -> Bool | None:
         """Count the inputs again; scopes that may have a number from now on, None when no input moved."""
@@ -71,10 +71,17 @@ class Line:
         return ~self.coverage.blank if before is None else before.blank & ~self.coverage.blank
 
     def standing(self, rows: Int32) -> Standing:
-        """How far others may count on it at the rows; worked out once for all who ask until the quality changes."""
-        if self._standing is None or self._standing.quality is not self.quality:
+        """How far others may count on it at the rows; worked out once for all who ask until it changes."""
+        if self._standing is None:
             self._standing = Standing.of(self.value, self.quality, self.fresh, self.expected)
         return self._standing.at(rows)
+
+    def forget_standing(self) -> None:
+        """Its values or their quality are others now."""
+        self._standing = None
+
+
+_NO_COVERAGE = Coverage()
 
 
 class Board:
@@ -140,59 +147,59 @@ class Board:
         if line.error and not touched.any():
             return line.altered
         line.error = ""
-        below = line.children and not line.feeds and any(self.lines[c].altered.any() for c in line.children)
-        if not (touched.any() or told is not None or below):
+        if line.feeds or not line.children:
+            if not touched.any() and told is None:
+                return line.altered
+            return self._settle(line, value, closed, touched, wanted, whole=told is not None)
+        below = touched.copy()
+        for child in line.children:
+            below |= self.lines[child].altered
+        if not below.any():
             return line.altered
         before = (line.value, line.closed, line.quality, line.fresh, line.expected)
         line.value = np.where(wanted, np.where(touched, value, line.value), np.nan)
-        blank = line.coverage.blank if line.coverage is not None else None
-        if blank is not None:
-            line.value[blank] = np.nan
-        if line.closed_params:
-            line.closed = np.where(wanted, np.where(touched, closed, line.closed), np.nan)
-            if blank is not None:
-                line.closed[blank] = np.nan
-        self._grade(line, touched, wanted)
+        self._inherit(line, below & wanted)
         return self._compare(line, before, wanted)
+
+    def _settle(self, line: Line, value: Float64, closed: Float64, touched: Bool, wanted: Bool, whole: bool) -> Bool:
+        """Take over what was worked out, with its quality by the line's own inputs; what there is to tell."""
+        rows = np.flatnonzero(wanted if whole else wanted & touched)
+        cover = line.coverage or _NO_COVERAGE
+        changed = np.zeros(len(wanted), np.bool_)
+        settle(
+            rows, touched, value, closed, bool(line.closed_params), line.spec.window.kind == "tumbling",
+            (cover.fresh, cover.heard, cover.expected, cover.blank), line.coverage is not None,
+            (line.value, line.closed, line.quality, line.fresh, line.expected),
+            (line.moved, line.altered, line.restated, changed),
+        )  # fmt: skip
+        line.forget_standing()
+        return changed
 
     def _failed(self, line: Line, error: Exception, wanted: Bool) -> Bool:
         n = len(self.scopes)
         line.error = f"{type(error).__name__}: {error}"
         line.moved = line.altered = wanted & (line.quality != Quality.ERROR)
         line.value, line.quality = np.full(n, np.nan), np.full(n, Quality.ERROR, np.uint8)
+        line.forget_standing()
         return line.altered
 
-    def _grade(self, line: Line, touched: Bool, wanted: Bool) -> None:
-        """By its own feeds; an indicator without any that reads others inherits from them."""
-        if line.feeds or not line.children:
-            line.quality = grade(line.value, line.coverage, line.spec.window.kind == "tumbling")
-            line.quality[~wanted] = Quality.NODATA
-            if line.coverage is not None:
-                line.fresh, line.expected = (
-                    np.where(wanted, part, 0).astype(np.int32) for part in (line.coverage.fresh, line.coverage.expected)
-                )
-            return
-        below = touched.copy()
-        for child in line.children:
-            below |= self.lines[child].altered
-        rows = np.flatnonzero(below & wanted).astype(np.int32)
+    def _inherit(self, line: Line, below: Bool) -> None:
+        """Quality of an indicator without feeds of its own: that of those which it reads."""
+        rows = np.flatnonzero(below).astype(np.int32)
         found = inherit(line.value[rows], [self.lines[c].standing(rows) for c in line.children])
         line.quality, line.fresh, line.expected = line.quality.copy(), line.fresh.copy(), line.expected.copy()
         line.quality[rows], line.fresh[rows], line.expected[rows] = found
+        line.forget_standing()
 
     @staticmethod
     def _compare(line: Line, before: tuple[Float64, Float64, UInt8, Int32, Int32], wanted: Bool) -> Bool:
-        value, closed, quality, fresh, expected = before
+        value, _, quality, fresh, expected = before
         same = (line.value == value) | (np.isnan(line.value) & np.isnan(value))
-        same_closed = np.full(len(wanted), True)
-        if line.closed is not closed:
-            same_closed = (line.closed == closed) | (np.isnan(line.closed) & np.isnan(closed))
         counts = (line.fresh != fresh) | (line.expected != expected)
         line.moved = wanted & ~same
-        line.restated = wanted & ~same_closed & ~np.isnan(closed)
         line.altered = wanted & (~same | (line.quality != quality) | counts)
         shown = counts & (line.quality == int(Quality.PARTIAL))
-        changed: Bool = wanted & (~same | ~same_closed | (line.quality != quality) | shown)
+        changed: Bool = wanted & (~same | (line.quality != quality) | shown)
         return changed
 
     def _compute(self, line: Line, now: int, told: Bool | None) -> tuple[Float64, Float64, Bool]:

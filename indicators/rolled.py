@@ -29,6 +29,15 @@ def _move_up(own, seen, total, touched, changed, ancestors):  # type: ignore[no-
                     changed[up] = True
 
 
+@njit(cache=True, nogil=True)
+def _maxima(scopes, values, ancestors, out):  # type: ignore[no-untyped-def]
+    for i in range(len(scopes)):
+        for level in range(ancestors.shape[1]):
+            up = ancestors[scopes[i], level]
+            if up >= 0 and values[i] > out[up]:
+                out[up] = values[i]
+
+
 class Rolled:
     """`own` and `total` int64[n scopes]; `add` writes to own, then `settle` moves the difference up."""
 
@@ -93,10 +102,7 @@ class RolledExtreme:
     def settle(self, scopes: Int32, values: Int64, ancestors: Int32) -> None:
         """Replace by the maxima of these values at these scopes (rows may repeat), rolled up."""
         fresh = np.full(self.total.n, MISSING, np.int64)
-        for level in range(ancestors.shape[1]):
-            up = ancestors[scopes, level]
-            there = up >= 0
-            np.maximum.at(fresh, up[there], values[there])
+        _maxima(scopes, values, ancestors, fresh)
         self.changed.data[:] |= fresh != self.total.data
         self.total.data[:] = fresh
 

@@ -215,7 +215,8 @@ def test_a_source_that_stops_is_seen(driver: Browser, stage: Stage) -> None:
 
 
 def test_an_open_day_is_provisional(driver: Browser, stage: Stage) -> None:
-    stage.send(stage.devices("wq.do"), "wq.do", 7.0)
+    for factor in ("do", "codmn", "cod", "bod5", "nh3n", "tp"):
+        stage.send(stage.devices(f"wq.{factor}"), f"wq.{factor}", 0.1)
     view = watched(driver, stage.url)
     page = view.open("?lang=en")
     page.keyboard.press("i")

@@ -46,7 +46,7 @@ run: .venv/.installed dashboards/static/index.html
 
 # Everything there is, in the small counts; `make prove` is the same with the large ones.
 test: .venv/.tested dashboards/static/index.html
-	@CITYTWIN_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_CHROMIUM && \
+	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
 	$(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST)
 	@$(PY) scripts/pages.py check
 	@$(PY) scripts/pages.py test
@@ -61,8 +61,8 @@ check: .venv/.tested
 	@$(PY) scripts/pages.py test
 
 prove: .venv/.tested dashboards/static/index.html
-	@CITYTWIN_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_CHROMIUM && \
-	CITYTWIN_PROVE=1 $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST)
+	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
+	CITYTWIN_TEST_PROVE=1 $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST)
 	@cat build/prove.json
 
 bench: .venv/.tested

@@ -198,15 +198,15 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    found = {k: v for k, v in environ.items() if k.startswith(PREFIX) and k not in _NO_SETTINGS}
+    found = {k: v for k, v in environ.items() if k.startswith(PREFIX) and not k.startswith(_NO_SETTINGS)}
     flat = {k.removeprefix(PREFIX).lower().replace("__", "."): v for k, v in found.items()}
     for key, name in zip(found, flat, strict=True):
         _known(name, key)
     return flat
 
 
-#: Variables of that prefix that are no settings: the tests' counts, the settings file.
-_NO_SETTINGS = {"CITYTWIN_PROVE", "CITYTWIN_CONFIG"}
+#: Variables of that prefix that are no settings: the settings file, and what the tests read.
+_NO_SETTINGS = ("CITYTWIN_CONFIG", "CITYTWIN_TEST_")
 
 
 def _known(name: str, where: str) -> None:

@@ -17,7 +17,7 @@ Figure = Callable[[str, float, str], None]
 
 def proving() -> bool:
     """Whether this run proves: large counts, figures into build/prove.json."""
-    return os.environ.get("CITYTWIN_PROVE") == "1"
+    return os.environ.get("CITYTWIN_TEST_PROVE") == "1"
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium; fails with the sentence that helps if there is none."""
-    names = (os.environ.get("CITYTWIN_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    names = (os.environ.get("CITYTWIN_TEST_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, (shutil.which(n) for n in names if n)), None)
     if found is None:
-        pytest.fail("no Chromium was found; `make test` installs it, or name one in CITYTWIN_CHROMIUM")
+        pytest.fail("no Chromium was found; `make test` installs it, or name one in CITYTWIN_TEST_CHROMIUM")
     return found
 
 

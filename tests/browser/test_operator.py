@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.city import Demo, Stage, post, reading
 from tests.browser.conftest import Watched, watched
 
-PROVE = os.environ.get("CITYTWIN_PROVE") == "1"
+PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
 #: Seconds between two readings of a pressure gauge.
 PERIOD_S = 60
 SIZES = [(1280, 720), (1920, 1080), (2560, 1440), (3840, 2160), (5760, 2160)]

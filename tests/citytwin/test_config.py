@@ -17,7 +17,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults() -> None:
-    found = load(environ={})
+    found = load(environ={"CITYTWIN_TEST_CHROMIUM": "/usr/bin/chromium"})
     assert (found.config.city.pack, found.config.server.host, found.config.engine.tick_ms) == (
         "wuhan",
         "127.0.0.1",

@@ -19,7 +19,7 @@ from citytwin.streams.log import Events, SqliteLog, Tick
 from citytwin.testing import TinyCity
 from tests.crash.child import batch, open_city
 
-ROUNDS = 50 if os.environ.get("CITYTWIN_PROVE") else 5
+ROUNDS = 50 if os.environ.get("CITYTWIN_TEST_PROVE") else 5
 SEED = 20261125
 
 

@@ -377,7 +377,7 @@ class Wire(RuleBasedStateMachine):
 
 
 Wire.TestCase.settings = settings(
-    max_examples=2000 if os.environ.get("CITYTWIN_PROVE") == "1" else 60,
+    max_examples=2000 if os.environ.get("CITYTWIN_TEST_PROVE") == "1" else 60,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

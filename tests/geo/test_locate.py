@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from citytwin.geo.locate import Locator
 from citytwin.models.columns import Float64, Int32
 
-PROVE = os.environ.get("CITYTWIN_PROVE") == "1"
+PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
 POINTS = 1_000_000 if PROVE else 100_000
 CELLS = 10_000 if PROVE else 1_500
 BOX = (113.7, 29.9, 115.1, 31.4)

@@ -41,7 +41,13 @@ class Watch:
         for e in live:
             if e["type"] in MESSAGES:
                 self.last[e["subject"]] = max(self.last.get(e["subject"], e["time"]), e["time"])
-        self.feeds = {feed: self.inputs(*feed) for feeds, *_ in FEEDS.values() for feed in feeds}
+        self.declared = {
+            (code, name)
+            for code, entity in self.world.entities.items() if entity.get("in_service") != 0
+            for name in entity.get("properties", "").split()
+        }  # fmt: skip
+        self.feeds = {f: self.inputs(*f) for f in {f for feeds, *_ in FEEDS.values() for f in feeds}}
+        self.kept: dict[tuple[str, int, float | None], Trust] = {}
 
     def inputs(self, table: str, prop: str) -> dict[int, Counts]:
         """Counts of a feed by scope row."""
@@ -60,20 +66,14 @@ class Watch:
 
     def streams(self, prop: str) -> list[tuple[int, Counts]]:
         """Datastreams that are declared by a device in service, or heard."""
-        out = []
-        declared = set()
-        for code, entity in self.world.entities.items():
-            if entity.get("in_service") != 0:
-                for name in set(entity.get("properties", "").split()):
-                    declared.add((code, name))
-                    if prop in ("", name):
-                        out.append((entity["scope"], (0, 0, 1)))
+        fits = [code for code, name in self.declared if prop in ("", name)]
+        out = [(int(self.world.entities[code]["scope"]), (0, 0, 1)) for code in fits]
         for (subject, name), e in self.newest.items():
             entity = self.world.entities.get(subject, {})
             if prop not in ("", name) or entity.get("in_service") == 0:
                 continue
             fresh = not late(self.now, e["time"], entity.get("period_s"))
-            extra = (subject, name) not in declared
+            extra = (subject, name) not in self.declared
             out.append((entity.get("scope", e["at"]), (int(fresh), 1, int(extra))))
         return out
 
@@ -116,6 +116,13 @@ class Watch:
 
     def trust(self, id: str, row: int, value: float | None) -> Trust:
         """Quality and inputs of one value of an indicator that has feeds of its own, or none."""
+        key = (id, row, value)
+        if key not in self.kept:
+            self.kept[key] = self.judged(*key)
+        return self.kept[key]
+
+    def judged(self, id: str, row: int, value: float | None) -> Trust:
+        """What `trust` keeps."""
         feeds, finest, provisional = FEEDS[id]
         if self.world.level[row] > finest:
             return NODATA, 0, 0

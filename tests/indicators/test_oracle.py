@@ -20,7 +20,7 @@ from tests.indicators.oracle_law import HOUR, MINUTE
 from tests.indicators.oracle_quality import Watch, composites
 from tests.indicators.town import OFFSET_MS, batches, town
 
-PROVE = os.environ.get("CITYTWIN_PROVE") == "1"
+PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
 HISTORIES = 10_000 if PROVE else 60
 #: Other histories every day; CITYTWIN_SEED plays those of another run again.
 SEED = int(os.environ.get("CITYTWIN_SEED") or datetime.now(UTC).strftime("%Y%m%d"))

@@ -184,4 +184,4 @@ def test_make_knows_its_targets(target: str) -> None:
     if target == "demo":
         assert "--port 9000" in said.stdout
     if target == "prove":
-        assert "CITYTWIN_PROVE=1" in said.stdout
+        assert "CITYTWIN_TEST_PROVE=1" in said.stdout

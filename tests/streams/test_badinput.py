@@ -19,7 +19,7 @@ from citytwin.streams.decoded import Decoded
 
 BATCH, LINES, ONE = "application/cloudevents-batch+json", "application/x-ndjson", "application/cloudevents+json"
 CODEC = Codec(VOCABULARY(), b"secret", (113.6, 29.9, 115.1, 31.4))
-EVENTS = 10_000 if os.environ.get("CITYTWIN_PROVE") == "1" else 2_000
+EVENTS = 10_000 if os.environ.get("CITYTWIN_TEST_PROVE") == "1" else 2_000
 EACH = 10  # mutated events of one body, between as many good ones
 
 

@@ -17,7 +17,7 @@ from citytwin.models.entities import KIND_NUMBER, all_fields, all_relations
 from citytwin.twin.entities import Entities
 from citytwin.twin.relations import Relation
 
-PROVE = os.environ.get("CITYTWIN_PROVE") == "1"
+PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
 CODES = tuple("abcdef")
 
 

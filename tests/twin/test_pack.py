@@ -40,6 +40,7 @@ defaults = { synthetic = true, period_s = 60 }
 id = "toy/rain"
 period_s = 60
 families = ["rain"]
+types = ["obs"]
 """
 SCOPES = (
     "code,name,name_en,parent\n420199,东区,East,4201\n4201,玩具市,Toy,\n420198,西区,West,4201\n420197,孤区,Lost,9999\n"
@@ -74,7 +75,7 @@ def test_a_pack_loads_with_scopes_in_any_order(tmp_path: Path) -> None:
     assert city.scopes.code[:3] == ["4201", "420198", "420199"]
     assert city.scopes.unlocated_child(0) < len(city.scopes)
     assert told(city, "scopes.csv") == [(5, "parent")]
-    assert [(s.id, s.period_s, s.families) for s in city.sources] == [("toy/rain", 60.0, ("rain",))]
+    assert [(s.id, s.period_s, s.families, s.types) for s in city.sources] == [("toy/rain", 60.0, ("rain",), ("obs",))]
 
 
 def test_calendar_knows_holidays_and_working_weekends(tmp_path: Path) -> None:
@@ -150,6 +151,9 @@ def test_locator_finds_the_finest_scope_with_a_polygon(tmp_path: Path) -> None:
         (("[calendar]", "[calendar"), "city.toml"),
         (("weekend = [6, 7]", "weekend = [8]"), "weekend"),
         (("weekend = [6, 7]", "weekend = 6"), "weekend has the wrong form"),
+        (('types = ["obs"]', 'types = "obs"'), "types has the wrong form"),
+        (('types = ["obs"]', "types = [1]"), "patterns of event types are texts"),
+        (("period_s = 60\nfamilies", "period_s = 0\nfamilies"), "longer than nothing"),
         (('{ zh = "玩具市", en = "Toy" }', '"Toy"'), "title has the wrong form"),
         (("period_s = 60\nfam", 'period_s = "often"\nfam'), "period_s has the wrong form"),
         (

@@ -22,8 +22,8 @@ from tests.indicators.town import OFFSET_MS, batches, town
 
 PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
 HISTORIES = 10_000 if PROVE else 60
-#: Other histories every day; CITYTWIN_SEED plays those of another run again.
-SEED = int(os.environ.get("CITYTWIN_SEED") or datetime.now(UTC).strftime("%Y%m%d"))
+#: Other histories every day; CITYTWIN_TEST_SEED plays those of another run again.
+SEED = int(os.environ.get("CITYTWIN_TEST_SEED") or datetime.now(UTC).strftime("%Y%m%d"))
 #: Shrinking a failure takes minutes; the seed brings it back.
 PHASES = tuple(Phase) if PROVE else (Phase.explicit, Phase.generate)
 REGISTRY = builtin()
@@ -103,7 +103,7 @@ def _forgetful() -> Iterator[None]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )  # fmt: skip
 def test_every_indicator_equals_the_recount(steps: list[Step]) -> None:
-    note(f"the histories of CITYTWIN_SEED={SEED}")
+    note(f"the histories of CITYTWIN_TEST_SEED={SEED}")
     run(steps)
 
 

@@ -256,7 +256,8 @@ def test_event_to_pixel(driver: Browser, demo: Demo, figure: Callable[[str, floa
     page = view.open("?lang=en&indicator=river_level")
     page.wait_for_timeout(5_000)
     page.evaluate(WATCH)
-    count, rounds = 60 if PROVE else 20, []
+    count = 60 if PROVE else 20
+    rounds: list[tuple[int, int]] = []
     while len(rounds) < 3 and (not rounds or rounds[0][0] > 1_000):
         took = latencies(view, demo, count, len(rounds) * count)
         rounds.append((took[int(0.95 * (count - 1))], took[count // 2]))

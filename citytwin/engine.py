@@ -25,7 +25,7 @@ from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, UInt64
 from citytwin.models.entities import KINDS
-from citytwin.models.frame import Delta, Frame, Values
+from citytwin.models.frame import Delta, Frame, Quality, Values
 from citytwin.models.hashing import Allocate, Keys, combine, hash_coded
 from citytwin.models.vocabulary import ALWAYS, EventType
 from citytwin.registers import Registers
@@ -334,7 +334,8 @@ class Engine:
         digest = hashlib.blake2b(digest_size=16)
         for id in sorted(self.board.lines):
             line = self.board.lines[id]
-            rows = np.flatnonzero(~np.isnan(line.value) | ~np.isnan(line.closed))
+            # a stale scope without a number differs from one without data
+            rows = np.flatnonzero((line.quality != int(Quality.NODATA)) | ~np.isnan(line.closed))
             digest.update(id.encode())
             for part in (rows, line.value[rows], line.closed[rows], line.quality[rows]):
                 digest.update((part + 0 if part.dtype != np.uint8 else part).tobytes())

@@ -40,7 +40,7 @@ class Watched:
         until(lambda: self.page.evaluate(expression, arg), seconds, expression)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def driver(chromium: str) -> Iterator[Browser]:
     """One browser for all tests."""
     with sync_playwright() as p:
@@ -49,14 +49,14 @@ def driver(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built() -> None:
     """The pages must be built: they are not in the repository."""
     if not (ROOT / "dashboards" / "static" / "index.html").is_file():
         pytest.fail("the pages are not built; `make test` builds them first")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo with its history in."""
     made = Demo(tmp_path_factory.mktemp("demo") / "city")
@@ -66,7 +66,7 @@ def demo(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo
     made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base_url(request: pytest.FixtureRequest) -> str:
     """Address of the server under test."""
     given = os.environ.get("CITYTWIN_TEST_URL")

@@ -1,11 +1,11 @@
 """The Python client: values, entities and live frames of a running city, for notebooks and scripts.
 
-    from citytwin.client import connect
+from citytwin.client import connect
 
-    with connect("http://127.0.0.1:8080") as city:
-        print(city.values("aqi", level="district").to_frame())
-        for update in city.watch("aqi", scope="420100"):
-            print(update.at, update["aqi"])
+with connect("http://127.0.0.1:8080") as city:
+    print(city.values("aqi", level="district").to_frame())
+    for update in city.watch("aqi", scope="420100"):
+        print(update.at, update["aqi"])
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from citytwin import snapshot
+from citytwin.app import settle
 from citytwin.bench.job import START_MS, Job, bodies, prepare
 from citytwin.bench.measures import EVENT, KINDS, registry
 from citytwin.bench.town import BenchCity, device_codes, homes
@@ -55,6 +56,7 @@ def ticks(seconds: int, load: float, seed: int = 7) -> Ticks:
     for now in range(START_MS, START_MS + _HOUR_MS, 60_000):
         feed(simulator, now)
         engine.tick(now, next(position))
+    settle()
     start = START_MS + _HOUR_MS
     live, fed, took = Simulator(city, seed + 1, start, load=load), 0, []
     for now in range(start + 1000, start + 1000 * (seconds + 1), 1000):

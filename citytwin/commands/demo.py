@@ -36,13 +36,14 @@ def command(
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="citytwin-demo-")))
         flags = {"data__dir": data, "city__pack": city, "server__port": port}
         found = options.settings(config_path, **flags)
-        from citytwin.app import Node, say
+        from citytwin.app import Node, say, settle
         from citytwin.demo import Demo, Options
 
         node = stack.enter_context(Node(found.config))
         address = node.serve()
         say(f"pages  {address}/")
         say(f"events {address}/ingest   metrics {address}/metrics   data {data}")
+        settle()
         node.start(live=False)
         demo = Demo(node, Options(seed, speed, days))
         stack.callback(demo.close)

@@ -28,7 +28,7 @@ def command(
     options.log_to_stderr()
     flags = {"data__dir": data, "city__pack": city, "server__host": host, "server__port": port}
     found = options.settings(config_path, **flags)
-    from citytwin.app import Node, say
+    from citytwin.app import Node, say, settle
     from citytwin.config import check_exposure
 
     check_exposure(found.config.server)
@@ -36,6 +36,7 @@ def command(
         if node.recovered.records or node.recovered.snapshot:
             say(f"back {node.recovered.sentence()}")
         address = node.serve()
+        settle()
         node.start()
         node.first_frame.wait()
         click.echo(f"ready {address}")

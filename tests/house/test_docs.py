@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from citytwin.twin.pack import load_city
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FENCE = re.compile(r"```.*?```", re.S)
@@ -63,3 +65,13 @@ def test_generated_pages_are_in_step() -> None:
         [sys.executable, "scripts/reference.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_event_of_the_readme_would_be_taken(readme: str) -> None:
+    """Its device is in the pack that the demo shows, and its time is now: an old one would be refused."""
+    text = (ROOT / readme).read_text("utf-8")
+    subject = re.search(r'"subject": "([^"]+)"', text)
+    assert subject is not None
+    assert load_city("wuhan").entities.row(subject.group(1)) >= 0
+    assert "$(date -Is)" in text

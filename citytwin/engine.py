@@ -60,7 +60,9 @@ class Engine:
         self.revisions = Revisions(self._types, self.ledgers, self._change, allocate)
         self._make_tables()
         keyed = {t.name: self.ledger_of(t) for t in self._types if t.key}
-        self.registers = Registers(self.entities, self.vocabulary, keyed, self._change)
+        self.registers = Registers(
+            self.entities, self.vocabulary, keyed, self._change, lambda: self.aggregates.relations
+        )
         unknown = intake.unknown_scope(self.scopes)
         self.aggregates = Aggregates(self._sources(), self.tables, self.entities, origin_ms(city), unknown)
         self.pulse = Pulse(getattr(city, "sources", ()), self._types)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,17 @@ from citytwin.twin.ledger import Ledger
 
 
 class Registers:
-    """Applies register events to the entities; `keyed` are the ledgers of types whose newest events are kept."""
+    """Applies register events to the entities; `keyed` are the ledgers of types whose newest events are kept.
 
-    def __init__(self, entities: Entities, vocabulary: Vocabulary, keyed: Mapping[str, Ledger], change: Change) -> None:
+    `relations`: names of those through which an expression reads (`observes` in `ent.observes.road_class`).
+    """
+
+    def __init__(
+        self, entities: Entities, vocabulary: Vocabulary, keyed: Mapping[str, Ledger], change: Change,
+        relations: Callable[[], Collection[str]],
+    ) -> None:  # fmt: skip
         self._entities, self._vocabulary, self._keyed, self._change = entities, vocabulary, keyed, change
+        self._relations = relations
 
     def check(self, batch: EventBatch, kind: EventType, refusals: intake.Refusals) -> None:
         """Refuse entries that break a rule of their kind, and changes of what is not registered."""
@@ -42,7 +49,9 @@ class Registers:
         name, operation = kind.register
         recorded = np.full(len(batch), now, np.int64)
         known = self._entities.rows_of(batch.subject)
-        again = self._readings_of(np.unique(known[known >= 0]))
+        rows, new = np.unique(known[known >= 0]), batch.subject.take(np.flatnonzero(known < 0))
+        readers = [self._entities.pointing(r, rows, new) for r in sorted(self._relations())]
+        again = self._readings_of(np.unique(np.concatenate([rows, *readers])))
         for reading, ledger, index in again:
             self._change(reading, ledger, index, -1)
         if operation == "remove":

@@ -45,6 +45,8 @@ class Aggregates:
     ) -> None:
         self._sources, self._tables, self._entities = sources, tables, entities
         self._origin, self._unknown = origin_ms, unknown_scope
+        #: Relations through which an expression reads an attribute of another entity.
+        self.relations: set[str] = set()
         self._stores: dict[tuple[str, int, str], PaneStore] = {}
         self._additive: dict[tuple[str, int, str], dict[str, Additive]] = {}
         self._params: dict[str, Param] = {}
@@ -66,7 +68,14 @@ class Aggregates:
             self._params[key] = self._build(key, agg, window, closed)
         return self._params[key]
 
+    def _note_relations(self, agg: Aggregate) -> None:
+        for expr in (agg.value, agg.where, agg.start, agg.end, agg.at):
+            for space, name in expr.refs if expr is not None else ():
+                if space == "ent":
+                    self.relations.update(name.split(".")[:-1])
+
     def _build(self, key: str, agg: Aggregate, window: Window, closed: bool) -> Param:
+        self._note_relations(agg)
         if agg.kind == "tally":
             return TallyParam(self._tally(key, agg, window, closed))
         if agg.table not in self._sources:
@@ -141,6 +150,7 @@ class Aggregates:
     def by_subject(self, name: str, agg: Aggregate, window: Window) -> None:
         """Declare panes per entity for a class form, under a name of its own."""
         window = agg.window or window
+        self._note_relations(agg)
         total, counted = (self._measure(agg, window.pane_ms, "subject", c) for c in (False, True))
         keep = agg.keep or window.panes
         total.store.keep = max(total.store.keep, keep)

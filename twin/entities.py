@@ -131,6 +131,14 @@ class Entities:
             column.resolve(self.n)
         return column.view()
 
+    def pointing(self, relation: str, rows: NDArray[np.integer], codes: Strings) -> Int32:
+        """Rows whose relation leads to one of the rows, or waits for an entity of one of the codes (int32)."""
+        column = self._columns.get(relation)
+        if not isinstance(column, Relation):
+            return np.zeros(0, np.int32)
+        column.resolve(self.n)
+        return column.pointing(rows, codes)
+
     def of_kind(self, kind: str) -> Int32:
         """Rows of a kind in ascending order, those that ended included (int32)."""
         return np.flatnonzero(self.kind == KIND_NUMBER[kind]).astype(np.int32)

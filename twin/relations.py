@@ -84,6 +84,15 @@ class Relation(Plain):
         self.values.data[who] = found
         self._limit = 2 * self.holders.n + 1024
 
+    def pointing(self, rows: NDArray[np.integer], codes: Strings) -> Int32:
+        """Holders of one of the target rows, and those that wait for one of the codes."""
+        holds = np.isin(self.values.data, rows)
+        wanted = set(codes.tolist())
+        for place, code in enumerate(self.waiting.strings.tolist() if wanted and self.holders.n else ()):
+            if code in wanted and self.holders.data[place] >= 0:
+                holds[self.holders.data[place]] = True
+        return np.flatnonzero(holds).astype(np.int32)
+
     def view(self) -> Int32:
         """Rows of the targets, -1 without a known one (a copy)."""
         rows: Int32 = np.maximum(self.values.data, -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from citytwin import snapshot
 from citytwin.engine import Engine
 from citytwin.indicators.api import col, count, distinct, ent, indicator, maximum, mean, quantile, row, tally
-from citytwin.indicators.expr import Expr
+from citytwin.indicators.expr import Expr, ref
 from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Float64, Strings
@@ -251,6 +253,36 @@ def test_changed_attributes_count_old_readings_again() -> None:
     e.feed(gone, 5)
     e.tick(START_MS + 2, 6)
     assert value(e, "by_role") == 0
+
+
+def test_what_is_read_through_a_relation_counts_old_readings_again() -> None:
+    """A gauge observes a road: the road is registered after the reading, then changes its class."""
+
+    @indicator("on_branches", theme="t", window="sliding 1h/15m", levels="city")
+    def on_branches(n: Float64 = count("obs", where=ref("ent", "observes.road_class") == "branch")) -> Float64:
+        return n
+
+    def road(type: str, id: str, road_class: str) -> EventBatch:
+        fields: dict[str, Any] = {"road_class": Coded.of([road_class]), "facility_kind": Coded.of(["road"])}
+        return EventBatch.of(type, [START_MS], [id], subject=["R1"], fields=fields, scope=[TinyCity().grid_codes()[0]])
+
+    e = Engine(TinyCity(), Registry([on_branches]))
+    observes = EventBatch.of(
+        "device.changed", [START_MS], ["o"], subject=["D00"], fields={"observes": Strings.of(["R1"])}
+    )
+    assert not e.feed(observes, 1).rejected
+    e.feed(pressure(["a"], ["D00"], [0.5], [10]), 2)
+    seen = []
+    for position, change in enumerate(
+        (None, road("facility.installed", "i", "branch"), road("facility.changed", "c", "arterial"), None), 3
+    ):
+        if change is not None:
+            assert not e.feed(change, position).rejected
+        e.tick(START_MS + position, position)
+        seen.append(value(e, "on_branches"))
+    e.feed(pressure(["b"], ["D00"], [0.5], [10], corrects=["a"], revision=[1], retracted=[True]), 9)
+    e.tick(START_MS + 9, 9)
+    assert [*seen, value(e, "on_branches")] == [0, 1, 0, 0, 0]
 
 
 def _history(seed: int) -> list[EventBatch]:

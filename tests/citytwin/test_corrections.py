@@ -92,7 +92,6 @@ def test_a_batch_of_corrections_takes_one_pass_over_the_ledger(monkeypatch: pyte
     spent = time.perf_counter() - started
     figure(f"{CORRECTIONS} retractions of the newest of {ROWS} readings", spent, "s")
     assert [n for n in passes if n] == [1]
-    assert spent < 2
     assert one.board.lines["gas_ch4_max"].value[0] == 0.5
 
 

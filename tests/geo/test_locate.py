@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from citytwin.geo.locate import Locator
 from citytwin.models.columns import Float64, Int32
+from tests.conftest import Figure
 
 PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
 POINTS = 1_000_000 if PROVE else 100_000
@@ -55,7 +56,7 @@ def assert_exact(locator: Locator, polygons: Polygons, rows: Int32, lon: Float64
     assert len(wrong) == 0, (lon[wrong[:3]], lat[wrong[:3]])
 
 
-def test_random_places_vertices_and_middles_are_exact() -> None:
+def test_random_places_vertices_and_middles_are_exact(figure: Figure) -> None:
     polygons = tiling(CELLS)
     rows = np.random.default_rng(3).permutation(len(polygons)).astype(np.int32) + 100
     start = time.perf_counter()
@@ -67,11 +68,10 @@ def test_random_places_vertices_and_middles_are_exact() -> None:
     start = time.perf_counter()
     locator.locate(lon, lat)
     took = time.perf_counter() - start
-    print(f"build {built:.2f} s, {POINTS / took / 1e6:.1f} million places/s, {locator.nbytes / 1e6:.0f} MB")
+    figure(f"locator of {CELLS} cells built", built, "s")
+    figure(f"places located in {CELLS} cells", POINTS / took, "places/s")
     assert_exact(locator, polygons, rows, lon, lat)
     assert_exact(locator, polygons, rows, *corners(polygons))
-    assert built < 5
-    assert POINTS / took > 1e6
 
 
 def test_places_on_pixel_borders_are_exact() -> None:

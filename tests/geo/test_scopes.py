@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from citytwin.geo.scopes import GRID, LEVELS, ScopeTree
 from citytwin.models.columns import Strings
+from tests.conftest import Figure
 
 
 def grown(choices: list[int]) -> ScopeTree:
@@ -146,7 +147,7 @@ def test_what_breaks_the_tree_is_refused() -> None:
     assert len(tree) == 5
 
 
-def test_roll_up_of_a_large_city_is_fast() -> None:
+def test_roll_up_of_a_large_city(figure: Figure) -> None:
     tree = ScopeTree()
     tree.add("c", "c", -1)
     for level, count in ((1, 13), (2, 193), (3, 3495), (4, 11300)):
@@ -160,4 +161,4 @@ def test_roll_up_of_a_large_city_is_fast() -> None:
         start = time.perf_counter()
         tree.roll_up(own)
         took.append(time.perf_counter() - start)
-    assert min(took) < 0.02
+    figure("roll-up of 24 columns over 15,000 scopes", min(took) * 1000, "ms")

@@ -24,7 +24,7 @@ from citytwin.streams import convert
 from citytwin.streams.build import Columns, build
 from citytwin.streams.convert import BAD, HERE, NONE
 from citytwin.streams.decoded import BadBody, BodyTooLarge, Decoded, merge, pick
-from citytwin.streams.rules import Refusal, Row, Rules, batches_of
+from citytwin.streams.rules import TIME_MAX, Refusal, Row, Rules, batches_of
 from citytwin.streams.scan import ABSENT, STRING
 
 #: Rows that one stream may have.
@@ -85,7 +85,9 @@ class ArrowCells:
     def times(self) -> tuple[Int64, UInt8]:
         """Timestamps and integers as ms UTC, texts as RFC 3339."""
         if pa.types.is_integer(self._array.type):
-            return self.integers()
+            value, state = self.integers()
+            state[(state == HERE) & ((value >= TIME_MAX) | (value <= -TIME_MAX))] = BAD
+            return value, state
         if not _is_text(self._array.type):
             return self._bad(MISSING, np.int64)
         column, state = self.texts()

@@ -33,6 +33,8 @@ _TIME = re.compile(
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,30})(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _STEPS_MAX = 2**62
+#: Milliseconds UTC from here on, or from minus here down, are no time.
+TIME_MAX = 2**62
 _UNIT_SIGNS = str.maketrans({"µ": "u", "μ": "u", "³": "3", "²": "2"})
 
 
@@ -128,7 +130,7 @@ def instant_of(name: str, value: object, millis: bool = False) -> int | None:
     if value is None:
         return None
     if millis and isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) >= _STEPS_MAX:
+        if abs(value) >= TIME_MAX:
             raise Refusal("bad_time", name, f"{name} is no time")
         return value
     if not isinstance(value, str):

@@ -160,6 +160,15 @@ _CELL = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("ms", [2**62, -(2**62), 2**63 - 1])
+def test_integers_that_are_no_time_are_refused(ms: int) -> None:
+    columns = base(2)
+    columns["time"] = pa.array([0, ms], pa.int64())
+    found = CODEC.decode(stream(columns, {"type": "obs"}), ARROW)
+    assert [len(b) for b in found.batches] == [1]
+    assert [(r.index, r.reason) for r in found.rejections] == [(1, "bad_time")]
+
+
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data(), st.integers(1, 8), st.sets(st.sampled_from(sorted(_CELL)), max_size=4))
 def test_columns_agree_with_the_law(data: st.DataObject, n: int, odd: set[str]) -> None:

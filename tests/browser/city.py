@@ -102,11 +102,11 @@ class MovedClock(SystemClock):
 
 
 class Stage:
-    """The city of Wuhan without a simulator: nothing happens but what a test sends, and time goes as it says."""
+    """A city without a simulator: nothing happens but what a test sends, and time goes as it says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pack: str = "wuhan") -> None:
         self.clock = MovedClock()
-        config = Config(server=Server(port=0), city=City("wuhan"), engine=Engine(health=False))
+        config = Config(server=Server(port=0), city=City(pack), engine=Engine(health=False))
         self.node = Node(config, folder=folder, clock=self.clock)
         self.url = self.node.serve()
         self.node.start()

@@ -225,6 +225,25 @@ def test_an_open_day_is_provisional(driver: Browser, stage: Stage) -> None:
     page.close()
 
 
+def test_a_city_of_csv_alone(driver: Browser, built: None, tmp_path: Path) -> None:
+    """No layers: the page asks for none, complains of nothing, and looks at where the cases are."""
+    stage = Stage(tmp_path, "new_york")
+    case = reading("N1", "", 0, stage.clock.now_ms(), "nyc/311") | {
+        "type": "case.reported",
+        "lon": -73.95,
+        "lat": 40.65,
+    }
+    case["data"] = {"category": "noise", "channel": "311"}
+    assert post(stage.url, [case])["accepted"] == 1
+    view = watched(driver, stage.url)
+    page = view.open("?lang=en")
+    view.until("Math.abs(window.__citytwin.map.getCenter().lng + 73.95) < 0.01")
+    expect(page.get_by_test_id("strip").locator("button")).to_have_count(5)
+    assert view.complaints == []
+    page.close()
+    stage.close()
+
+
 #: Tells in `window.seen` when a figure first showed each text, at the animation frame after it was drawn (ms UTC).
 WATCH = """() => {
   window.seen = {};

@@ -34,8 +34,17 @@ export async function read<T>(url: string): Promise<T> {
   return (await answer.json()) as T;
 }
 
-/** GeoJSON of a layer. */
+let layers: Promise<Set<string>> | null = null;
+
+/** Names of the layers that this city has: one made of CSV alone has none, and that is no error. */
+async function layerNames(): Promise<Set<string>> {
+  layers ??= read<{ items: string[] }>('/api/v1/layers').then((found) => new Set(found.items));
+  return layers.catch((error: unknown) => { layers = null; throw error; });
+}
+
+/** GeoJSON of a layer, empty where the city has none of that name. */
 export async function layer(name: string): Promise<unknown> {
+  if (!(await layerNames()).has(name)) return { type: 'FeatureCollection', features: [] };
   const data = await read<{ type: string; features: { id?: number; properties: Record<string, unknown> }[] }>(`/api/v1/layers/${name}`);
   for (const f of data.features) f.properties = { ...f.properties, row: f.properties.row ?? f.id };
   return data;

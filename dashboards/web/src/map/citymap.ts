@@ -113,7 +113,7 @@ export class CityMap {
     this.set(name, { type: 'FeatureCollection', features });
     this.classes.set(name, new Map());
     if (name === 'districts' || name === 'streets') this.set(name === 'districts' ? 'names' : 'streetnames', this.labels(data, scopes));
-    if (name === 'communities') this.homeBox = this.core(data);
+    if (name === 'communities' && data.features.length) this.homeBox = this.core(data);
   }
 
   private labels(data: Areas, scopes: Scopes): FeatureCollection {
@@ -255,6 +255,6 @@ export class CityMap {
 
   whole(): Box | null {
     const districts = this.areas.get('districts');
-    return districts ? union([...districts.keys()].flatMap((r) => { const b = this.boxes.get(r); return b ? [b] : []; })) : null;
+    return districts?.size ? union([...districts.keys()].flatMap((r) => { const b = this.boxes.get(r); return b ? [b] : []; })) : null;
   }
 }

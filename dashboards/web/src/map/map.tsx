@@ -14,7 +14,7 @@ import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
 import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, scopeName, scopes, theme } from '../store';
 import { LEVELS, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
-import type { Area, Areas } from './geometry';
+import { union, type Area, type Areas } from './geometry';
 import { AREAS } from './style';
 import { view } from './view';
 
@@ -53,7 +53,8 @@ function learn(id: string, level: number, rows: Iterable<number>): void {
     all += 1;
     if (Number.isFinite(board.value(id, row))) known += 1;
   }
-  if (known > 0 && known < all / 2 && level > 1) filled.value = new Map(filled.peek()).set(id, level - 1);
+  // only when it is news: who reads it here would else be called again without end
+  if (known > 0 && known < all / 2 && level > 1 && (filled.peek().get(id) ?? 4) > level - 1) filled.value = new Map(filled.peek()).set(id, level - 1);
 }
 
 /** Ramp edges of the chosen indicator; without bands they follow the data of the districts. */
@@ -73,7 +74,8 @@ async function loadAreas(map: CityMap, level: number): Promise<void> {
 
 async function loadAll(map: CityMap): Promise<void> {
   await loadAreas(map, 1);
-  map.fit(map.whole() ?? [113.7, 29.9, 115.1, 31.4]);
+  const whole = map.whole();
+  if (whole) map.fit(whole);
   for (const name of ['water', 'metro'] as const) map.addLayer(name, (await layer(name)) as FeatureCollection);
   await loadAreas(map, 2);
   await loadAreas(map, 3);
@@ -97,10 +99,21 @@ function paint(map: CityMap): void {
 /** Changes every 10 s, so that cases turn overdue on the map by the clock alone. */
 const slow = computed(() => Math.floor(now.value / 10_000));
 
+let placed = false;
+
+/** A city without geometry is looked at where its cases are, once. */
+function placeByCases(map: CityMap): void {
+  if (placed || map.areas.get('districts')?.size !== 0) return;
+  const spots = openCases.peek().filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat));
+  if (!spots.length) return;
+  placed = true;
+  map.fit(union(spots.map((c) => [c.lon, c.lat, c.lon, c.lat])), 80);
+}
+
 function wire(map: CityMap): () => void {
   const stops = [
     effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }),
-    effect(() => { void casesRev.value; void slow.value; map.setCases(openCases.value, now.peek()); }),
+    effect(() => { void casesRev.value; void slow.value; void loaded.value; map.setCases(openCases.value, now.peek()); placeByCases(map); }),
     effect(() => { void entitiesRev.value; map.setEntities([...entities.values()], now.peek()); }),
     effect(() => map.language(lang.value)),
     effect(() => { void theme.value; queueMicrotask(() => map.theme()); }),

@@ -158,6 +158,8 @@ class Board:
             return line.altered
         before = (line.value, line.closed, line.quality, line.fresh, line.expected)
         line.value = np.where(wanted, np.where(touched, value, line.value), np.nan)
+        if line.closed_params:
+            line.closed = np.where(wanted, np.where(touched, closed, line.closed), np.nan)
         self._inherit(line, below & wanted)
         return self._compare(line, before, wanted)
 
@@ -193,13 +195,15 @@ class Board:
 
     @staticmethod
     def _compare(line: Line, before: tuple[Float64, Float64, UInt8, Int32, Int32], wanted: Bool) -> Bool:
-        value, _, quality, fresh, expected = before
+        value, closed, quality, fresh, expected = before
         same = (line.value == value) | (np.isnan(line.value) & np.isnan(value))
+        same_closed = (line.closed == closed) | (np.isnan(line.closed) & np.isnan(closed))
         counts = (line.fresh != fresh) | (line.expected != expected)
         line.moved = wanted & ~same
+        line.restated = wanted & ~same_closed & ~np.isnan(closed)
         line.altered = wanted & (~same | (line.quality != quality) | counts)
         shown = counts & (line.quality == int(Quality.PARTIAL))
-        changed: Bool = wanted & (~same | (line.quality != quality) | shown)
+        changed: Bool = wanted & (~same | ~same_closed | (line.quality != quality) | shown)
         return changed
 
     def _compute(self, line: Line, now: int, told: Bool | None) -> tuple[Float64, Float64, Bool]:

@@ -10,7 +10,7 @@ import pytest
 
 from citytwin import snapshot
 from citytwin.engine import Engine
-from citytwin.indicators.api import col, count, distinct, ent, indicator, maximum, mean, quantile, row, tally
+from citytwin.indicators.api import col, count, distinct, ent, ind, indicator, maximum, mean, quantile, row, tally
 from citytwin.indicators.expr import Expr, ref
 from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
@@ -253,6 +253,22 @@ def test_changed_attributes_count_old_readings_again() -> None:
     e.feed(gone, 5)
     e.tick(START_MS + 2, 6)
     assert value(e, "by_role") == 0
+
+
+def test_one_that_reads_another_keeps_its_closed_window() -> None:
+    @indicator("plain", theme="t", window="sliding 1h/15m", levels="city")
+    def plain(n: Float64 = count("obs", where=PRESSURE)) -> Float64:
+        return n
+
+    @indicator("mixed", theme="t", window="tumbling 1h", levels="city")
+    def mixed(n: Float64 = count("obs", where=PRESSURE), other: Float64 = ind("plain")) -> Float64:
+        return n + 0 * other
+
+    e = Engine(TinyCity(), Registry([plain, mixed]))
+    e.feed(pressure(["a"], ["D00"], [0.5], [10]), 1)
+    # the reading is of the hour that ends at START_MS
+    seen = [e.tick(START_MS + i * 3_600_000, 2 + i).values["mixed"].closed[0] for i in range(2)]
+    assert seen == [1, 0]
 
 
 def test_what_is_read_through_a_relation_counts_old_readings_again() -> None:

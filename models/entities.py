@@ -66,7 +66,7 @@ FACILITY_KINDS = (
     "road", "bridge", "waste_bin", "streetlight", "underpass", "low_point", "drain_pump", "manhole", "hydrant",
     "ems_station", "fire_station", "police_station", "metro_station", "bus_stop", "parking", "park", "school",
     "hospital", "venue", "shelter", "river_section", "dma", "transformer", "gas_regulator", "signal", "elevator",
-    "other",
+    "scenic_area", "sports_venue", "other",
 )  # fmt: skip
 ROAD_CLASSES = ("expressway", "arterial", "secondary", "branch")
 
@@ -87,7 +87,7 @@ _BUILDING = (
 )  # fmt: skip
 _GRID = (
     _code("grid_kind", "unit", "governance", "special"), _integer("population", 0, 10**7), _integer("households"),
-    _number("area_m2", "m2", 0, 1e11), _text("manager", 64), _integer("workers"),
+    _number("area_m2", "m2", 0, 1e11), _text("manager", 64), _integer("workers"), _integer("power_customers"),
 )  # fmt: skip
 _POPULATION = (
     _integer("persons", 0, 10**7), _integer("birth_year", 1850, 9999), _code("sex", "male", "female"),
@@ -107,13 +107,16 @@ _FACILITY = (
     _code("facility_kind", *FACILITY_KINDS, required=True), _code("responsible_unit"), _code("owner_unit"),
     _code("maintenance_unit"), _time("installed"), _time("checked"), _number("length_m", "m", 0, 1e7),
     _number("free_flow_kmh", "km/h", 0, 200), _code("road_class", *ROAD_CLASSES), _integer("capacity", 0, 10**7),
-    _number("usable_area_m2", "m2", 0, 1e9), _code("accuracy_class", "A", "B"),
+    _number("usable_area_m2", "m2", 0, 1e9), _code("accuracy_class", "A", "B"), _integer("courts", 0, 1000),
+    _number("open_hours", "h", 0, 24), _number("catchment_m2", "m2", 0, 1e9), _number("curve_number", "", 1, 100),
+    _number("storage_m3", "m3", 0, 1e9), _number("pump_m3s", "m3/s", 0, 10_000), _code("schedule", "dusk", "always"),
 )  # fmt: skip
 _DEVICE = (
     _code("device_kind", required=True), _code("model"), _code("vendor"), _code("firmware"),
     _number("orientation", "deg", 0, 360), _number("period_s", "s", 0, 31_622_400), _flag("in_service"),
     _flag("mandatory"), _code("role"), _code("station"), _code("properties"),
     _number("nominal_value", ""), _number("nominal_flow", "m3/h"), _number("nominal_voltage", "V"),
+    _integer("phases", 1, 3),
     _number("fortify_level", ""), _number("warning_level", ""), _number("guarantee_level", ""),
     _number("alarm_level", ""), _code("zone_class", "0", "1", "2", "3", "4a", "4b"), _code("section_id"),
     _code("target_class", "I", "II", "III", "IV", "V"), _time("calibrated"), _time("calibration_due"),

@@ -32,6 +32,7 @@ households 户数 Households
 area_m2 面积 Area
 manager 网格长 Manager
 workers 网格员人数 Grid workers
+power_customers 用电户数 Power customers
 persons 人数 Persons
 birth_year 出生年份 Year of birth
 sex 性别 Sex
@@ -64,6 +65,13 @@ road_class 道路等级 Road class
 capacity 容量 Capacity
 usable_area_m2 可用面积 Usable area
 accuracy_class 定位精度等级 Accuracy class
+courts 场地数 Courts
+open_hours 每日开放时长 Opening hours a day
+catchment_m2 汇水面积 Catchment area
+curve_number 径流曲线数 Curve number
+storage_m3 调蓄容积 Storage
+pump_m3s 抽排能力 Pump capacity
+schedule 亮灯时段 Lighting schedule
 device_kind 设备类型 Kind of device
 model 型号 Model
 vendor 厂商 Vendor
@@ -71,6 +79,7 @@ firmware 固件版本 Firmware
 orientation 朝向 Orientation
 period_s 上报周期 Reporting period
 in_service 在用 In service
+phases 相数 Phases
 mandatory 必报 Mandatory
 role 作用 Role
 station 站点 Station

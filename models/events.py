@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from citytwin.models.city_events import CITY_TITLES, city_types
 from citytwin.models.properties import PROPERTIES, PROPERTY_TITLES
 from citytwin.models.registers import REGISTER_TITLES, register_types
 from citytwin.models.vocabulary import ALWAYS, DAY_MS, EventType, Field, Kind, Vocabulary
@@ -31,6 +32,7 @@ CASE_FIELDS: dict[str, tuple[Field, ...]] = {
         Field("category", _CODE),
         Field("channel", _CODE),
         Field("component", _TEXT),
+        Field("customers", _INTEGER, lo=0, hi=100_000_000),
     ),
     "dispatched": (Field("unit", _CODE),),
     "received": (),
@@ -73,6 +75,7 @@ def reading_types() -> list[EventType]:
     # steps of `obs.value` are those of its property, see models.properties
     value = Field("value", _NUMBER, required=True)
     state = Field("state", _CODE, required=True, choices=("online", "offline", "fault", "maintenance"))
+    diagnosis = Field("diagnosis", _CODE, choices=("ok", "blurred", "blocked", "dark", "moved", "frozen"))
     unit_state = Field("state", _CODE, required=True, choices=("ready", "busy", "off"))
     kinds = ("traffic", "air", "noise", "water", "light", "bin")
     return [
@@ -82,7 +85,7 @@ def reading_types() -> list[EventType]:
             key=("subject", "property"),
             subject="",
         ),
-        EventType("device.status", (state,), key=("subject",), horizon_ms=_WEEK_MS, subject="device"),
+        EventType("device.status", (state, diagnosis), key=("subject",), horizon_ms=_WEEK_MS, subject="device"),
         EventType("unit.state", (unit_state, Field("kind", _CODE)), key=("subject",)),
         EventType(
             "vehicle.pos",
@@ -90,6 +93,8 @@ def reading_types() -> list[EventType]:
                 Field("speed", _NUMBER, "km/h", 10, 0, 300),
                 Field("heading", _NUMBER, "deg", 1, 0, 360),
                 Field("kind", _CODE),
+                Field("home", _CODE),
+                Field("on_duty", _FLAG),
             ),
             key=("subject",),
         ),
@@ -108,7 +113,7 @@ def reading_types() -> list[EventType]:
 
 
 def service_types() -> list[EventType]:
-    """Hotline calls, city-code use, data deliveries and emergency runs."""
+    """Hotline calls, city-code use, data deliveries."""
     caller = Field("caller", Kind.SECRET)
     wait = Field("wait_s", _NUMBER, "s", 1000, 0, 86_400, required=True)
     calls = {
@@ -117,8 +122,6 @@ def service_types() -> list[EventType]:
         "abandoned": (caller, wait, Field("line", _CODE)),
         "closed": (caller, Field("case", _TEXT), Field("satisfied", _FLAG)),
     }
-    runs = ("received", "dispatched", "turnout", "arrived", "controlled", "closed")
-    run = (Field("kind", _CODE), Field("unit", _CODE), Field("severity", _INTEGER, lo=1, hi=4))
     return [
         *(EventType(f"call.{name}", fields, family="call", horizon_ms=_WEEK_MS) for name, fields in calls.items()),
         EventType(
@@ -137,7 +140,6 @@ def service_types() -> list[EventType]:
             key=("subject",),
             horizon_ms=35 * DAY_MS,
         ),
-        *(EventType(f"emergency.{name}", run, family="emergency", horizon_ms=35 * DAY_MS) for name in runs),
     ]
 
 
@@ -148,7 +150,20 @@ def platform_types() -> list[EventType]:
             "indicator.value",
             (Field("event_ts", _TIME, required=True), Field("published_ts", _TIME, required=True)),
         ),
-        EventType("platform.lag", (Field("records", _INTEGER, lo=0), Field("lag_ms", _INTEGER, "ms", lo=0))),
+        EventType(
+            "platform.lag",
+            (Field("partition", _CODE), Field("records", _INTEGER, lo=0), Field("lag_ms", _INTEGER, "ms", lo=0)),
+            key=("subject", "partition"),
+        ),
+        EventType(
+            "platform.intake",
+            (
+                Field("events", _INTEGER, lo=0, required=True),
+                Field("late", _INTEGER, lo=0, required=True),
+                Field("duplicates", _INTEGER, lo=0, required=True),
+            ),
+        ),
+        EventType("ws.push", (Field("queued_ts", _TIME, required=True), Field("sent_ts", _TIME, required=True))),
     ]
 
 
@@ -158,7 +173,7 @@ def VOCABULARY() -> Vocabulary:
     >>> VOCABULARY().types["case.filed"].field("due_at").required
     True
     """
-    types = [*reading_types(), *case_types(), *service_types(), *platform_types(), *register_types()]
+    types = [*reading_types(), *case_types(), *service_types(), *city_types(), *platform_types(), *register_types()]
     return Vocabulary().add(types).add(PROPERTIES)
 
 
@@ -193,19 +208,15 @@ _TITLES: dict[str, tuple[str, str]] = {
     "call.closed": ("热线办结", "Call closed"),
     "citycode.use": ("市民码使用", "City code used"),
     "data.batch": ("数据汇聚批次", "Data delivery"),
-    "emergency.received": ("紧急接警", "Emergency received"),
-    "emergency.dispatched": ("紧急派警", "Emergency dispatched"),
-    "emergency.turnout": ("紧急出动", "Emergency turnout"),
-    "emergency.arrived": ("紧急到场", "Emergency arrival"),
-    "emergency.controlled": ("紧急控制", "Emergency controlled"),
-    "emergency.closed": ("紧急结束", "Emergency closed"),
     "indicator.value": ("指标发布", "Indicator published"),
     "platform.lag": ("平台滞后", "Platform lag"),
+    "platform.intake": ("平台接入", "Platform intake"),
+    "ws.push": ("大屏推送", "Dashboard push"),
 }
 
 #: Title of each event type and observed property in both languages, for the ticker and the legends.
 TITLES: dict[str, dict[str, str]] = {
-    **{name: {"zh": zh, "en": en} for name, (zh, en) in _TITLES.items()},
+    **{name: {"zh": zh, "en": en} for name, (zh, en) in (_TITLES | CITY_TITLES).items()},
     **REGISTER_TITLES,
     **PROPERTY_TITLES,
 }

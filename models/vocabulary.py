@@ -68,6 +68,7 @@ class EventType:
     `family`: types of one family are folded together (case.* into cases).
     `horizon_ms`: how long ids, contributions and corrections are kept. `subject`: kind of entity it must name
     ("" = any known or none, "?" = need not be known). `register`: (kind, operation) when it changes an entity table.
+    `folded`: its family is read as a table of one row per subject, see twin.journeys.
     """
 
     name: str
@@ -78,6 +79,7 @@ class EventType:
     future_ms: int = 60_000
     subject: str = "?"
     register: tuple[str, str] | None = None
+    folded: bool = False
 
     def field(self, name: str) -> Field:
         """The field of that name; KeyError if the type has none."""

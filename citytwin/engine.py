@@ -32,6 +32,7 @@ from citytwin.registers import Registers
 from citytwin.revisions import Revisions
 from citytwin.twin.cases import CaseTable
 from citytwin.twin.growable import Grow
+from citytwin.twin.journeys import JourneyTable
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable, Table
 from citytwin.units import PerUnit, origin_ms, split_state
@@ -89,8 +90,10 @@ class Engine:
             if kind.key:
                 self.newest[kind.name] = NewestTable(self.ledger_of(kind), self._per_unit(kind))
         self.cases = CaseTable(self.ledgers["case"]) if "case" in self.ledgers else None
+        folded = {k.family: k for k in self._types if k.folded}
+        self.journeys = {name: JourneyTable(self.ledgers[name], self._per_unit(kind)) for name, kind in folded.items()}
         kinds: dict[str, Table] = {k: EntityTable(self.entities, k, self.last_seen) for k in KINDS}
-        self.tables: dict[str, Table] = {**kinds, **self.newest}
+        self.tables: dict[str, Table] = {**kinds, **self.newest, **self.journeys}
         if self.cases is not None:
             self.tables["case"] = self.cases
 
@@ -174,6 +177,8 @@ class Engine:
         rows = ledger.append(batch, keys, content, slot, entity, scope, live)
         if kind.family == "case" and self.cases is not None:
             self.cases.link(ledger.at(rows))
+        elif kind.folded:
+            self.journeys[kind.family].link(ledger.at(rows))
         self._change(kind, ledger, ledger.at(rows[live]), 1)
         if len(awaited) or corrects.any():
             revisions.settle(batch, kind, rows, awaited, chain, corrects)
@@ -185,6 +190,8 @@ class Engine:
     def _slots(self, batch: EventBatch, kind: EventType, subject: Keys, entity: Int32) -> Int32:
         if kind.family == "case" and self.cases is not None:
             return self.cases.slots(subject, batch.subject)
+        if kind.folded:
+            return self.journeys[kind.family].slots(subject)
         if not kind.key:
             return np.full(len(batch), -1, np.int32)
         parts = [hash_coded(batch.fields[name]) for name in kind.key if name != "subject"]  # type: ignore[arg-type]
@@ -199,6 +206,8 @@ class Engine:
             self._saw(self.newest[kind.name], self.newest[kind.name].apply(index, sign), sign)
         elif kind.family == "case" and self.cases is not None:
             self.cases.apply(index, sign)
+        elif kind.folded:
+            self.journeys[kind.family].apply(index)
         self.aggregates.apply(ledger, index, sign, self.scopes.ancestors())
 
     def _saw(self, table: NewestTable, slots: Int64, sign: int) -> None:
@@ -230,6 +239,8 @@ class Engine:
         """Move the clock to `now` (never back) and give what changed since the last tick."""
         self.now, self.position, self.k = max(self.now, now), max(self.position, position), self.k + 1
         refused = self._settle_cases()
+        for journeys in self.journeys.values():
+            journeys.settle()
         self._drop_old()
         rows = self._dirty_rows()
         if len(self.scopes) > len(next(iter(self.board.lines.values())).value if self.board.lines else []):
@@ -355,6 +366,8 @@ class Engine:
         digest = hashlib.blake2b(digest_size=16)
         for name, table in sorted(self.newest.items()):
             digest.update(f"{name} {table.digest()}".encode())
+        for family, journeys in sorted(self.journeys.items()):
+            digest.update(f"{family} {journeys.digest()}".encode())
         digest.update(str(self.cases.digest() if self.cases is not None else 0).encode())
         arrays, meta = split_state(self.entities.state())
         for name in sorted(arrays):

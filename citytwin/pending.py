@@ -28,6 +28,8 @@ def _marks(engine: Engine) -> dict[str, Dirty]:
     marks = {f"table {name}": table.dirty for name, table in engine.newest.items()}
     if engine.cases is not None:
         marks |= {"cases to fold": engine.cases.todo, "cases": engine.cases.dirty}
+    for family, folded in engine.journeys.items():
+        marks |= {f"{family} to fold": folded.todo, f"folded {family}": folded.dirty}
     return marks
 
 

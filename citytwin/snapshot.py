@@ -52,6 +52,7 @@ def _parts(engine: Engine) -> dict[str, Any]:
     parts |= {f"table.{n}": table for n, table in engine.newest.items()}
     if engine.cases is not None:
         parts["cases"] = engine.cases
+    parts |= {f"journeys.{n}": table for n, table in engine.journeys.items()}
     return parts | {
         "chains": engine.revisions.chains,
         "aggregates": engine.aggregates,

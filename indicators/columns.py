@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from citytwin.indicators.expr import Array
-from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings
+from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings, physical
 from citytwin.models.entities import KIND_NUMBER, all_fields
 from citytwin.models.hashing import Keys, hash_strings
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow, GrowText
 from citytwin.twin.ledger import Ledger
-from citytwin.twin.tables import NewestTable, Table, physical
+from citytwin.twin.tables import NewestTable, Table
 
 
 def entity_column(entities: Entities, name: str, rows: Int32 | Int64) -> Float64 | Coded:

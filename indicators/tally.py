@@ -16,6 +16,7 @@ from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64
 from citytwin.twin.deadlines import NEVER, Deadlines
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
+from citytwin.twin.journeys import JourneyTable
 from citytwin.twin.tables import NewestTable, Table
 
 
@@ -75,7 +76,7 @@ class Tally:
     def _amounts(self, columns: RowColumns, rows: Int64) -> tuple[Int64, Bool]:
         n = len(rows)
         ok = np.ones(n, np.bool_) if self.spec.where is None else as_mask(self.spec.where.evaluate(columns), n)
-        if isinstance(self.table, NewestTable):
+        if isinstance(self.table, NewestTable | JourneyTable):
             ok = ok & self.table.present(rows)
         assert self.spec.value is not None
         value = self.spec.value.evaluate(columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,3 +144,12 @@ class Coded:
 
 
 Column = Int64 | Float64 | NDArray[np.int8] | Strings | Coded
+
+
+def physical(values: NDArray[Any], per_unit: int | Float64) -> Float64:
+    """Stored integers as float64 in units: value / per_unit, MISSING and negative flags as NaN."""
+    if values.dtype == np.int8:
+        return np.where(values < 0, np.nan, values.astype(np.float64))
+    if values.dtype == np.float64:
+        return values
+    return np.where(values == MISSING, np.nan, values / per_unit)

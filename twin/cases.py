@@ -13,13 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, Strings
+from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, Strings, physical
 from citytwin.models.hashing import HashIndex, Keys, fold
 from citytwin.models.lifecycle import COUNTED, DONE, MOVE_TYPES, MOVES, OPEN, STATES, TERMINAL, move_codes
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.growable import Grow, GrowText
 from citytwin.twin.ledger import Ledger, comes_after
-from citytwin.twin.tables import Dirty, physical
+from citytwin.twin.tables import Dirty
 
 _S = len(STATES)
 #: Whole-number columns after the `<state>_at` times.
@@ -108,8 +108,11 @@ def _clocks(case, m, t, state, nxt, due, until, created, closed):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def _fold(slots, links, order, moves, move, fields, codes, place_of, out, picked, place, spot, bad):  # type: ignore[no-untyped-def]
-    """Fold each case; `fields` = (due_at, until, created_at, closed_at), `place_of` = (scope, lon) by event."""
+def _fold(slots, links, order, moves, move, fields, told, place_of, out, picked, place, spot, bad):  # type: ignore[no-untyped-def]
+    """Fold each case; `fields` = (due_at, until, created_at, closed_at), `place_of` = (scope, lon) by event.
+
+    Bit f of `told` says that an event has field f; `picked` is the event whose value of it holds.
+    """
     due, until, created, closed = fields
     scope, lon = place_of
     head, prev, live = links
@@ -141,9 +144,9 @@ def _fold(slots, links, order, moves, move, fields, codes, place_of, out, picked
             if case[_FIRST] == _NOTHING:
                 case[_FIRST] = t
             case[_LAST] = t
-            for f in range(codes.shape[1]):
-                if codes[r, f] >= 0:
-                    picked[s, f] = codes[r, f]
+            for f in range(picked.shape[1]):
+                if told[r] >> f & 1:
+                    picked[s, f] = r
             if scope[r] >= 0:
                 place[s] = scope[r]
             if not np.isnan(lon[r]):
@@ -159,9 +162,11 @@ class CaseTable:
         self.key_a, self.key_b = Grow(np.uint64), Grow(np.uint64)
         self.code = GrowText()
         self._head, self._prev, self._bad = Grow(np.int64, -1), Grow(np.int64, -1), Grow(np.bool_, False)
-        self._codes = [f for f, s in ledger.fields.items() if s.kind in (Kind.CODE, Kind.FLAG)]
+        wanted = (Kind.CODE, Kind.FLAG, Kind.INTEGER, Kind.NUMBER)
+        self._fields = [f for f, s in ledger.fields.items() if s.kind in wanted]
+        self._told_of = Grow(np.int64)
         self._out = np.full((64, len(COLUMNS)), MISSING, np.int64)
-        self._picked = np.full((64, len(self._codes)), -1, np.int32)
+        self._picked = np.full((64, len(self._fields)), -1, np.int64)
         self._place = np.full(64, -1, np.int32)
         self._lon, self._lat = Grow(np.float64, np.nan), Grow(np.float64, np.nan)
         self._spot = Grow(np.int64, -1)
@@ -198,6 +203,7 @@ class CaseTable:
         """Hang new ledger rows (array indices, in order) on their cases."""
         for column in (self._prev, self._bad, self._told):
             column.resize(self._ledger.end)
+        self._told_of.extend(self._ledger.told(self._fields, index))
         _link(index, self._ledger.slot.data, self._head.data, self._prev.data)
 
     def apply(self, index: Int64, sign: int) -> None:
@@ -217,13 +223,12 @@ class CaseTable:
             assert isinstance(held, Grow)
             return held.data
 
-        codes = np.stack([column(f).astype(np.int32) for f in self._codes], axis=1)
         moves = move_codes(ledger.move.data, column("passed"), column("closed_at"))
         times = tuple(column(f) for f in ("due_at", "until", "created_at", "closed_at"))
         links = (self._head.data, self._prev.data, ledger.live.data)
         _fold(
-            slots, links, ledger.order_columns(), MOVES, moves, times, codes, (ledger.scope.data, ledger.lon.data),
-            self._out, self._picked, self._place, self._spot.data, self._bad.data,
+            slots, links, ledger.order_columns(), MOVES, moves, times, self._told_of.data,
+            (ledger.scope.data, ledger.lon.data), self._out, self._picked, self._place, self._spot.data, self._bad.data,
         )  # fmt: skip
         self._suspect = True
         self._locate(slots)
@@ -263,12 +268,10 @@ class CaseTable:
             return physical(self._out[rows, COLUMNS.index(name)], 1)
         if name in ("lon", "lat"):
             return physical((self._lon if name == "lon" else self._lat).data[rows], 1)
-        if name not in self._codes:
-            raise KeyError(f"row.{name}: cases have {', '.join((*COLUMNS, *self._codes, *masks, 'state'))}")
-        picked = self._picked[rows, self._codes.index(name)]
-        if self._ledger.fields[name].kind is Kind.FLAG:
-            return np.where(picked < 0, np.nan, picked.astype(np.float64))
-        return Coded(picked, self._ledger.names[name].names)
+        if name not in self._fields:
+            raise KeyError(f"row.{name}: cases have {', '.join((*COLUMNS, *self._fields, *masks, 'state'))}")
+        field = self._ledger.fields[name]
+        return self._ledger.values_at(name, self._picked[rows, self._fields.index(name)], field.per_unit)
 
     def scopes(self, rows: Int64) -> Int32:
         """Scope rows (int32[n], -1 unknown)."""
@@ -291,7 +294,7 @@ class CaseTable:
         """Sum of row hashes, free of row order."""
         rows = np.arange(self.n, dtype=np.int64)
         acc = self.key_a.data ^ self.key_b.data
-        for name in (*COLUMNS, *self._codes):
+        for name in (*COLUMNS, *self._fields):
             value = self.column(name, rows)
             fold(acc, value)
         return int(acc.sum(dtype=np.uint64))
@@ -299,7 +302,7 @@ class CaseTable:
     def _grown(self) -> dict[str, Grow]:
         return {
             "ka": self.key_a, "kb": self.key_b, "head": self._head, "prev": self._prev, "bad": self._bad,
-            "told": self._told, "spot": self._spot, "lon": self._lon, "lat": self._lat,
+            "told": self._told, "fields": self._told_of, "spot": self._spot, "lon": self._lon, "lat": self._lat,
         }  # fmt: skip
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,7 @@ have absolute numbers that never change; old ones are dropped from the front whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citytwin.models.batch import EventBatch
-from citytwin.models.columns import MISSING, Bool, Coded, Column, Int32, Int64, Strings
+from citytwin.models.columns import MISSING, Bool, Coded, Column, Float64, Int32, Int64, Strings, physical
 from citytwin.models.hashing import Allocate, Keys
 from citytwin.models.vocabulary import EventType, Field, Kind
 from citytwin.twin.growable import Grow, GrowText
@@ -109,6 +109,25 @@ class Ledger:
     def at(self, rows: Int64) -> Int64:
         """Array indices of absolute rows."""
         return rows - self.base
+
+    def told(self, names: Sequence[str], index: Int64) -> Int64:
+        """Which of the fields each row (array index) has: bit f stands for names[f]; at most 63 fields (int64[n])."""
+        mask = np.zeros(len(index), np.int64)
+        for f, name in enumerate(names):
+            column = self.columns[name]
+            assert isinstance(column, Grow)
+            mask |= (column.data[index] != column.fill).astype(np.int64) << f
+        return mask
+
+    def values_at(self, name: str, at: Int64, per_unit: int) -> Float64 | Coded:
+        """A field at array indices (-1 = absent): float64 in units, NaN missing, or Coded. Not for texts."""
+        held = self.columns[name]
+        assert isinstance(held, Grow)
+        values = held.data[np.maximum(at, 0)] if held.n else np.full(len(at), held.fill, held.dtype)
+        values = np.where(at >= 0, values, held.fill).astype(held.dtype)
+        if self.fields[name].kind is Kind.CODE:
+            return Coded(values, self.names[name].names)
+        return physical(values, per_unit)
 
     def source_ranks(self) -> Int32:
         """Rank of each source code by its text, for the order of equal times."""

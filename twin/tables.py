@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, UInt64
+from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, UInt64, physical
 from citytwin.models.hashing import HashIndex, Keys
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.growable import Grow, GrowText
@@ -29,15 +29,6 @@ class Table(Protocol):
     def entities(self, rows: Int64) -> Int32: ...
 
     def take_dirty(self) -> Int64: ...
-
-
-def physical(values: NDArray[Any], per_unit: int | Float64) -> Float64:
-    """Stored integers as float64 in units: value / per_unit, MISSING and negative flags as NaN."""
-    if values.dtype == np.int8:
-        return np.where(values < 0, np.nan, values.astype(np.float64))
-    if values.dtype == np.float64:
-        return values
-    return np.where(values == MISSING, np.nan, values / per_unit)
 
 
 class Dirty:

@@ -16,6 +16,7 @@ from citytwin.indicators.api import Spec
 from citytwin.models.columns import MISSING, Coded, Int32, Int64, Strings
 from citytwin.models.entities import KINDS
 from citytwin.models.frame import Delta, Frame, Values
+from citytwin.models.vocabulary import EventType
 from citytwin.runtime import Runtime
 from citytwin.streams.deadletters import DeadLetters
 
@@ -257,6 +258,11 @@ class CityBoard:
     def scopes(self) -> ScopeTree:
         """The scope tree."""
         return self._engine.scopes
+
+    @property
+    def types(self) -> Mapping[str, EventType]:
+        """Event types of the vocabulary by name."""
+        return self._engine.vocabulary.types
 
     def specs(self) -> Sequence[Spec]:
         """Every indicator that is in force."""

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from citytwin.dashboards import answers as a
 from citytwin.dashboards import encode, problems
+from citytwin.dashboards.definitions import definition
 from citytwin.dashboards.hub import Hub
 from citytwin.dashboards.ports import Board, CityReads, Health
 from citytwin.dashboards.problems import Trouble
@@ -74,17 +75,6 @@ def box(q: dict[str, str]) -> Box | None:
     if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
         raise Trouble(400, "parameter", "bbox is west,south,east,north in degrees")
     return west, south, east, north
-
-
-def definition(spec: Spec) -> a.Indicator:
-    """An indicator's definition as it is told."""
-    doc = (spec.formula or spec.cls).__doc__ if (spec.formula or spec.cls) else ""
-    inputs = [f"{name} = {p.kind}({p.table})" for name, p in spec.params.items()]
-    return a.Indicator(
-        spec.id, spec.theme, dict(spec.name), dict(spec.meaning), spec.unit, spec.better, list(spec.levels),
-        spec.window_text or "instant", spec.decimals, dict(spec.bands), spec.source, spec.status, spec.owner,
-        " ".join((doc or "").split()), inputs,
-    )  # fmt: skip
 
 
 class Api:
@@ -153,13 +143,15 @@ class Api:
     async def indicators(self, request: Request) -> Response:
         """All definitions."""
         asked(request)
-        items = [definition(s) for s in self.board.specs()]
+        specs, types = self.board.specs(), self.board.types
+        items = await asyncio.to_thread(lambda: [definition(s, specs, types) for s in specs])
         return problems.json(a.Indicators(*self._when(), self.hub.definitions, items))
 
     async def indicator(self, request: Request) -> Response:
         """One definition."""
         asked(request)
-        return problems.json(a.OneIndicator(*self._when(), definition(self._spec(request))))
+        found = definition(self._spec(request), self.board.specs(), self.board.types)
+        return problems.json(a.OneIndicator(*self._when(), found))
 
     async def values(self, request: Request) -> Response:
         """Newest values by scope, or values over time at one scope."""

@@ -11,6 +11,7 @@ from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec
 from citytwin.models.columns import Float64, Int32, Int64
 from citytwin.models.frame import Delta, Values
+from citytwin.models.vocabulary import EventType
 
 
 class Board(Protocol):
@@ -26,6 +27,10 @@ class Board(Protocol):
     @property
     def scopes(self) -> ScopeTree:
         """The scope tree; append-only, so that it may be read while it grows."""
+
+    @property
+    def types(self) -> Mapping[str, EventType]:
+        """Event types of the vocabulary by name."""
 
     def specs(self) -> Sequence[Spec]:
         """Every indicator that is in force."""

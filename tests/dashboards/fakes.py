@@ -12,6 +12,7 @@ from citytwin.dashboards.ports import Page, Refused, Series, Taken
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec, count, indicator
 from citytwin.models.columns import Int32
+from citytwin.models.events import VOCABULARY
 from citytwin.models.frame import Delta, Quality, Values
 
 
@@ -72,6 +73,8 @@ class FakeBoard:
             },
         )  # fmt: skip
         self.open_cases: list[Mapping[str, Any]] = [{"code": "K1", "scope": 2, "open": True, "state": "opened"}]
+
+    types = VOCABULARY().types
 
     def specs(self) -> Sequence[Spec]:
         return [calls, pressure]

@@ -60,6 +60,13 @@ def test_reads_are_as_described(running: Running) -> None:
     items = read(running, "/indicators")["items"]
     assert [i["id"] for i in items] == ["calls", "pressure"]
     assert items[0]["formula"] == "Number of calls."
+    assert items[0]["parameters"] == [
+        {"name": "n", "kind": "count", "table": "call", "text": "count(call, window=sliding 1h/1m)"}
+    ]
+    assert items[0]["lineage"]["aggregates"] == ["count(call, window=sliding 1h/1m)"]
+    assert "call.offered" in items[0]["lineage"]["events"]
+    assert items[0]["thresholds"][0]["bands"] == {"yellow": 50, "red": 80}
+    assert items[0]["code"].startswith("@indicator(")
     assert read(running, "/indicators/calls", "/indicators/{id}")["item"]["inputs"] == ["n = count(call)"]
     assert read(running, "/scopes?level=street")["scopes"]["level"] == [2] * 6
     assert read(running, "/scopes?parent=D1")["scopes"]["code"] == ["D1S0", "D1S1"]

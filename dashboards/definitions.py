@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from citytwin.dashboards import answers as a
 from citytwin.indicators.api import Spec, source_text
@@ -37,7 +37,7 @@ def docstring(spec: Spec) -> str:
 
 def definition(spec: Spec, specs: Sequence[Spec], types: Mapping[str, EventType]) -> a.Indicator:
     """An indicator's definition; `specs` are all that are in force, `types` the vocabulary."""
-    made = lineage(spec, specs, types)
+    made, thing = lineage(spec, specs, types), cast(Any, spec.cls or spec.formula)
     inputs = [f"{name} = {p.kind}({p.table})" for name, p in spec.params.items()]
     return a.Indicator(
         spec.id, spec.theme, dict(spec.name), dict(spec.meaning), spec.unit, spec.better, list(spec.levels),
@@ -45,5 +45,5 @@ def definition(spec: Spec, specs: Sequence[Spec], types: Mapping[str, EventType]
         docstring(spec), inputs, thresholds=thresholds(spec), parameters=parameters(spec),
         examples=[dict(e) for e in spec.examples],
         lineage=a.Lineage(list(made.events), list(made.aggregates), list(made.reads), list(made.read_by)),
-        code=code(spec.cls or spec.formula), hash=definition_hash(spec),
+        code=code(thing), hash=definition_hash(spec),
     )  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any
 import shapely
 
 from citytwin.twin import topology
-from citytwin.twin.build import layers, things
+from citytwin.twin.build import layers, sights, things
 from citytwin.twin.build.devices import add_devices
 from citytwin.twin.build.english import add_english
 from citytwin.twin.build.ground import Ground
@@ -95,12 +95,15 @@ def _fill(made: Things, houses: Sequence[dict[str, Any]]) -> None:
     )
     things.add_grids(made)
     things.add_buildings(made, houses)
-    things.add_houses(made)
     things.add_addresses(made)
+    things.add_houses(made)
     things.add_organisations(made)
     things.add_people(made)
     things.add_facilities(made)
+    sights.add_sights(made)
+    sights.add_lamps(made)
     add_devices(made)
+    things.link(made)
     add_english(made)
 
 

@@ -27,6 +27,7 @@ FACILITY_CLASS = {
     "road": "0210",
     "waste_bin": "0304",
     "park": "0401",
+    "scenic_area": "0402",
     "school": "0501",
     "hospital": "0502",
     "venue": "0503",
@@ -36,6 +37,7 @@ FACILITY_CLASS = {
     "police_station": "0507",
     "low_point": "0508",
     "river_section": "0509",
+    "sports_venue": "0510",
     "other": "0599",
 }
 

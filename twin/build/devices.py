@@ -1,4 +1,4 @@
-"""Sensing devices of the pack: six families of made ones, the ten real air stations and the Hankou river gauge."""
+"""Sensing devices of the pack: families of made ones, the ten real air stations and the Hankou river gauge."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _GAUGES = (
     ("HC", "hanchuan_gate", "蔡甸水位站", 114.032, 30.585, (26.4, 28.6, 31.0)),
 )
 _SECTIONS = ("长江", "汉江", "东湖", "府河", "滠水", "倒水", "举水", "金水河", "通顺河", "汤逊湖", "梁子湖", "后官湖")
+_WEATHER = "weather.temp weather.humidity weather.wind rain.forecast_1h"
 _ZONES = (("0", 0.02), ("1", 0.3), ("2", 0.34), ("3", 0.14), ("4a", 0.18), ("4b", 0.02))
 
 
@@ -108,13 +109,29 @@ def _supply(things: Things) -> None:
         "water_quality",
         "供水水质点",
         300,
-        "water.turbidity water.chlorine",
+        "water.turbidity water.chlorine water.ph",
         lambda rng: {"role": "tap"},
     )
     _free(things, 240, "GD", "gas_detector", "燃气探测器", 60, "gas.ch4_lel", lambda rng: {"alarm_level": 20})
     _at(things, _of(things, "gas_regulator"), "GP", "gas_pressure", "压力计", 60, "gas.pressure")
     _at(things, _of(things, "transformer"), "PV", "voltage_meter", "电压表", 60, "power.voltage",
-        lambda f: {"nominal_voltage": 220})  # fmt: skip
+        lambda f: {"nominal_voltage": 220, "phases": 1})  # fmt: skip
+    _at(things, _of(things, "transformer"), "PH", "voltage_meter", "高压侧电压表", 60, "power.voltage",
+        lambda f: {"nominal_voltage": 10_000, "phases": 3})  # fmt: skip
+    _rooms(things, 60)
+
+
+def _rooms(things: Things, n: int) -> None:
+    """Temperature sensors in rooms of houses that are heated from outside."""
+    rng = things.ground.random("devices HT")
+    heated = [h for h in things.tables["house"] if h["heated"] and h["residents"]]
+    for i in sorted(rng.choice(len(heated), min(n, len(heated)), replace=False).tolist()):
+        home = heated[i]
+        code = things.numbers.device("HT", home["scope"])
+        things.add("device", [
+            _device(code, home["scope"], (home["lon"], home["lat"]), f"{home['name']}室温计", "room_sensor", 300,
+                    "heat.indoor_temp", rng, observes=home["code"], building=home["building"])
+        ])  # fmt: skip
 
 
 def _environment(things: Things) -> None:
@@ -147,7 +164,7 @@ def _environment(things: Things) -> None:
 
 def _weather(things: Things) -> None:
     _free(things, 260, "RG", "rain_gauge", "雨量站", 60, "rain.depth", power=0.35)
-    _free(things, 16, "WS", "weather_station", "气象站", 60, "weather.temp weather.humidity weather.wind", power=0.35)
+    _free(things, 16, "WS", "weather_station", "气象站", 60, _WEATHER, power=0.35)
     _at(things, _of(things, "low_point", "underpass"), "WL", "waterlog_gauge", "积水仪", 60, "waterlog.depth",
         lambda f: {"alarm_level": 27 if f["facility_kind"] == "underpass" else 40})  # fmt: skip
     _at(things, _of(things, "drain_pump"), "DP", "drain_pump", "机组", 60, "pump.state pump.flow",
@@ -176,12 +193,13 @@ def _weather(things: Things) -> None:
 def _street(things: Things) -> None:
     _at(things, _of(things, "waste_bin"), "WB", "bin_sensor", "满溢传感器", 300, "bin.fill")
     _at(things, _of(things, "streetlight"), "SL", "lamp_controller", "控制器", 300, "lamp.power_state")
-    _at(things, _of(things, "manhole"), "MH", "manhole_sensor", "井盖传感器", 300, "manhole.open")
+    _at(things, _of(things, "manhole"), "MH", "manhole_sensor", "井盖传感器", 300, "manhole.open manhole.tilt")
     _at(things, _of(things, "elevator"), "EL", "elevator_monitor", "监测", 60, "elevator.fault")
 
 
 def _people(things: Things) -> None:
-    _at(things, _of(things, "metro_station", "venue", "park"), "CC", "crowd_counter", "客流计", 60, "crowd.count")
+    _at(things, _of(things, "metro_station", "venue", "park", "scenic_area"), "CC", "crowd_counter", "客流计", 60,
+        "crowd.count")  # fmt: skip
     _free(things, 120, "SD", "smoke_detector", "烟感", 300, "fire.smoke")
     rng = things.ground.random("cameras")
     grids, places = things.ground.draw("cameras", 260)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from citytwin.twin.build.sights import SIGHTS
 from citytwin.twin.build.things import Things, station_name
 
 _MAPS = {
@@ -35,7 +36,9 @@ def add_english(things: Things) -> None:
         "house": lambda r: f"{names[r['building']]}, Unit {r['unit_no']}, {r['room_no']}",
         "organisation": lambda r: f"{near(r['scope'], 12)} Sample Unit {int(r['code'][10:16])}",
         "facility": lambda r: _facility(things, r, near(r["scope"], 9)),
-        "device": lambda r: _device(english, r, names.get(r.get("facility", "")) or near(r["scope"], 9)),
+        "device": lambda r: _device(
+            english, r, names.get(r.get("facility") or r.get("observes", "")) or near(r["scope"], 9)
+        ),
     }
     for kind, rule in rules.items():
         for row in things.tables[kind]:
@@ -51,12 +54,16 @@ def _facility(things: Things, row: Mapping[str, Any], near: str) -> str:
     if row["facility_kind"] == "metro_station":
         number = next(i for i, (name, *_) in things.sources.stations.items() if station_name(name) == row["name"])
         return f"{things.sources.english[f'metro-{number}']} Metro Station"
+    if row["facility_kind"] == "scenic_area":
+        return next(en for zh, en, *_ in SIGHTS if zh == row["name"])
     return f"{near} {_title(row['facility_kind'])} {int(row['code'][-6:])}"
 
 
 def _device(english: Mapping[str, str], row: Mapping[str, Any], place: str) -> str:
     if row["device_kind"] == "air_station":
         return f"{english['air-' + row['code']]} Air Station"
+    if row["device_kind"] == "room_sensor":
+        return f"{place} room sensor"
     if row["device_kind"] == "river_gauge":
         return f"{row['station'].replace('_', ' ').title()} River Gauge"
     title = _title(row["device_kind"]).lower()

@@ -43,6 +43,7 @@ FACILITIES = {
     "signal": 80,
     "elevator": 60,
     "bridge": 12,
+    "sports_venue": 36,
 }
 _TITLE = {
     "road": "路",
@@ -71,8 +72,11 @@ _TITLE = {
     "bridge": "桥梁",
     "metro_station": "地铁站",
     "river_section": "断面",
+    "scenic_area": "景区",
+    "sports_venue": "体育场馆",
 }
-_UNITS = {
+#: Who answers for a facility, by the class in its code.
+UNITS = {
     "01": "城市管理执法局",
     "02": "公安交通管理局",
     "03": "环境卫生中心",
@@ -143,6 +147,7 @@ def add_grids(things: Things) -> None:
                 "households": round(people / s),
                 "area_m2": round(area),
                 "workers": max(1, round(people / 3000)),
+                "power_customers": round(people / 2.6),
                 "state": "valid",
             }
             for code, at, people, s, area in zip(
@@ -213,6 +218,7 @@ def add_houses(things: Things, n: int = 3000) -> None:
                 (home["lon"], home["lat"]),
                 f"{home['name']}{unit}单元{floor}{room:02d}",
                 building=home["code"],
+                address=home["address"],
                 unit_no=str(unit),
                 floor_no=floor,
                 room_no=f"{floor}{room:02d}",
@@ -237,7 +243,11 @@ def add_addresses(things: Things) -> None:
         out += [{"code": code, "scope": code, "name": name, "address_level": level, "text": name, "primary": 1,
                  "parent_address": code[:cut] if cut else "", "synthetic": 0, "state": "valid"}
                 for code, name in names.items()]  # fmt: skip
-    for building in things.tables["building"][::3]:
+    for i, building in enumerate(things.tables["building"]):
+        # One in forty has no plate yet: links of the registers are never complete.
+        if i % 40 == 39:
+            building["address"] = ""
+            continue
         community = building["scope"][:12]
         code = things.numbers.next(community + "0001", 4)
         plate = f"{int(code[-4:]) * 2 - 1}号"
@@ -326,22 +336,57 @@ def _facility(
     things: Things, kind: str, i: int, grid: str, at: list[float], rng: np.random.Generator
 ) -> dict[str, Any]:
     code = things.numbers.facility(grid, kind)
-    more: dict[str, Any] = {}
-    if kind == "road":
-        names = list(_ROADS)
-        road = names[int(rng.choice(4, p=[r[0] for r in _ROADS.values()]))]
-        _, speed, length = _ROADS[road]
-        more = {"road_class": road, "free_flow_kmh": int(rng.integers(speed[0], speed[1] + 1)),
-                "length_m": int(rng.integers(*length))}  # fmt: skip
-    elif kind == "parking":
-        more = {"capacity": int(rng.integers(40, 900))}
-    elif kind in ("venue", "park", "shelter"):
-        more = {"usable_area_m2": int(rng.integers(800, 9000))}
-    elif kind == "drain_pump":
-        more = {"capacity": int(rng.integers(2, 40)) * 500}
+    more = about(kind, rng)
     return row(code, grid, at, f"{things.near(grid)}{int(code[-6:])}号{_TITLE[kind]}", facility_kind=kind,
-               responsible_unit=_UNITS[code[6:8]], accuracy_class="B", state="normal",
+               responsible_unit=UNITS[code[6:8]], accuracy_class="B", state="normal",
                installed=f"{int(rng.integers(2004, 2024))}-{int(rng.integers(1, 13)):02d}-01", **more)  # fmt: skip
+
+
+def about(kind: str, rng: np.random.Generator) -> dict[str, Any]:
+    """What a made facility of a kind has beside its name: size, capacity, what flows to it and off it."""
+    match kind:
+        case "road":
+            names = list(_ROADS)
+            road = names[int(rng.choice(4, p=[r[0] for r in _ROADS.values()]))]
+            _, speed, length = _ROADS[road]
+            return {"road_class": road, "free_flow_kmh": int(rng.integers(speed[0], speed[1] + 1)),
+                    "length_m": int(rng.integers(*length))}  # fmt: skip
+        case "parking":
+            return {"capacity": int(rng.integers(40, 900))}
+        case "venue" | "park" | "shelter":
+            return {"usable_area_m2": int(rng.integers(800, 9000))}
+        case "sports_venue":
+            return {"usable_area_m2": int(rng.integers(1500, 12_000)), "courts": int(rng.integers(3, 13)),
+                    "open_hours": int(rng.integers(12, 16))}  # fmt: skip
+        case "drain_pump":
+            return {"capacity": int(rng.integers(2, 40)) * 500}
+        case "hospital":
+            # open beds
+            return {"capacity": int(np.clip(rng.lognormal(6.1, 0.7), 80, 3200))}
+        case "school":
+            # pupils that are enrolled
+            return {"capacity": int(np.clip(rng.lognormal(7.0, 0.45), 240, 3600))}
+        case "low_point" | "underpass":
+            catchment = int(rng.integers(8, 60)) * 1000
+            return {"catchment_m2": catchment, "curve_number": int(rng.integers(84, 97)),
+                    "storage_m3": round(catchment * float(rng.uniform(0.004, 0.012))),
+                    "pump_m3s": round(catchment * float(rng.uniform(2e-6, 8e-6)), 3)}  # fmt: skip
+        case "streetlight":
+            return {"schedule": "dusk"}
+    return {}
+
+
+def link(things: Things, missing: float = 0.035) -> None:
+    """Address of the nearest building for organisations, that building for facilities and devices; some have none."""
+    homes = things.tables["building"]
+    at = places_of(homes)
+    for kind, relation in (("organisation", "address"), ("facility", "building"), ("device", "building")):
+        rows = [r for r in things.tables[kind] if not r.get(relation)]
+        rng = things.ground.random("link " + kind)
+        found = things.ground.nearest(places_of(rows), at)
+        for each, home, chance in zip(rows, found.tolist(), rng.random(len(rows)), strict=True):
+            if chance >= missing:
+                each[relation] = homes[home]["address"] if relation == "address" else homes[home]["code"]
 
 
 def places_of(rows: Sequence[Mapping[str, Any]]) -> Float64:

@@ -27,11 +27,14 @@ class Bands:
     """Edges of the bands of an indicator and on which side of them the trouble lies."""
 
     def __init__(self, better: str = "up", edges: Mapping[str, float] | None = None) -> None:
-        self.up = better != "down"
+        self.up = better not in ("down", "band")
         self.edges = [(c, float((edges or {})[c])) for c in SEVERITY if c in (edges or {})]
 
-    def of(self, keys: Int64, value: Float64) -> dict[str, list[int]]:
-        """Keys by the worst band that their value is in; NaN is in none."""
+    def of(self, keys: Int64, value: Float64, scale: Float64 | None = None) -> dict[str, list[int]]:
+        """Keys by the worst band that their value (or its share of `scale`) is in; NaN is in none."""
+        if scale is not None:
+            with np.errstate(all="ignore"):
+                value = value / scale
         rank = np.full(len(value), -1)
         for i, (_, edge) in enumerate(self.edges):
             rank[value < edge if self.up else value >= edge] = i
@@ -65,7 +68,7 @@ def columns(rows: Int64, source: Values | Indicators, bands: Bands, at: Any = No
             nodata=_flags(rows, quality == Quality.NODATA),
             error=_flags(rows, quality == Quality.ERROR),
         ),
-        b=bands.of(rows, value),
+        b=bands.of(rows, value, None if source.scale is None else source.scale[pick]),
     )
 
 

@@ -40,6 +40,8 @@ class Indicators:
         self.fresh: Int32 = np.zeros(0, np.int32)
         self.expected: Int32 = np.zeros(0, np.int32)
         self.restated: Bool = np.zeros(0, np.bool_)
+        #: What the bands are shares of; None where they are values.
+        self.scale: Float64 | None = None
         self.seq: Int64 = np.zeros(0, np.int64)
 
     def put(self, values: Values, seq: int, only_new: bool = False) -> None:
@@ -54,6 +56,10 @@ class Indicators:
             rows = rows[pick]
         for name in ("value", "closed", "quality", "fresh", "expected", "restated"):
             getattr(self, name)[rows] = getattr(values, name)[pick]
+        if values.scale is not None:
+            held = np.zeros(0) if self.scale is None else self.scale
+            self.scale = held if len(held) == len(self.seq) else _longer(held, len(self.seq), np.nan)
+            self.scale[rows] = values.scale[pick]
         self.seq[rows] = seq
         self.head = seq
 

@@ -41,8 +41,10 @@ class State:
     def redefine(self, specs: Sequence[Spec]) -> None:
         """Take over the indicators in force; those that went are shown no more."""
         self.tables = {s.id: self.tables.get(s.id) or Indicators() for s in specs}
-        self.bands = {s.id: encode.Bands(s.better, s.bands) for s in specs}
-        said = sorted((s.id, s.code_hash, s.unit, tuple(sorted(s.bands.items()))) for s in specs)
+        self._specs = list(specs)
+        self.bands = {s.id: encode.Bands(s.better, s.bands_at(self.now)) for s in specs}
+        self._edges = [t.valid_from for s in specs for t in s.thresholds if t.valid_from > self.now]
+        said = sorted((s.id, s.code_hash, s.unit, tuple(sorted(s.bands_at(self.now).items()))) for s in specs)
         self.definitions = hashlib.blake2b(repr(said).encode(), digest_size=8).hexdigest()
         self.facts.put({"definitions": self.definitions}, self.facts.head + 1)
 
@@ -58,6 +60,8 @@ class State:
         """Fold a frame into the mirrors; `at` ms of a monotonic clock."""
         self.now, self.position = frame.now, frame.position
         self.counts["frames"] += 1
+        if self._edges and frame.now >= min(self._edges):  # another edition of some thresholds is in force
+            self.redefine(self._specs)
         grew = len(self.tree) != self.grown[-1][1]
         if grew:
             self.grown.append((self.ind_head, len(self.tree)))

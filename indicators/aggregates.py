@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.indicators.api import Aggregate, Panes, Window
+from citytwin.indicators.api import Aggregate, Panes, Rows, Window
 from citytwin.indicators.columns import EntityTable, EventColumns
 from citytwin.indicators.datastreams import Datastreams
 from citytwin.indicators.distinct import Distinct
@@ -24,6 +24,7 @@ from citytwin.indicators.params import (
 )
 from citytwin.indicators.quantile import Quantile
 from citytwin.indicators.sources import Source
+from citytwin.indicators.tablerows import rows_of
 from citytwin.indicators.tally import Tally
 from citytwin.models.columns import Int32, Int64, Strings
 from citytwin.models.hashing import hash_strings
@@ -44,7 +45,7 @@ class Aggregates:
         unknown_scope: int,
     ) -> None:
         self._sources, self._tables, self._entities = sources, tables, entities
-        self._origin, self._unknown = origin_ms, unknown_scope
+        self._origin, self._unknown = self.origin_ms, self.unknown_scope = origin_ms, unknown_scope
         #: Relations through which an expression reads an attribute of another entity.
         self.relations: set[str] = set()
         self._stores: dict[tuple[str, int, str], PaneStore] = {}
@@ -54,7 +55,7 @@ class Aggregates:
         self.quantiles: dict[str, tuple[str, Quantile]] = {}
         self.distincts: dict[str, tuple[str, Distinct]] = {}
         self.tallies: dict[str, Tally] = {}
-        self._by_subject: dict[str, tuple[PaneStore, Additive, Additive, int, int]] = {}
+        self._by_group: dict[str, tuple[PaneStore, Additive, Additive, int, int]] = {}
         readings = tables.get("obs")
         self._streams = Datastreams(readings, entities, unknown_scope) if isinstance(readings, NewestTable) else None
 
@@ -69,7 +70,7 @@ class Aggregates:
         return self._params[key]
 
     def _note_relations(self, agg: Aggregate) -> None:
-        for expr in (agg.value, agg.where, agg.start, agg.end, agg.at):
+        for expr in (agg.value, agg.where, agg.start, agg.end, agg.at, agg.weight, *(e for _, e in agg.columns)):
             for space, name in expr.refs if expr is not None else ():
                 if space == "ent":
                     self.relations.update(name.split(".")[:-1])
@@ -91,7 +92,11 @@ class Aggregates:
             return ExtremeParam(extreme)
         if agg.kind == "quantile":
             own = PaneStore(window.pane_ms, self._origin)
-            quantile = Quantile(own, agg.value, agg.where, agg.q, span)  # type: ignore[arg-type]
+            assert agg.value is not None
+            if agg.season_ms % window.pane_ms:
+                raise ValueError(f"season of {agg.season_ms} ms: it must be whole panes of {window.pane_ms} ms")
+            stride = max(1, agg.season_ms // window.pane_ms)
+            quantile = Quantile(own, agg.value, agg.where, agg.q, span, agg.weight, stride)
             self.quantiles[key] = (agg.table, quantile)
             return QuantileParam(quantile)
         if agg.kind == "distinct":
@@ -130,9 +135,7 @@ class Aggregates:
         return known[name]
 
     def _tally(self, key: str, agg: Aggregate, window: Window, closed: bool) -> Tally:
-        if agg.table not in self._tables:
-            raise KeyError(f"no table {agg.table!r}; known are {', '.join(sorted(self._tables))}")
-        self.tallies[key] = Tally(self._tables[agg.table], agg, window, self._origin, closed)
+        self.tallies[key] = Tally(self.table(agg.table), agg, window, self._origin, closed)
         return self.tallies[key]
 
     def tally(self, agg: Aggregate, window: Window) -> Tally:
@@ -147,18 +150,19 @@ class Aggregates:
             raise KeyError("no readings: the vocabulary has no type 'obs' with a key")
         return self._streams
 
-    def by_subject(self, name: str, agg: Aggregate, window: Window) -> None:
-        """Declare panes per entity for a class form, under a name of its own."""
+    def by_group(self, name: str, agg: Aggregate, window: Window) -> None:
+        """Declare panes per entity or own scope for a class form, under a name of its own."""
         window = agg.window or window
         self._note_relations(agg)
-        total, counted = (self._measure(agg, window.pane_ms, "subject", c) for c in (False, True))
+        by = "subject" if agg.by == "subject" else "scope"
+        total, counted = (self._measure(agg, window.pane_ms, by, c) for c in (False, True))
         keep = agg.keep or window.panes
         total.store.keep = max(total.store.keep, keep)
-        self._by_subject[name] = (total.store, total, counted, agg.per_unit if agg.kind != "count" else 1, keep)
+        self._by_group[name] = (total.store, total, counted, agg.per_unit if agg.kind != "count" else 1, keep)
 
     def panes(self, name: str) -> Panes:
-        """Panes per entity of a declaration: see indicators.api.Panes."""
-        store, total, counted, unit, keep = self._by_subject[name]
+        """Panes per entity or own scope of a declaration: see indicators.api.Panes."""
+        store, total, counted, unit, keep = self._by_group[name]
         first = store.current - keep + 1
         slots = store.between(first, store.current)
         slots = slots[counted.column.data[slots] > 0]
@@ -168,6 +172,25 @@ class Aggregates:
         sums[at, column] = total.column.data[slots] / unit
         counts[at, column] = counted.column.data[slots]
         return Panes(groups.astype(np.int32), first, store.pane_ms, sums, counts)
+
+    def rows(self, agg: Aggregate, now: int) -> Rows:
+        """The rows of a table that a class form declared, as they are at `now`. KeyError for an unknown table."""
+        return rows_of(self.table(agg.table), agg, self._entities, now, self._unknown)
+
+    def declare_rows(self, agg: Aggregate) -> None:
+        """A class form will ask for these rows. KeyError for an unknown table."""
+        self._note_relations(agg)
+        self.table(agg.table)
+
+    def table(self, name: str) -> Table:
+        """A table by name. KeyError for an unknown one."""
+        if name not in self._tables:
+            raise KeyError(f"no table {name!r}; known are {', '.join(sorted(self._tables))}")
+        return self._tables[name]
+
+    def source(self, name: str) -> Source:
+        """The events of a type or family. KeyError for an unknown one."""
+        return self._sources[name]
 
     # Feeding.
 
@@ -297,7 +320,7 @@ class Aggregates:
             for measure in known.values():
                 yield from (view.rolled for view in measure.windows.values())
         yield from (e.rolled for _, e in self.extremes.values())
-        yield from (q for _, q in self.quantiles.values())
+        yield from (q.rolled for _, q in self.quantiles.values())
         yield from (w.rolled for _, d in self.distincts.values() for w in d.windows.values())
         yield from self.tallies.values()
         if self._streams is not None:
@@ -310,6 +333,7 @@ class Aggregates:
                 part.rolled.changed.data[:] = False
                 part.counted.changed.data[:] = False
                 part.extreme.changed.data[:] = False
+                part.histograms.changed.data[:] = False
             else:
                 part.changed.data[:] = False
 

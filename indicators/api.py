@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
@@ -13,180 +12,41 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from citytwin.geo.scopes import LEVELS
-from citytwin.indicators.expr import Expr, Literal, Space, lift, ref
-from citytwin.models.columns import Bool, Float64, Int32, Int64
+from citytwin.indicators.declare import (
+    Aggregate,
+    Window,
+    col,
+    count,
+    distinct,
+    duration_ms,
+    ent,
+    ind,
+    maximum,
+    mean,
+    minimum,
+    now,
+    quantile,
+    row,
+    rows,
+    tally,
+    total,
+    twin,
+)
+from citytwin.indicators.expr import Expr
+from citytwin.models.columns import Bool, Coded, Float64, Int32, Int64
+from citytwin.models.thresholds import Editions, Threshold
+from citytwin.models.vocabulary import ALWAYS
 
 if TYPE_CHECKING:
     from citytwin.geo.scopes import ScopeTree
     from citytwin.indicators.quality import Standing
     from citytwin.twin.entities import Entities
 
-col = Space("col")
-row = Space("row")
-ent = Space("ent")
-#: The time of the tick, for expressions of tallies that need it beside start, end and at.
-now = ref("now", "ms")
-
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def duration_ms(text: str) -> int:
-    """Milliseconds of a duration such as 30s, 15m, 24h, 30d; ValueError for anything else.
-
-    >>> duration_ms("15m")
-    900000
-    """
-    found = re.fullmatch(r"(\d+)(ms|s|m|h|d)", text)
-    if not found:
-        raise ValueError(f"{text!r} is no duration; write a whole number and ms, s, m, h or d, as in 15m")
-    return int(found[1]) * _UNITS_MS[found[2]]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A window: kind instant, sliding or tumbling; `length_ms` of it and `pane_ms` of its panes (0 when instant)."""
-
-    kind: str
-    length_ms: int = 0
-    pane_ms: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Window:
-        """Window of a text: `instant`, `sliding 24h/15m`, `tumbling 1d`; ValueError otherwise."""
-        if text == "instant":
-            return cls("instant")
-        kind, _, rest = text.partition(" ")
-        length, _, pane = rest.partition("/")
-        if kind == "tumbling" and length and not pane:
-            return cls(kind, duration_ms(length), duration_ms(length))
-        if kind == "sliding" and pane:
-            whole, part = duration_ms(length), duration_ms(pane)
-            if whole % part:
-                raise ValueError(f"window {text!r}: {length} is no multiple of {pane}")
-            return cls(kind, whole, part)
-        raise ValueError(f"{text!r} is no window; write instant, sliding 24h/15m or tumbling 1d")
-
-    @property
-    def panes(self) -> int:
-        """Number of panes in the window (1 for tumbling, 0 for instant)."""
-        return self.length_ms // self.pane_ms if self.pane_ms else 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Aggregate:
-    """One declared aggregate; `key(window)` names the state it needs, so that equal ones are kept once."""
-
-    kind: str  # count total mean max min quantile distinct tally twin ind
-    table: str
-    value: Expr | None = None
-    where: Expr | None = None
-    per_unit: int = 1
-    by: str = "scope"
-    window: Window | None = None
-    q: float = 0.0
-    reduce: str = "sum"
-    start: Expr | None = None
-    end: Expr | None = None
-    at: Expr | None = None
-    keep: int = 0
-
-    def key(self, window: Window) -> str:
-        """Canonical text of this aggregate under a window."""
-        w = self.window or window
-        parts = (self.kind, self.table, self.value, self.where, self.per_unit, self.by, self.q, self.reduce)
-        return repr((*parts, self.start, self.end, self.at, self.keep, w))
-
-
-def _expr(value: Expr | Literal | None) -> Expr | None:
-    return None if value is None else lift(value)
-
-
-def _window(text: str | None) -> Window | None:
-    return None if text is None else Window.parse(text)
-
-
-# The makers below say `Any` because a formula sees arrays (or plain numbers) where the declaration holds an aggregate.
-
-
-def count(type: str, where: Expr | None = None, *, by: str = "scope", window: str | None = None, keep: int = 0) -> Any:
-    """Number of events of a type in the window."""
-    return Aggregate("count", type, None, where, 1, by, _window(window), keep=keep)
-
-
-def total(
-    type: str, value: Expr, where: Expr | None = None, *, per_unit: int = 1000, by: str = "scope",
-    window: str | None = None, keep: int = 0,
-) -> Any:  # fmt: skip
-    """Sum over events of rint(value * per_unit), divided by per_unit: exact in any order."""
-    return Aggregate("total", type, value, where, per_unit, by, _window(window), keep=keep)
-
-
-def mean(
-    type: str, value: Expr, where: Expr | None = None, *, per_unit: int = 1000, by: str = "scope",
-    window: str | None = None, keep: int = 0,
-) -> Any:  # fmt: skip
-    """Exact sum divided by the number of events with a value."""
-    return Aggregate("mean", type, value, where, per_unit, by, _window(window), keep=keep)
-
-
-def maximum(
-    type: str, value: Expr, where: Expr | None = None, *, per_unit: int = 1000, window: str | None = None
-) -> Any:
-    """Largest value of the window."""
-    return Aggregate("max", type, value, where, per_unit, window=_window(window))
-
-
-def minimum(
-    type: str, value: Expr, where: Expr | None = None, *, per_unit: int = 1000, window: str | None = None
-) -> Any:
-    """Smallest value of the window."""
-    return Aggregate("min", type, value, where, per_unit, window=_window(window))
-
-
-def quantile(type: str, value: Expr, q: float, where: Expr | None = None, *, window: str | None = None) -> Any:
-    """Quantile q of the window by a log-bucket histogram: value error at most 1 %, equal in any merge order."""
-    return Aggregate("quantile", type, value, where, q=q, window=_window(window))
-
-
-def distinct(type: str, key: Expr, where: Expr | None = None, *, window: str | None = None) -> Any:
-    """Number of distinct keys in the window, exact at every level."""
-    return Aggregate("distinct", type, key, where, window=_window(window))
-
-
-def tally(
-    table: str, value: Expr | Literal = 1, where: Expr | None = None, *, start: Expr | None = None,
-    end: Expr | None = None, at: Expr | None = None, reduce: str = "sum", per_unit: int = 1,
-    window: str | None = None,
-) -> Any:  # fmt: skip
-    """Sum (or max, min) over the rows of a table of what each contributes now.
-
-    A row counts while `where` holds and start <= now < end; with `at`, while that time lies in the window.
-    """
-    if reduce not in ("sum", "max", "min"):
-        raise ValueError(f"reduce={reduce!r}: write sum, max or min")
-    return Aggregate(
-        "tally",
-        table,
-        _expr(value),
-        where,
-        per_unit,
-        window=_window(window),
-        reduce=reduce,
-        start=start,
-        end=end,
-        at=at,
-    )
-
-
-def twin(attribute: str, per_unit: int = 1) -> Any:
-    """An attribute of entities summed by scope, as in twin("grid.population")."""
-    kind, _, name = attribute.partition(".")
-    return Aggregate("tally", kind, ref("row", name), ref("row", name).known(), per_unit)
-
-
-def ind(id: str) -> Any:
-    """The value of another indicator at the same scope."""
-    return Aggregate("ind", id)
+__all__ = [
+    "Aggregate", "Context", "Expr", "Indicator", "Panes", "Rows", "Spec", "Window", "col", "count", "describe_class",
+    "distinct", "duration_ms", "ent", "evaluate", "finish", "ind", "indicator", "maximum", "mean", "minimum", "now",
+    "quantile", "row", "rows", "source_hash", "source_text", "tally", "total", "twin",
+]  # fmt: skip
 
 
 class Context(Protocol):
@@ -200,11 +60,15 @@ class Context(Protocol):
 
     def tally(self, name: str) -> Float64: ...
 
+    def rows(self, name: str) -> Rows: ...
+
     def value(self, id: str) -> Float64: ...
 
     def standing(self, id: str, rows: Int32) -> Standing: ...
 
     def moved(self) -> Bool: ...
+
+    def relative(self, id: str, rows: Int32) -> Float64: ...
 
     def spec(self, id: str) -> Spec: ...
 
@@ -213,7 +77,7 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panes:
-    """Panes of an aggregate by group (scope or entity row): `sums[g, p]`, `counts[g, p]` of pane `first + p`.
+    """Panes of an aggregate by group (own scope or entity row): `sums[g, p]`, `counts[g, p]` of pane `first + p`.
 
     `groups` int32[G]; sums in units (float64 of exact integers), counts int64; the last pane is the open one.
     """
@@ -223,6 +87,36 @@ class Panes:
     pane_ms: int
     sums: Float64
     counts: Int64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows of a table that a class form asked for: their scope and entity rows (int32[n], entity -1 = none), columns.
+
+    `row` int64[n]: their numbers in the table. Columns are float64[n] (NaN missing, flags 0 or 1) or Coded.
+    """
+
+    row: Int64
+    scope: Int32
+    entity: Int32
+    columns: Mapping[str, Float64 | Coded]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def number(self, name: str) -> Float64:
+        """A column of numbers (float64[n]). Raises TypeError for codes."""
+        column = self.columns[name]
+        if isinstance(column, Coded):
+            raise TypeError(f"{name} is a code; read it with code({name!r})")
+        return column
+
+    def code(self, name: str) -> Coded:
+        """A column of codes. Raises TypeError for numbers."""
+        column = self.columns[name]
+        if not isinstance(column, Coded):
+            raise TypeError(f"{name} is a number; read it with number({name!r})")
+        return column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,6 +145,17 @@ class Spec:
     window_text: str = ""
     code_hash: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    #: Bands with edition, validity, source and status; those of an indicator without editions hold always.
+    thresholds: tuple[Threshold, ...] = ()
+    #: Parameter of which the bands are shares ("" = they are values).
+    of: str = ""
+
+    def bands_at(self, time_ms: int) -> Mapping[str, float]:
+        """The bands in force at a time (ms UTC); none where no edition was."""
+        if len(self.thresholds) < 2:
+            return self.bands
+        found = next((t for t in self.thresholds if t.valid_from <= time_ms < t.valid_to), None)
+        return found.bands if found is not None else {}
 
     @property
     def finest(self) -> int:
@@ -311,6 +216,7 @@ class Indicator:
     feeds: ClassVar[tuple[tuple[str, str], ...]] = ()
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     aggregates: ClassVar[Mapping[str, Any]] = {}
+    editions: ClassVar[tuple[Threshold, ...]] = ()
     every: ClassVar[str] = "1s"
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
@@ -351,8 +257,12 @@ def indicator(
     decimals: int = 2, name: Mapping[str, str] | None = None, meaning: Mapping[str, str] | None = None,
     bands: Mapping[str, float] | None = None, source: str = "", status: str = "L", owner: str = "",
     feeds: Sequence[tuple[str, str]] = (), examples: Sequence[Mapping[str, Any]] = (),
+    editions: Sequence[Threshold] = (), of: str = "",
 ) -> Callable[[Callable[..., Any]], Spec]:  # fmt: skip
-    """Declare an indicator on a pure function whose parameter defaults are aggregates. Raises TypeError, ValueError."""
+    """Declare an indicator on a pure function whose parameter defaults are aggregates. Raises TypeError, ValueError.
+
+    `editions`: bands that change with time, instead of `bands`. `of`: the bands are shares of that parameter.
+    """
 
     def wrap(function: Callable[..., Any]) -> Spec:
         params = {p.name: p.default for p in inspect.signature(function).parameters.values()}
@@ -361,11 +271,26 @@ def indicator(
             raise TypeError(f"parameters {bad} need an aggregate as default, e.g. n=count('case.opened')")
         return Spec(
             id, theme, Window.parse(window), unit, better, tuple(levels.split()), decimals, name or {}, meaning or {},
-            bands or {}, source, status, owner, tuple(feeds), tuple(examples), params, function,
+            _newest(bands or {}, editions), source, status, owner, tuple(feeds), tuple(examples), params, function,
             window_text=window, code_hash=source_hash(function),
+            thresholds=_thresholds(bands or {}, editions, source, status), of=of,
         )  # fmt: skip
 
     return wrap
+
+
+def _newest(bands: Mapping[str, float], editions: Sequence[Threshold]) -> Mapping[str, float]:
+    if editions and bands:
+        raise ValueError("give bands, or editions of them, not both")
+    return editions[-1].bands if editions else bands
+
+
+def _thresholds(
+    bands: Mapping[str, float], editions: Sequence[Threshold], source: str, status: str
+) -> tuple[Threshold, ...]:
+    if editions:
+        return tuple(Editions(editions).all)
+    return (Threshold(bands, "", -ALWAYS, ALWAYS, source, status),) if bands else ()
 
 
 def describe_class(cls: type[Indicator]) -> Spec:
@@ -375,7 +300,8 @@ def describe_class(cls: type[Indicator]) -> Spec:
         raise TypeError(f"{cls.__name__}.aggregates {bad}: use count(), total(), tally() and the like")
     return Spec(
         cls.id, cls.theme, Window.parse(cls.window), cls.unit, cls.better, tuple(cls.levels.split()), cls.decimals,
-        cls.name, cls.meaning, cls.bands, cls.source, cls.status, cls.owner, tuple(cls.feeds), tuple(cls.examples),
+        cls.name, cls.meaning, _newest(cls.bands, cls.editions),
+        cls.source, cls.status, cls.owner, tuple(cls.feeds), tuple(cls.examples),
         dict(cls.aggregates), None, cls, duration_ms(cls.every) if cls.every else 0, window_text=cls.window,
-        code_hash=source_hash(cls),
+        code_hash=source_hash(cls), thresholds=_thresholds(cls.bands, cls.editions, cls.source, cls.status),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.aggregates import Aggregates
-from citytwin.indicators.api import Indicator, Panes, Spec, evaluate, finish
+from citytwin.indicators.api import Indicator, Panes, Rows, Spec, evaluate, finish
 from citytwin.indicators.feeds import inputs_of
 from citytwin.indicators.params import Param
 from citytwin.indicators.pulse import Pulse
@@ -36,6 +36,8 @@ class Line:
     instance: Indicator | None
     value: Float64 = field(default_factory=lambda: np.zeros(0))
     closed: Float64 = field(default_factory=lambda: np.zeros(0))
+    #: What the bands are shares of, where the declaration says so.
+    scale: Float64 = field(default_factory=lambda: np.zeros(0))
     quality: UInt8 = field(default_factory=lambda: np.zeros(0, np.uint8))
     fresh: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
     expected: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -54,6 +56,7 @@ class Line:
         if more > 0:
             self.value = np.append(self.value, np.full(more, np.nan))
             self.closed = np.append(self.closed, np.full(more, np.nan))
+            self.scale = np.append(self.scale, np.full(more, np.nan))
             self.quality = np.append(self.quality, np.full(more, Quality.NODATA, np.uint8))
             self.fresh = np.append(self.fresh, np.zeros(more, np.int32))
             self.expected = np.append(self.expected, np.zeros(more, np.int32))
@@ -104,9 +107,12 @@ class Board:
         feeds = [inputs_of(f, self.aggregates, self.pulse) for f in spec.feeds]
         if spec.cls is not None:
             for name, agg in aggs.items():
-                if agg.by == "subject":
-                    self.aggregates.by_subject(f"{spec.id}/{name}", agg, spec.window)
-            params = {n: self.aggregates.param(a, spec.window) for n, a in aggs.items() if a.by != "subject"}
+                if agg.by != "scope":
+                    self.aggregates.by_group(f"{spec.id}/{name}", agg, spec.window)
+                elif agg.kind == "rows":
+                    self.aggregates.declare_rows(agg)
+            state = {n: a for n, a in aggs.items() if a.by == "scope" and a.kind != "rows"}
+            params = {n: self.aggregates.param(a, spec.window) for n, a in state.items()}
             return Line(spec, params, {}, feeds, children, spec.cls())
         params = {n: self.aggregates.param(a, spec.window) for n, a in aggs.items()}
         closed: dict[str, Param] = {}
@@ -175,7 +181,19 @@ class Board:
             (line.moved, line.altered, line.restated, changed),
         )  # fmt: skip
         line.forget_standing()
+        if line.spec.of:
+            changed |= self._rescale(line, wanted)
         return changed
+
+    @staticmethod
+    def _rescale(line: Line, wanted: Bool) -> Bool:
+        """Scopes at which what the bands are shares of is another now."""
+        fresh = np.where(wanted, line.params[line.spec.of].values(), np.nan)
+        moved: Bool = ~((fresh == line.scale) | (np.isnan(fresh) & np.isnan(line.scale)))
+        line.scale = fresh
+        line.moved |= moved
+        line.altered |= moved
+        return moved
 
     def _failed(self, line: Line, error: Exception, wanted: Bool) -> Bool:
         n = len(self.scopes)
@@ -264,7 +282,7 @@ class Board:
         """Arrays for a snapshot."""
         out = {}
         for id, line in self.lines.items():
-            for name in ("value", "closed", "quality", "fresh", "expected"):
+            for name in ("value", "closed", "scale", "quality", "fresh", "expected"):
                 out[f"{id}|{name}"] = getattr(line, name).copy()
             out[f"{id}|period"] = np.array([line.last_period])
         return out
@@ -272,7 +290,7 @@ class Board:
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore the lines that the snapshot has."""
         for id, line in self.lines.items():
-            for name in ("value", "closed", "quality", "fresh", "expected"):
+            for name in ("value", "closed", "scale", "quality", "fresh", "expected"):
                 setattr(line, name, state[f"{id}|{name}"].copy())
             line.last_period = int(state[f"{id}|period"][0])
         self.whole = False
@@ -293,6 +311,10 @@ class View:
         """Values by scope of any other declared aggregate."""
         return self._line.params[name].values()
 
+    def rows(self, name: str) -> Rows:
+        """Rows of a table that was declared with rows(), as they are now."""
+        return self._board.aggregates.rows(self._line.spec.params[name], self.now)
+
     def value(self, id: str) -> Float64:
         """Newest values of another indicator by scope."""
         return self._board.lines[id].value
@@ -300,6 +322,14 @@ class View:
     def standing(self, id: str, rows: Int32) -> Standing:
         """How far one may count on another indicator at some scope rows."""
         return self._board.lines[id].standing(rows)
+
+    def relative(self, id: str, rows: Int32) -> Float64:
+        """Values of another indicator as its bands are meant: shares where it is declared `of` a parameter."""
+        line = self._board.lines[id]
+        if not line.spec.of:
+            return line.value[rows]
+        with np.errstate(all="ignore"):
+            return line.value[rows] / line.scale[rows]
 
     def moved(self) -> Bool:
         """Scopes at which an indicator that is read (declared with ind()) differs since the last tick."""
@@ -322,7 +352,7 @@ def values_at(line: Line, rows: Int32) -> Values:
     """The line's values at the rows."""
     return Values(
         rows, line.value[rows], line.quality[rows], line.fresh[rows], line.expected[rows], line.restated[rows],
-        line.closed[rows],
+        line.closed[rows], line.scale[rows] if line.spec.of else None,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from citytwin.indicators.expr import Array
 from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings, physical
-from citytwin.models.entities import KIND_NUMBER, all_fields
+from citytwin.models.entities import KIND_NUMBER, all_fields, all_relations
 from citytwin.models.hashing import Keys, hash_strings
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.entities import Entities
@@ -32,9 +32,14 @@ def entity_column(entities: Entities, name: str, rows: Int32 | Int64) -> Float64
         return entity_column(entities, name.partition(".")[2], np.where(there, np.asarray(values)[safe], -1))
     if isinstance(values, Strings):
         raise KeyError(f"ent.{name} is text; conditions read numbers, flags and codes")
+    if name in _RELATIONS:  # the entity row that it points to
+        return np.where(there & (np.asarray(values)[safe] >= 0), np.asarray(values, np.float64)[safe], np.nan)
     if isinstance(values, Coded):
         return Coded(np.where(there, values.codes[safe], -1).astype(np.int32), values.names)
     return np.where(there, physical(values[safe], 1), np.nan)
+
+
+_RELATIONS = frozenset(all_relations())
 
 
 def _is_code(name: str) -> bool:
@@ -51,16 +56,16 @@ class EventColumns:
         whole = len(index) and int(index[-1]) - int(index[0]) + 1 == len(index)
         # rows that were just appended lie side by side: a slice reads them without a copy
         self._index: Any = slice(int(index[0]), int(index[-1]) + 1) if whole else index
-        self._kept: dict[tuple[str, str], Array | Coded] = {}
+        self._kept: dict[tuple[str, str], Array | Coded | Strings] = {}
 
-    def get(self, space: str, name: str) -> Array | Coded:
-        """A column, computed once. Raises KeyError for an unknown one."""
+    def get(self, space: str, name: str) -> Array | Coded | Strings:
+        """A column, computed once; texts can only be asked whether they are there or valid. KeyError if unknown."""
         key = (space, name)
         if key not in self._kept:
             self._kept[key] = self._make(space, name)
         return self._kept[key]
 
-    def _make(self, space: str, name: str) -> Array | Coded:
+    def _make(self, space: str, name: str) -> Array | Coded | Strings:
         ledger, index = self._ledger, self._index
         if space == "ent":
             return entity_column(self._entities, name, ledger.entity.data[index])
@@ -70,11 +75,13 @@ class EventColumns:
             return physical(getattr(ledger, name).data[index], 1)
         if name == "source":
             return Coded(ledger.source.data[index], ledger.sources.names)
+        if name == "scope":
+            return np.asarray(ledger.scope.data[index], np.float64)
         if name not in ledger.fields:
             raise KeyError(f"col.{name}: {ledger.types[0].name} has no such field; it has {', '.join(ledger.fields)}")
         values = ledger.columns[name]
         if isinstance(values, GrowText):
-            raise KeyError(f"col.{name} is text; only distinct() can use it")
+            return values.strings.take(self._rows())
         if ledger.fields[name].kind is Kind.CODE:
             return Coded(values.data[index], ledger.names[name].names)
         unit = self._per_unit.get(name, 1)
@@ -103,6 +110,9 @@ class EventColumns:
         ledger = self._ledger
         if name in ("subject", "id"):
             return hash_strings(getattr(ledger, name).strings.take(self._rows()))
+        if name == "scope":
+            number = ledger.scope.data[self._index].astype(np.int64)
+            return Keys(number.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15), number.view(np.uint64))
         column = ledger.columns[name]
         if isinstance(column, GrowText):
             return hash_strings(column.strings.take(self._rows()))

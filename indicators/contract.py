@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +45,8 @@ def _metadata(spec: Spec) -> Iterator[tuple[str, str]]:
         for language in ("zh", "en"):
             if not texts.get(language):
                 yield "metadata", f'{part} lacks "{language}"; write {part}={{"zh": "...", "en": "..."}}'
-    if spec.better not in ("up", "down", "none"):
-        yield "metadata", f'better={spec.better!r}; write "up", "down" or "none"'
+    if spec.better not in ("up", "down", "band", "none"):
+        yield "metadata", f'better={spec.better!r}; write "up", "down", "band" (between, bands above) or "none"'
     unknown = [level for level in spec.levels if level not in LEVELS]
     if unknown or not spec.levels:
         yield "metadata", f"levels {unknown or 'are empty'}; write some of: {' '.join(LEVELS)}"
@@ -59,11 +59,20 @@ def _metadata(spec: Spec) -> Iterator[tuple[str, str]]:
 
 
 def _bands(spec: Spec) -> Iterator[tuple[str, str]]:
-    wrong = [name for name in spec.bands if name not in _ORDER]
+    if spec.of and spec.of not in spec.params:
+        yield "bands", f"of={spec.of!r} is no parameter; the bands are shares of one of {', '.join(spec.params)}"
+    for threshold in spec.thresholds:
+        yield from _edges(spec, threshold.bands)
+        if not threshold.source:
+            yield "bands", f"edition {threshold.edition!r} has no source; name the standard, or say local default"
+
+
+def _edges(spec: Spec, bands: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    wrong = [name for name in bands if name not in _ORDER]
     if wrong:
         yield "bands", f"{wrong} are no levels; use {', '.join(_ORDER)}"
         return
-    edges = [spec.bands[name] for name in _ORDER if name in spec.bands]
+    edges = [bands[name] for name in _ORDER if name in bands]
     ordered = sorted(edges, reverse=spec.better == "up")
     if spec.better != "none" and edges != ordered:
         yield "bands", f'with better="{spec.better}" the edges must go {ordered}, from blue to red; they are {edges}'

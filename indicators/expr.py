@@ -13,17 +13,18 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.models.columns import Bool, Coded, Float64
+from citytwin.models.codes import SCHEMES
+from citytwin.models.columns import Bool, Coded, Float64, Strings
 
 Array = NDArray[Any]
-Value = Array | Coded | float | str | bool
+Value = Array | Coded | Strings | float | str | bool
 Literal = float | int | str | bool
 
 
 class Columns(Protocol):
     """Where an expression finds its columns: space is col, row, ent or sibling:<property>."""
 
-    def get(self, space: str, name: str) -> Array | Coded: ...
+    def get(self, space: str, name: str) -> Array | Coded | Strings: ...
 
 
 class Expr:
@@ -138,6 +139,8 @@ class Expr:
 
         def run(env: Columns) -> Value:
             value = self.evaluate(env)
+            if isinstance(value, Strings):
+                return cast(Array, value.lengths() > 0)
             return value.codes >= 0 if isinstance(value, Coded) else ~np.isnan(np.asarray(value, np.float64))
 
         return Expr(f"{self.text}.known()", self.refs, run)
@@ -152,6 +155,38 @@ class Expr:
                 truth(condition.evaluate(env)), np.asarray(self.evaluate(env)), np.asarray(alt.evaluate(env))
             ),
         )
+
+    def startswith(self, prefix: str) -> Expr:
+        """True where a code begins with the text."""
+
+        def run(env: Columns) -> Value:
+            value = self.evaluate(env)
+            if not isinstance(value, Coded):
+                raise TypeError(f"startswith needs a code column; {self.text} is none")
+            hit = np.array([n.startswith(prefix) for n in value.names] + [False], np.bool_)
+            return cast(Array, hit[value.codes])
+
+        return Expr(f"{self.text}.startswith({prefix!r})", self.refs, run)
+
+    def valid(self, scheme: str) -> Expr:
+        """True where a text is a code that fits a scheme of models.codes, check character included, as in "uscc"."""
+        check = SCHEMES[scheme]
+
+        def run(env: Columns) -> Value:
+            value = self.evaluate(env)
+            if not isinstance(value, Strings):
+                raise TypeError(f"valid needs a text column; {self.text} is none")
+            return cast(Array, (check(value) == 0) & (value.lengths() > 0))
+
+        return Expr(f"{self.text}.valid({scheme!r})", self.refs, run)
+
+    def exp10(self) -> Expr:
+        """10 to the power of the value."""
+        return Expr(f"{self.text}.exp10()", self.refs, lambda env: 10.0 ** np.asarray(self.evaluate(env), np.float64))
+
+    def abs(self) -> Expr:
+        """The distance of the value from 0."""
+        return Expr(f"{self.text}.abs()", self.refs, lambda env: np.abs(np.asarray(self.evaluate(env), np.float64)))
 
     def floor(self) -> Expr:
         """The largest whole number not above the value."""
@@ -191,6 +226,8 @@ def _equality(equal: bool) -> Callable[[Any, Any], Any]:
     plain = operator.eq if equal else operator.ne
 
     def run(a: Any, b: Any) -> Any:
+        if isinstance(a, Strings) or isinstance(b, Strings):
+            raise TypeError("texts are not compared; ask .known() or .valid(scheme)")
         if isinstance(a, Coded):
             return _compare_codes(a, b, equal)
         if isinstance(b, Coded):
@@ -221,6 +258,8 @@ def truth(value: Value) -> Bool:
     """The value as a condition: a number holds where it is there and not 0, a code where it is there."""
     if isinstance(value, Coded):
         return value.codes >= 0
+    if isinstance(value, Strings):
+        return value.lengths() > 0
     array = np.asarray(value)
     if array.dtype == np.bool_:
         return array
@@ -258,8 +297,8 @@ def ref(space: str, name: str) -> Expr:
 
 def as_numbers(value: Value, n: int) -> Float64:
     """The result of an evaluation as float64[n]."""
-    if isinstance(value, Coded | str):
-        raise TypeError("a number is needed here, not a code; use .lookup({...}) or ==")
+    if isinstance(value, Coded | Strings | str):
+        raise TypeError("a number is needed here, not a code or text; use .lookup({...}), .known() or ==")
     array = np.asarray(value, np.float64)
     return np.full(n, array) if array.ndim == 0 else array
 

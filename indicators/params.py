@@ -84,12 +84,12 @@ class QuantileParam:
 
     def values(self) -> Float64:
         """Quantiles; NaN for nothing."""
-        out: Float64 = self.state.total.data
+        out: Float64 = self.state.rolled.total.data
         return out
 
     def changed(self) -> Bool:
         """Scopes that moved."""
-        flags: Bool = self.state.changed.data
+        flags: Bool = self.state.rolled.changed.data
         return flags
 
 

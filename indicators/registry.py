@@ -64,7 +64,17 @@ def definition_hash(spec: Spec) -> str:
     """Hash of everything that can change a number of this indicator."""
     params = sorted((n, a.key(spec.window)) for n, a in spec.params.items())
     text = repr(
-        (spec.code_hash, spec.window, spec.levels, spec.decimals, sorted(spec.bands.items()), params, spec.feeds)
+        (
+            spec.code_hash,
+            spec.window,
+            spec.levels,
+            spec.decimals,
+            sorted(spec.bands.items()),
+            params,
+            spec.feeds,
+            [(t.edition, t.valid_from, t.valid_to, sorted(t.bands.items())) for t in spec.thresholds],
+            spec.of,
+        )
     )
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citytwin.indicators.api import Aggregate, Window
+from citytwin.indicators.buckets import bucket_of
 from citytwin.indicators.columns import RowColumns
 from citytwin.indicators.expr import Expr, as_mask, as_numbers, pinned_code
+from citytwin.indicators.histograms import Histograms
 from citytwin.indicators.rolled import Rolled, RolledExtreme
 from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64
 from citytwin.twin.deadlines import NEVER, Deadlines
@@ -32,6 +34,7 @@ class Tally:
         self.rolled = Rolled()
         self.counted = Rolled()
         self.extreme = RolledExtreme()
+        self.histograms = Histograms(spec.q)
         self.deadlines = Deadlines()
         self._sign = -1 if spec.reduce == "min" else 1
         self._moved = False
@@ -41,8 +44,10 @@ class Tally:
 
     def resize(self, n: int) -> None:
         """Make room for n scopes."""
-        for part in (self.rolled, self.counted, self.extreme):
-            part.resize(n)
+        self.rolled.resize(n)
+        self.counted.resize(n)
+        self.extreme.resize(n)
+        self.histograms.resize(n)
 
     def relevant(self, rows: Int64) -> Int64:
         """Those of the rows that can contribute at all, by the property the condition pins."""
@@ -83,6 +88,8 @@ class Tally:
         number = value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.bool_ else value
         amount = as_numbers(number, n) * self.spec.per_unit
         ok = ok & np.isfinite(amount)
+        if self.spec.reduce == "quantile":
+            return bucket_of(np.where(ok, amount / self.spec.per_unit, 0.0)), ok
         return np.rint(np.where(ok, amount, 0.0)).astype(np.int64) * self._sign, ok
 
     def _interval(self, columns: RowColumns, n: int) -> tuple[Float64, Float64]:
@@ -117,16 +124,24 @@ class Tally:
         if self.spec.reduce == "sum":
             self.rolled.add(was[gone], -old[gone])
             self.rolled.add(scope[come], amount[come])
+        elif self.spec.reduce == "quantile":
+            self._recount(was[gone], old[gone], -1)
+            self._recount(scope[come], amount[come], 1)
         self.counted.add(was[gone], -np.ones(int(gone.sum()), np.int64))
         self.counted.add(scope[come], np.ones(int(come.sum()), np.int64))
         self.contrib.data[rows], self.where_at.data[rows] = amount, scope
         self._moved |= len(rows) > 0
+
+    def _recount(self, scope: Int32, bucket: Int64, sign: int) -> None:
+        self.histograms.add(scope.astype(np.int64), bucket, np.full(len(scope), sign, np.int64))
 
     def settle(self, ancestors: Int32) -> None:
         """Roll up what moved."""
         self.counted.settle(ancestors)
         if self.spec.reduce == "sum":
             self.rolled.settle(ancestors)
+        elif self.spec.reduce == "quantile":
+            self.histograms.settle(ancestors)
         elif self._moved:
             rows = np.flatnonzero(self.contrib.data != MISSING)
             self.extreme.settle(self.where_at.data[rows], self.contrib.data[rows], ancestors)
@@ -136,11 +151,15 @@ class Tally:
         """Totals in units by scope (float64[n]); a largest or smallest of nothing is NaN, a sum of nothing 0."""
         if self.spec.reduce == "sum":
             return self.rolled.total.data / self.spec.per_unit
+        if self.spec.reduce == "quantile":
+            return self.histograms.total.data
         total = self.extreme.total.data
         return np.where(total == MISSING, np.nan, total * self._sign / self.spec.per_unit)
 
     def changed(self) -> list[Grow]:
         """Flags of scopes whose total differs since they were last taken."""
+        if self.spec.reduce == "quantile":
+            return [self.histograms.changed]
         return [self.rolled.changed if self.spec.reduce == "sum" else self.extreme.changed]
 
     def moved_now(self) -> bool:
@@ -162,3 +181,8 @@ class Tally:
         for p, part in self._parts().items():
             part.load({k[2:]: v for k, v in state.items() if k.startswith(f"{p}.")})
         self._moved = True
+        if self.spec.reduce == "quantile":
+            rows = np.flatnonzero(self.contrib.data != MISSING)
+            self.histograms.clear()
+            self._recount(self.where_at.data[rows], self.contrib.data[rows], 1)
+            self.histograms.changed.data[:] = True

@@ -84,7 +84,7 @@ def _china(text: str) -> int:
 _ENDS = (350, 420, 500, 600)
 
 #: HJ 633 by event time. The particle limits of 2026 fall in two stages; the second stage's PM10 value is not settled.
-EDITIONS: Editions[Tables] = Editions(
+EDITIONS: Editions[Edition[Tables]] = Editions(
     [
         Edition(
             "HJ 633-2012",

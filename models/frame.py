@@ -38,6 +38,8 @@ class Values:
     expected: Int32
     restated: Bool
     closed: Float64
+    #: What the bands are shares of, by row (None: the bands are values).
+    scale: Float64 | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

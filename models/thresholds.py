@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from citytwin.models.columns import Int64
 
 T = TypeVar("T")
+D = TypeVar("D", bound="Dated")
 
 #: What stands behind a threshold: found in a source, known but unconfirmed, or a local default (shown as such).
 STATUSES = {
@@ -36,10 +37,41 @@ class Edition(Generic[T]):
     table: T
 
 
-class Editions(Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Bands (blue, yellow, orange, red to their edge) in force in [valid_from, valid_to) ms UTC, with what stands
+    behind them: name of the edition ("" = one for all times), source and status (keys of STATUSES joined by +)."""
+
+    bands: Mapping[str, float]
+    edition: str
+    valid_from: int
+    valid_to: int
+    source: str
+    status: str
+
+    @property
+    def name(self) -> str:
+        """Name of the edition."""
+        return self.edition
+
+
+class Dated(Protocol):
+    """Something in force in [valid_from, valid_to)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def valid_from(self) -> int: ...
+
+    @property
+    def valid_to(self) -> int: ...
+
+
+class Editions(Generic[D]):
     """Editions of one standard without overlap, oldest first."""
 
-    def __init__(self, editions: Sequence[Edition[T]]) -> None:
+    def __init__(self, editions: Sequence[D]) -> None:
         """Raises ValueError if they overlap or are out of order."""
         for before, after in itertools.pairwise(editions):
             if before.valid_to > after.valid_from:
@@ -49,7 +81,7 @@ class Editions(Generic[T]):
         self.all = tuple(editions)
         self._starts = [e.valid_from for e in editions]
 
-    def at(self, time: int) -> Edition[T] | None:
+    def at(self, time: int) -> D | None:
         """The edition in force at a time (ms UTC), None if there was none."""
         i = bisect_right(self._starts, time) - 1
         return self.all[i] if i >= 0 and time < self.all[i].valid_to else None

@@ -18,25 +18,25 @@ _WARNINGS = ("blue", "yellow")
 _WIDE = 1
 
 
-def edges(spec: Spec) -> tuple[float, float, float] | None:
-    """Best value, warning and alarm of an indicator; None without two bands.
+def edges(spec: Spec, bands: Mapping[str, float]) -> tuple[float, float, float] | None:
+    """Best value, warning and alarm of an indicator under these bands; None without two.
 
     The best is as far on the good side of the warning as the alarm is on the bad side, but not below 0, and not above
     100 for a percentage: a local default.
     """
-    warn = next((spec.bands[b] for b in _WARNINGS if b in spec.bands), None)
-    alarm = next((spec.bands[b] for b in _ALARMS if b in spec.bands), None)
+    warn = next((bands[b] for b in _WARNINGS if b in bands), None)
+    alarm = next((bands[b] for b in _ALARMS if b in bands), None)
     if warn is None or alarm is None or warn == alarm:
         return None
     best = warn + (warn - alarm)
-    if spec.better == "down":
+    if spec.better != "up":
         return max(0.0, best), warn, alarm
     return (min(100.0, best) if spec.unit == "%" else best), warn, alarm
 
 
-def score(spec: Spec, value: Float64) -> Float64:
+def score(spec: Spec, bands: Mapping[str, float], value: Float64) -> Float64:
     """100 at the best value, 60 at the warning, 0 at the alarm, linear between and held there; NaN without a value."""
-    found = edges(spec)
+    found = edges(spec, bands)
     if found is None:
         return np.full(len(value), np.nan)
     best, warn, alarm = found
@@ -94,10 +94,11 @@ class ThemeScore(_Score):
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """Scores of the theme's indicators, equally weighted."""
-        specs = [s for s in map(ctx.spec, self.aggregates) if edges(s) is not None]
+        specs = [s for s in map(ctx.spec, self.aggregates) if edges(s, s.bands_at(ctx.now)) is not None]
         at = self.scopes(ctx)
         parts = [ctx.standing(s.id, at) for s in specs]
-        mean, missing = weigh([score(s, p.value) for s, p in zip(specs, parts, strict=True)], parts, len(at))
+        scores = [score(s, s.bands_at(ctx.now), ctx.relative(s.id, at)) for s in specs]
+        mean, missing = weigh(scores, parts, len(at))
         self.note(ctx, at, mean, lambda i: {"missing": round(float(missing[i]), 4)})
         return at, mean
 

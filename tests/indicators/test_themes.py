@@ -92,13 +92,13 @@ def spec_of(id: str) -> Spec:
 
 def test_scores_are_100_at_best_60_at_warning_0_at_alarm() -> None:
     pressure, river, index = spec_of("water_pressure_compliance"), spec_of("river_level"), spec_of("aqi")
-    assert edges(pressure) == (98.0, 97.5, 97)
-    assert score(pressure, np.array([100, 98, 97.5, 97.25, 97, 0])).tolist() == [100, 100, 60, 30, 0, 0]
-    assert edges(river) == (25.0 - (29.73 - 25.0), 25.0, 29.73)
-    assert edges(index) == (1, 101, 201)
-    assert score(index, np.array([0.0, 51, 151, 500])).tolist() == [100, 80, 30, 0]
-    assert edges(spec_of("case_backlog")) is None
-    assert np.isnan(score(index, np.array([np.nan]))[0])
+    assert edges(pressure, pressure.bands) == (98.0, 97.5, 97)
+    assert score(pressure, pressure.bands, np.array([100, 98, 97.5, 97.25, 97, 0])).tolist() == [100, 100, 60, 30, 0, 0]
+    assert edges(river, river.bands) == (25.0 - (29.73 - 25.0), 25.0, 29.73)
+    assert edges(index, index.bands) == (1, 101, 201)
+    assert score(index, index.bands, np.array([0.0, 51, 151, 500])).tolist() == [100, 80, 30, 0]
+    assert edges(spec_of("case_backlog"), spec_of("case_backlog").bands) is None
+    assert np.isnan(score(index, index.bands, np.array([np.nan]))[0])
 
 
 def test_all_but_the_register_measures_have_feeds() -> None:

@@ -1,0 +1,37 @@
+"""Rows of a table for class forms: those that fulfil a condition now, with a column for each declared expression."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from citytwin.indicators.api import Aggregate, Rows
+from citytwin.indicators.columns import EntityTable, RowColumns
+from citytwin.indicators.expr import Value, as_mask, as_numbers
+from citytwin.models.columns import Coded, Float64
+from citytwin.twin.entities import Entities
+from citytwin.twin.journeys import JourneyTable
+from citytwin.twin.tables import NewestTable, Table
+
+
+def rows_of(table: Table, agg: Aggregate, entities: Entities, now: int, unknown_scope: int) -> Rows:
+    """The rows of a declaration as they are at `now`; what has no place is at `unknown_scope`."""
+    rows = np.arange(table.n, dtype=np.int64)
+    if isinstance(table, EntityTable):
+        rows = entities.of_kind(agg.table).astype(np.int64)
+    elif isinstance(table, NewestTable | JourneyTable):
+        rows = rows[table.present(rows)]
+    if agg.where is not None and len(rows):
+        rows = rows[as_mask(agg.where.evaluate(RowColumns(table, rows, entities, now)), len(rows))]
+    columns = RowColumns(table, rows, entities, now)
+    scope = table.scopes(rows)
+    found = {name: _column(expr.evaluate(columns), len(rows)) for name, expr in agg.columns}
+    placed = np.where(scope < 0, unknown_scope, scope).astype(np.int32)
+    return Rows(rows, placed, table.entities(rows), found)
+
+
+def _column(value: Value, n: int) -> Float64 | Coded:
+    if isinstance(value, Coded):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype == np.bool_:
+        return value.astype(np.float64)
+    return as_numbers(value, n)

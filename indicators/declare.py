@@ -85,7 +85,8 @@ class Aggregate:
         w = self.window or window
         parts = (self.kind, self.table, self.value, self.where, self.per_unit, self.by, self.q, self.reduce)
         more = (self.weight, self.season_ms, self.columns)
-        return repr((*parts, self.start, self.end, self.at, self.keep, w, *(more if any(more) else ())))
+        named = self.weight is not None or self.season_ms or self.columns
+        return repr((*parts, self.start, self.end, self.at, self.keep, w, *(more if named else ())))
 
 
 def _expr(value: Expr | Literal | None) -> Expr | None:

@@ -35,12 +35,20 @@ class Files(StaticFiles):
         return response
 
 
+#: Addresses of the one document beside `/`: what is shown there, the document itself decides.
+PAGES = ("/lab", "/lab/")
+
+
 def routes(static: Path) -> list[BaseRoute]:
-    """The pages at `/`; the plain page where none are built."""
-    if (static / "index.html").is_file():
-        return [Mount("/", Files(directory=static, html=True))]
+    """The pages at `/` and `PAGES`; the plain page where none are built."""
+    files = Files(directory=static, html=True, check_dir=False)
+
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
 
     async def bare(_: Request) -> Response:
         return HTMLResponse(BARE)
 
-    return [Route("/", bare)]
+    if (static / "index.html").is_file():
+        return [*(Route(path, page) for path in PAGES), Mount("/", files)]
+    return [Route(path, bare) for path in ("/", *PAGES)]

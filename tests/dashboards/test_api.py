@@ -213,8 +213,8 @@ def test_an_open_address_needs_a_token() -> None:
 
 
 def test_pages_and_headers(running: Running) -> None:
-    page = httpx.get(running.url)
-    assert "make pages" in page.text
+    for path in ("/", "/lab"):
+        assert "make pages" in httpx.get(running.url + path).text
     for path in ("/", "/docs", "/api/v1/city", "/nothing"):
         headers = httpx.get(running.url + path).headers
         assert headers["content-security-policy"].startswith("default-src 'self'")
@@ -242,6 +242,13 @@ def test_built_pages_are_served(tmp_path: Path) -> None:
         assert httpx.get(url + "/").text == "<h1>wall</h1>"
         assert "immutable" in httpx.get(url + "/assets/a-1234.js").headers["cache-control"]
         assert httpx.get(url + "/").headers["cache-control"] == "no-cache"
+        for deep in ("/lab", "/lab/", "/lab?id=traffic_tti&why=420102"):
+            answer = httpx.get(url + deep)
+            assert (answer.status_code, answer.text) == (200, "<h1>wall</h1>")
+            assert answer.headers["cache-control"] == "no-cache"
+            etag = answer.headers["etag"]
+            assert httpx.get(url + deep, headers={"If-None-Match": etag}).status_code == 304
+        assert httpx.post(url + "/lab").status_code == 405
         assert httpx.get(url + "/../pyproject.toml").status_code == 404
         assert json.loads(httpx.get(url + "/livez").text)["live"]
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.indicators import recounts
 from tests.indicators.oracle_law import DAY, HOUR, MINUTE, MOVES
 from tests.indicators.town import FACILITIES, OFFSET_MS, STEPS, centre
 
@@ -40,7 +41,11 @@ SENT: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
     "air.so2": (("A2",), (4, 801)),
     "air.no2": (("A3",), (40, 100)),
 }
+SENT |= recounts.joined("SENT")
 PROPERTIES = tuple(SENT)
+#: Deeds of the recounts' own events, and how their corrections differ.
+MORE = tuple(deed for found in recounts.of("deeds", ()) for deed in found)
+REVISE = tuple(revise for revise in recounts.of("revise", None) if revise)
 #: The next move of a case that goes well.
 USUAL = {
     "new": "reported", "reported": "accepted", "accepted": "filed", "filed": "dispatched", "dispatched": "received",
@@ -94,6 +99,9 @@ class Writer:
         deeds = (
             self.readings, self.readings, self.series, self.case, self.service, self.service, self.again, self.again,
         )  # fmt: skip
+        if MORE and w[0] >= 144:
+            MORE[w[0] % len(MORE)](self, w)
+            return
         deeds[w[0] % len(deeds)](w)
 
     def readings(self, w: bytes) -> None:
@@ -217,6 +225,8 @@ class Writer:
             revised["due_at"] = first["due_at"] + (-2 * HOUR, 2 * HOUR)[w[6] % 2]
         elif "user" in first:
             revised["user"] = f"u{w[6] % 5}"
+        for revise in REVISE:
+            revised |= revise(first, w)
         if w[8] % 32 == 31:
             revised["subject"] = "P1"
         if w[8] % 32 == 30:

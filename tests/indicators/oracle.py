@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+from tests.indicators import recounts
 from tests.indicators.oracle_law import (
     CHANGE_2026,
     CONGESTED,
@@ -34,6 +35,10 @@ from tests.indicators.oracle_law import (
     rounded,
 )
 
+HORIZON = HORIZON | recounts.joined("HORIZON")
+FUTURE = recounts.joined("FUTURE")
+#: What an event has beside its fields.
+FRAME = ("type", "time", "id", "source", "subject", "scope", "lon", "lat", "corrects", "revision", "retracted", "at")
 Event = dict[str, Any]
 Values = dict[str, dict[int, float]]
 
@@ -65,7 +70,7 @@ class Oracle:
         if (e["type"] == "obs" and e["subject"] and not kind) or (e["type"] == "device.status" and kind != "device"):
             return "unknown_subject"
         horizon = HORIZON.get(e["type"], 2**62)
-        if self.now and e["time"] > self.now + MINUTE:
+        if self.now and e["time"] > self.now + FUTURE.get(e["type"], MINUTE):
             return "future"
         if self.now and e["time"] < self.now - horizon:
             return "horizon"
@@ -155,6 +160,23 @@ class Oracle:
         self.services(out, live)
         self.devices(out, live)
         self.coverage(out)
+        for module in recounts.MODULES:
+            module.recount(self, live, newest, out)
+        return out
+
+    @staticmethod
+    def journeys(live: list[Event], *types: str) -> dict[str, Event]:
+        """A folded family by subject: times of each move (first `_at`, newest `_last`), newest fields, place `at`."""
+        out: dict[str, Event] = {}
+        for e in live:
+            if e["type"] not in types:
+                continue
+            row, word = out.setdefault(e["subject"], {"at": -1}), e["type"].rpartition(".")[2]
+            row.setdefault(f"{word}_at", e["time"])
+            row[f"{word}_last"] = e["time"]
+            row |= {k: v for k, v in e.items() if k not in FRAME and v is not None}
+            if e["at"] >= 0:
+                row["at"] = e["at"]
         return out
 
     def share(self, part: Iterable[tuple[int, bool]], decimals: int = 2) -> dict[int, float]:
@@ -389,9 +411,9 @@ class Oracle:
         out["e2e_latency_p95"] = {0: self.quantile(waits)} if waits else {}
 
     @staticmethod
-    def quantile(ordered: list[float]) -> float:
-        """The value of rank floor(0.95 * (n - 1)), exactly; the sketch is within 1 % of it."""
-        return float(ordered[math.floor(0.95 * (len(ordered) - 1))])
+    def quantile(ordered: list[float], q: float = 0.95) -> float:
+        """The value of rank floor(q * (n - 1)), exactly; the sketch is within 1 % of it."""
+        return float(ordered[math.floor(q * (len(ordered) - 1))])
 
     def devices(self, out: Values, live: list[Event]) -> None:
         """Online devices."""

@@ -57,6 +57,13 @@ HOUR_TABLE = {
 }  # fmt: skip
 POLLUTANTS = ("pm25", "pm10", "so2", "no2", "o3", "co")
 
+#: Themes in the order in which the city's index adds them up.
+THEMES = (
+    "traffic", "public_transport", "parking", "water", "power", "gas", "heating", "environment", "weather_flood",
+    "sanitation", "lighting", "social_governance", "livelihood", "emergency", "safe_city", "economy", "market",
+    "health", "education", "elderly", "culture_tourism", "sports", "gov_service", "data_governance", "credit", "iot",
+    "platform",
+)  # fmt: skip
 #: theme, indicator, best, warning, alarm
 SCALES = (
     ("traffic", "traffic_tti", 1.2, 1.5, 1.8), ("traffic", "traffic_tpi", 2, 4, 6),

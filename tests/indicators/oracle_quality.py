@@ -10,8 +10,16 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
+from tests.indicators import oracle_law, recounts
 from tests.indicators.oracle import Event, Oracle, Values
-from tests.indicators.oracle_law import FEEDS, MESSAGES, SCALES, SILENT_S, interpolate, rounded
+from tests.indicators.oracle_law import MESSAGES, SILENT_S, THEMES, interpolate, rounded
+
+FEEDS = oracle_law.FEEDS | recounts.joined("FEEDS")
+#: In the order of the themes; within one, those of `oracle_law` first.
+SCALES = sorted(
+    (*oracle_law.SCALES, *(scale for found in recounts.of("SCALES", ()) for scale in found)),
+    key=lambda scale: THEMES.index(scale[0]),
+)
 
 GOOD, PROVISIONAL, PARTIAL, STALE, NODATA = range(5)
 #: In time, ever heard, expected.

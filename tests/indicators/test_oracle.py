@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from citytwin.engine import Engine
 from citytwin.indicators import panes
 from citytwin.indicators.registry import builtin
+from tests.indicators import recounts
 from tests.indicators.histories import Step, histories
 from tests.indicators.oracle import Oracle
 from tests.indicators.oracle_law import HOUR, MINUTE
@@ -27,7 +28,7 @@ SEED = int(os.environ.get("CITYTWIN_TEST_SEED") or datetime.now(UTC).strftime("%
 #: Shrinking a failure takes minutes; the seed brings it back.
 PHASES = tuple(Phase) if PROVE else (Phase.explicit, Phase.generate)
 REGISTRY = builtin()
-SKETCHES = {"hotline_wait_p95": 2, "e2e_latency_p95": 0}
+SKETCHES = {"hotline_wait_p95": 2, "e2e_latency_p95": 0} | recounts.joined("SKETCHES")
 #: How far a sketch may be off, relative to the value.
 ALPHA = 0.01
 

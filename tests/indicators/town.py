@@ -13,10 +13,13 @@ from citytwin.geo.locate import Locator
 from citytwin.geo.scopes import ScopeTree
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import MISSING, Coded, Strings
+from citytwin.models.entities import all_fields
 from citytwin.models.events import VOCABULARY
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.entities import Entities
+from tests.indicators import recounts
 
+FIELDS = all_fields()
 WEST, SOUTH, SIDE = 114.0, 30.5, 0.05
 TYPES = VOCABULARY().types
 STEPS = {name: p.per_unit for name, p in VOCABULARY().properties.items()}
@@ -56,7 +59,8 @@ FACILITIES: tuple[tuple[str, int, dict[str, Any]], ...] = (
 PEOPLE = (120, 0, 333, 57, 1200, 81, 9, 640, 77, 410, 3, 250, 88, 19, 500, 1)
 # source: period in seconds, patterns of what it says; "s2" and "s" of the histories are not declared, "s9" is silent
 SOURCES: dict[str, tuple[float, list[str]]] = {
-    "s1": (1200, ["case.*", "indicator.value", "obs"]), "s9": (60, ["citycode.use"]), "desk": (86_400, ["case.*"]),
+    "s1": (1200, ["case.*", "indicator.value", "obs", "hazard.*", "service.*"]), "s9": (60, ["citycode.use"]),
+    "desk": (86_400, ["case.*"]),
 }  # fmt: skip
 TIMEZONE, OFFSET_MS = "Asia/Shanghai", 8 * 3_600_000
 
@@ -111,14 +115,14 @@ def tree() -> tuple[ScopeTree, list[int]]:
 def _register(entities: Entities, kind: str, code: str, row: int, grid: int, attrs: dict[str, Any]) -> None:
     columns: dict[str, Any] = {}
     for name, value in attrs.items():
-        if name == "observes":
+        stored = FIELDS[name].kind if name in FIELDS else Kind.TEXT
+        if stored is Kind.TEXT:  # relations are codes of entities
             columns[name] = Strings.of([value])
-        elif isinstance(value, str):
+        elif stored is Kind.CODE:
             columns[name] = Coded.of([value])
         else:
-            columns[name] = np.array([value], np.int8 if name == "in_service" else np.float64)
-            if name == "population":
-                columns[name] = np.array([value], np.int64)
+            form = {Kind.FLAG: np.int8, Kind.NUMBER: np.float64}.get(stored, np.int64)
+            columns[name] = np.array([value], form)
     lon, lat = centre(grid)
     entities.upsert(
         kind, Strings.of([code]), np.array([row], np.int32), np.array([lon]), np.array([lat]), columns,
@@ -140,9 +144,9 @@ def town() -> tuple[Any, World]:
         _register(entities, kind, code, grids[grid], grid, said)
         world.entities[code] = {"kind": kind, "scope": grids[grid], "lonlat": centre(grid), **said}
 
-    for code, at, attrs in FACILITIES:
+    for code, at, attrs in (*FACILITIES, *(f for found in recounts.of("FACILITIES", ()) for f in found)):
         put("facility", code, at, attrs)
-    for code, at, period, in_service, attrs in DEVICES:
+    for code, at, period, in_service, attrs in (*DEVICES, *(d for found in recounts.of("DEVICES", ()) for d in found)):
         put("device", code, at, {"period_s": period, "in_service": in_service, **attrs})
     for i, people in enumerate(PEOPLE):
         put("grid", scopes.code[grids[i]], i, {"population": people})

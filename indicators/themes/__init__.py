@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from citytwin.indicators.api import Indicator, Spec
 from citytwin.indicators.themes import (
     composite,
+    credit,
+    culture_tourism,
     data_governance,
+    economy,
+    education,
+    elderly,
     emergency,
     environment,
     gas,
+    gov_service,
+    health,
+    heating,
     iot,
+    lighting,
     livelihood,
+    market,
+    parking,
     platform,
+    power,
+    public_transport,
+    safe_city,
+    sanitation,
     social_governance,
+    sports,
     traffic,
     water,
     weather_flood,
 )
 
-_MODULES = (
+#: In the order in which the city's index adds them up.
+_MODULES: tuple[ModuleType, ...] = (
     traffic,
+    public_transport,
+    parking,
     water,
+    power,
     gas,
+    heating,
     environment,
     weather_flood,
+    sanitation,
+    lighting,
     social_governance,
     livelihood,
     emergency,
+    safe_city,
+    economy,
+    market,
+    health,
+    education,
+    elderly,
+    culture_tourism,
+    sports,
+    gov_service,
     data_governance,
+    credit,
     iot,
     platform,
 )

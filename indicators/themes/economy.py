@@ -1,0 +1,7 @@
+"""Economy: market entities that come and go."""
+
+from __future__ import annotations
+
+from citytwin.indicators.api import Indicator, Spec
+
+INDICATORS: tuple[Spec | type[Indicator], ...] = ()

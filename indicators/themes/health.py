@@ -1,0 +1,7 @@
+"""Health: hospital beds."""
+
+from __future__ import annotations
+
+from citytwin.indicators.api import Indicator, Spec
+
+INDICATORS: tuple[Spec | type[Indicator], ...] = ()

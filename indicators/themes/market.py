@@ -1,0 +1,7 @@
+"""Market supervision: inspections done."""
+
+from __future__ import annotations
+
+from citytwin.indicators.api import Indicator, Spec
+
+INDICATORS: tuple[Spec | type[Indicator], ...] = ()

@@ -1,0 +1,7 @@
+"""Power: supply without interruption, voltage in its band."""
+
+from __future__ import annotations
+
+from citytwin.indicators.api import Indicator, Spec
+
+INDICATORS: tuple[Spec | type[Indicator], ...] = ()

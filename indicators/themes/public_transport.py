@@ -1,0 +1,7 @@
+"""Public transport: departures in time, crowding of stations."""
+
+from __future__ import annotations
+
+from citytwin.indicators.api import Indicator, Spec
+
+INDICATORS: tuple[Spec | type[Indicator], ...] = ()

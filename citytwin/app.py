@@ -176,6 +176,7 @@ class Node:
         self.web = ServerThread(web, server.host, server.port)
         port = self.web.start()
         self._frame = web.gateway.publish
+        self.runtime.pushes = web.gateway.pushes
         shown = f"[{server.host}]" if ":" in server.host else server.host
         return f"http://{shown}:{port}"
 

@@ -79,6 +79,8 @@ class Runtime:
         self.clock: Clock = clock or SystemClock()
         self.settings, self.metrics = settings or Settings(), metrics or Metrics()
         self.on_frame, self.on_status = on_frame, on_status
+        #: What was sent to screens since it was last asked: (published, taken by the socket) in ms.
+        self.pushes: Callable[[], Sequence[tuple[int, int]]] = tuple
         self.status: dict[str, Any] = {"log": "ok", "log_reason": "", "clock": "ok", "live": False, "failed": ""}
         self._queue = Queue(self.settings.queue_events, self.settings.queue_bytes)
         self._health = Health()
@@ -212,9 +214,10 @@ class Runtime:
     def _answer_all(self, group: list[Submission], done: list[Changes]) -> None:
         at = iter(done)
         for submission in group:
+            changes = [next(at) if len(b) else Changes(0, 0, 0, 0) for b in submission.batches]
             if submission.batches and self.status["live"]:
-                self._health.fed(submission.arrived_ms)
-            _answer(submission.future, [next(at) if len(b) else Changes(0, 0, 0, 0) for b in submission.batches])
+                self._health.fed(submission.arrived_ms, changes)
+            _answer(submission.future, changes)
 
     def _append(self, records: Sequence[Record]) -> list[int]:
         try:
@@ -301,7 +304,8 @@ class Runtime:
         self.letterbox.flush()
         metrics.letters.set(self.letterbox.open)
         if self.settings.health and self.status["live"]:  # history that is brought in says nothing of the pace
-            self._log_health(self._health.published(published, frame.position, self._queue.events, lag_ms))
+            told = self._health.published(published, frame.position, self._queue.events, lag_ms)
+            self._log_health(told + self._health.pushed(self.pushes(), published, frame.position))
         self._maybe_snapshot(published)
 
     def _log_health(self, batches: list[EventBatch]) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -29,13 +30,17 @@ _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ClientMessage)
 
 @dataclass(frozen=True, slots=True)
 class DoorLimits:
-    """Bounds of the door: connections, seconds for hello, messages a second and at once, frames on their way in."""
+    """Bounds of the door: connections, seconds for hello, messages a second and at once, frames on their way in.
+
+    `pushes`: of so many messages at most it is known how long they took, until somebody asks.
+    """
 
     clients: int = 5_000
     hello_s: float = 5.0
     per_s: float = 50.0
     burst: float = 200.0
     frames: int = 256
+    pushes: int = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +52,8 @@ class Connection:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     allowance: float = 200.0
     heard: float = 0.0
+    #: Publication (ms UTC) of the newest frame that it was told of.
+    told: int = 0
 
     @property
     def transport(self) -> Transport | None:
@@ -75,17 +82,20 @@ class Gateway:
         self._frames: dict[str, bytes] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room = threading.BoundedSemaphore(self.limits.frames)
+        self._published_ms = 0
+        self._pushes: deque[tuple[int, int]] = deque(maxlen=self.limits.pushes)
 
     # -- frames in -------------------------------------------------------------------------------------------------
 
     def publish(self, frame: Frame) -> None:
         """Hand a frame over, from the engine's thread; waits only when hundreds of frames were not folded yet."""
+        published_ms = _now_ms()
         frame = self._filled(frame)
         loop = self._loop
         while loop is not None and not loop.is_closed() and not self.draining:
             if self._room.acquire(timeout=0.2):
                 with contextlib.suppress(RuntimeError):  # the loop was closed between the check and the call
-                    loop.call_soon_threadsafe(self._fold, frame)
+                    loop.call_soon_threadsafe(self._fold, frame, published_ms)
                 return
         if loop is None:
             self.hub.publish(frame, _ms())
@@ -107,8 +117,15 @@ class Gateway:
         full = {k: d if d.columns else self.board.entities(k, d.rows) for k, d in twin.items()}
         return dataclasses.replace(frame, twin=full)
 
-    def _fold(self, frame: Frame) -> None:
+    def pushes(self) -> list[tuple[int, int]]:
+        """(published, taken by the socket) in ms UTC of what was sent since the last call; from any thread."""
+        found = list(itertools.islice(self._pushes, len(self._pushes)))
+        self._pushes.clear()
+        return found
+
+    def _fold(self, frame: Frame, published_ms: int) -> None:
         self._room.release()
+        self._published_ms = published_ms
         self.hub.publish(frame, _ms())
         self._wake()
 
@@ -121,7 +138,7 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
-            self.hub.beat(int(time.time() * 1000))
+            self.hub.beat(_now_ms())
             for key in self.hub.slow(_ms()):
                 await self._end(key, Close.SLOW, "too far behind on a log channel; resume")
             self._wake()
@@ -268,6 +285,7 @@ class Gateway:
                     async with asyncio.timeout(wait / 1000):
                         await wake.wait()
             else:
+                published = self._published_ms
                 text = hub.take(key, at)
                 if text is None:
                     continue
@@ -275,6 +293,13 @@ class Gateway:
                     await connection.socket.send({"type": "websocket.send", "text": text})
                 else:
                     await transport.send_framed(self._framed(text))
+                self._sent(connection, text, published)
+
+    def _sent(self, connection: Connection, text: str, published_ms: int) -> None:
+        """Note how long the frame of a message took; heartbeats carry none."""
+        if published_ms > connection.told and '"delta"' in text:
+            connection.told = published_ms
+            self._pushes.append((published_ms, max(_now_ms(), published_ms)))
 
     def _framed(self, text: str) -> bytes:
         """The WebSocket frame of a text; clients that are told the same share it."""
@@ -284,6 +309,10 @@ class Gateway:
                 self._frames.pop(next(iter(self._frames)))
             frame = self._frames[text] = framed(text)
         return frame
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _ms() -> float:

@@ -80,6 +80,9 @@ def test_hello_snapshot_delta_heartbeat(running: Running) -> None:
         assert view.cells["calls", 4] == (81.0, "good", "red")
         beat = until(ws, "hb")
         assert (beat["position"], beat["seqs"]["ind"]) == (9, delta["seq"])
+    ((published, sent),) = running.web.gateway.pushes()  # the delta; neither snapshot nor heartbeat
+    assert published <= sent
+    assert running.web.gateway.pushes() == []
 
 
 def test_twin_rows_without_columns_are_filled(running: Running) -> None:

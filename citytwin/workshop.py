@@ -1,4 +1,4 @@
-"""The modeler's workshop: what is known of each indicator, of each file of the plugins folder, and of the newest edits."""
+"""The modeler's workshop: what is known of each indicator, of each file of the plugins folder, of the newest edits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class FileState:
 
     `version`: hash of its text as last read; `in_force`: hash of the text that counts ("" for none): another one than
     `version` after a save that did not pass; `ids`: indicators in force; `problems`: sentences, one each, empty if it
-    passed; `checked_at` ms UTC, None while the first check runs; `status`: "checking", "in force", "refused", "removed".
+    passed; `checked_at` ms UTC, None while the first check runs; `status`: "checking", "in force", "refused" or
+    "removed"; `notes`: what else the check found out.
     """
 
     file: str

@@ -18,6 +18,7 @@ _VERBS: dict[str, tuple[str, str]] = {
     "new": ("new", "Write an indicator of your own, with a test, that passes at once."),
     "check": ("check", "Check a file of indicators against the public contract."),
     "indicators": ("indicators", "List what is measured."),
+    "docs": ("docs", "Write a reference page for each indicator."),
     "doctor": ("doctor", "Look for what is wrong here and say what to do."),
     "deadletters": ("deadletters", "List, show and retry events that were not taken."),
     "backup": ("backup", "Copy a data folder, also while it is in use."),

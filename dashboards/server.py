@@ -25,6 +25,7 @@ from citytwin.dashboards.hub import Hub, Limits
 from citytwin.dashboards.ports import Board, CityReads, Health, Ingest
 from citytwin.dashboards.problems import Trouble, on_error, on_http, on_trouble
 from citytwin.dashboards.protocol import MAX_MESSAGE
+from citytwin.dashboards.reference import Reference
 from citytwin.dashboards.sockets import DoorLimits, Gateway
 from citytwin.dashboards.transport import Transport
 
@@ -59,6 +60,7 @@ class Web:
             WebSocketRoute("/ws", self.gateway.endpoint),
             *reads.routes(),
             *door.routes(),
+            *Reference(parts.board, parts.board.types).routes(),
             *describe.routes(parts.version, parts.ingest.content_types),
             *pages.routes(parts.static),
         ]

@@ -326,7 +326,7 @@ class Oracle:
         out["waterlog_points"] = {row: float(sum(v)) for row, v in points.items()}
 
     def fold(self, events: list[Event]) -> dict[str, Event]:
-        """Each case as it stands."""
+        """Each case as it stands, with the newest known value of its fields and the time it was filed."""
         cases: dict[str, Event] = {}
         for e in events:
             case = cases.setdefault(
@@ -352,6 +352,9 @@ class Oracle:
                 case["closed"] = e["time"]
             if move == "reopened":
                 case["closed"] = None
+            if move == "filed" or move.startswith("history"):
+                case["filed"] = e["created_at"] if move != "filed" else e["time"]
+            case |= {k: v for k, v in e.items() if k not in (*FRAME, "due_at", "closed_at", "until") and v is not None}
             case["state"] = following
             if e["at"] >= 0:
                 case["at"] = e["at"]

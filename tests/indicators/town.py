@@ -149,7 +149,7 @@ def town() -> tuple[Any, World]:
     for code, at, period, in_service, attrs in (*DEVICES, *(d for found in recounts.of("DEVICES", ()) for d in found)):
         put("device", code, at, {"period_s": period, "in_service": in_service, **attrs})
     for i, people in enumerate(PEOPLE):
-        put("grid", scopes.code[grids[i]], i, {"population": people})
+        put("grid", scopes.code[grids[i]], i, {"population": people, "power_customers": people // 3})
     boxes = [shapely.box(x - SIDE / 2, y - SIDE / 2, x + SIDE / 2, y + SIDE / 2) for x, y in map(centre, range(16))]
     city = SimpleNamespace(
         scopes=scopes, entities=entities, vocabulary=VOCABULARY(), timezone=TIMEZONE, name="town",

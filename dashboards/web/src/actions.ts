@@ -1,7 +1,10 @@
 /** What keys and buttons do, and what of it is remembered. */
 
-import { lang } from './i18n';
-import { choose, chosen, drill, flags, focus, groups, panel, picked, scopes, theme } from './store';
+import { untracked } from '@preact/signals';
+import type { Page } from './address';
+import { lang, t } from './i18n';
+import { ask, go, page, readAddress, why } from './route';
+import { choose, chosen, drill, flags, focus, groups, listing, panel, picked, scopes, theme } from './store';
 import { view } from './map/view';
 
 const memory = {
@@ -13,21 +16,36 @@ const memory = {
   },
 };
 
-/** Language and theme from the address, else from the last visit. */
+/** The wall is dark and the workshop light, unless somebody chose otherwise; each page remembers its own. */
+const THEMES = { wall: { key: 'theme', first: 'dark' }, lab: { key: 'theme.lab', first: 'light' } } as const;
+
+function dress(to: Page, wanted: string | null = null): void {
+  const look = wanted ?? memory.get(THEMES[to].key) ?? THEMES[to].first;
+  if (look === 'light' || look === 'dark') theme.value = look;
+}
+
+/** Language, theme and what to look at: from the address, else from the last visit. */
 export function recall(): void {
   const query = new URLSearchParams(location.search);
   const words = query.get('lang') ?? memory.get('lang');
   if (words === 'zh' || words === 'en') lang.value = words;
-  const look = query.get('theme') ?? memory.get('theme');
-  if (look === 'light' || look === 'dark') theme.value = look;
-  chosen.value = query.get('indicator') ?? memory.get('indicator') ?? '';
+  dress(page.peek(), query.get('theme'));
+  const asked = readAddress();
+  chosen.value = asked.id || (memory.get('indicator') ?? '');
+  if (asked.id && asked.why) ask(asked.id, asked.why);
 }
 
+let worn = page.peek();
+
 export function remember(): void {
-  document.documentElement.lang = lang.value === 'zh' ? 'zh-CN' : 'en';
-  document.documentElement.dataset.theme = theme.value;
+  if (worn !== page.value) { worn = page.value; untracked(() => dress(worn)); }
+  const root = document.documentElement;
+  root.lang = lang.value === 'zh' ? 'zh-CN' : 'en';
+  root.dataset.theme = theme.value;
+  root.dataset.page = page.value;
+  document.title = `CityTwin · ${t(page.value === 'lab' ? 'title.lab' : 'title')}`;
   memory.set('lang', lang.value);
-  memory.set('theme', theme.value);
+  memory.set(THEMES[page.value].key, theme.value);
   if (chosen.value) memory.set('indicator', chosen.value);
 }
 
@@ -47,25 +65,35 @@ export function up(): void {
 /** Close what is open, the topmost first; with nothing open go one level up. */
 export function close(): void {
   if (panel.value) panel.value = null;
+  else if (why.value) why.value = null;
   else if (picked.value) picked.value = null;
   else up();
 }
 
 /** The next or previous indicator in the order of the cards. */
 export function step(by: number): void {
-  const ids = groups.value.flatMap((g) => g.vitals.map((v) => v.ind.id));
+  const ids = page.value === 'lab' ? listing.value : groups.value.flatMap((g) => g.vitals.map((v) => v.ind.id));
   const at = ids.indexOf(chosen.value);
   const id = ids[(at + by + ids.length) % ids.length];
-  if (id) choose(id, picked.value?.type === 'indicator');
+  if (id) choose(id, page.value === 'wall' && picked.value?.type === 'indicator');
 }
 
-export interface Binding { key: string; name: 'search' | 'lang' | 'theme' | 'full' | '3d' | 'devices' | 'up' | 'home' | 'city' | 'all' | 'next' | 'prev' | 'close' | 'help'; run: () => void }
+/** The field that finds indicators: the workshop has one of its own. */
+function find(): void {
+  const field = page.value === 'lab' ? document.getElementById('lab-find') : null;
+  if (field) field.focus();
+  else panel.value = 'search';
+}
+
+export interface Binding { key: string; name: 'search' | 'lang' | 'theme' | 'full' | '3d' | 'devices' | 'up' | 'home' | 'city' | 'all' | 'next' | 'prev' | 'why' | 'lab' | 'close' | 'help'; run: () => void }
 
 /** The registry of keys; the `?` list is made from it. */
 export const KEYS: Binding[] = [
-  { key: '/', name: 'search', run: () => (panel.value = 'search') },
+  { key: '/', name: 'search', run: find },
   { key: 'j', name: 'next', run: () => step(1) },
   { key: 'k', name: 'prev', run: () => step(-1) },
+  { key: 'w', name: 'why', run: () => { const code = scopes.value.code[focus.value]; if (chosen.value && code) ask(chosen.value, code); } },
+  { key: 'g', name: 'lab', run: () => go(page.value === 'lab' ? 'wall' : 'lab') },
   { key: 'i', name: 'all', run: () => (panel.value = 'all') },
   { key: 'u', name: 'up', run: up },
   { key: 'h', name: 'home', run: () => { drill(0); view.home(); } },
@@ -81,7 +109,7 @@ export const KEYS: Binding[] = [
 
 /** Run the binding of a key, unless somebody is typing. */
 export function onKey(event: KeyboardEvent): void {
-  const typing = event.target instanceof HTMLInputElement;
+  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
   if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== 'Escape')) return;
   const found = KEYS.find((b) => b.key === event.key);
   if (!found) return;

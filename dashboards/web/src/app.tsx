@@ -1,6 +1,8 @@
-/** The operator page: composition only. */
+/** The pages: composition only. The wall is here, the workshop comes when it is first opened. */
 
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
 import { RateStrip, Strip, Ticker } from './bottom';
 import { Depth, Desk } from './extra';
 import { hms } from './format';
@@ -9,9 +11,11 @@ import { t } from './i18n';
 import { MapBox } from './map/map';
 import { Popover } from './popover';
 import { Right } from './right';
+import { page } from './route';
 import { Help, Search } from './search';
 import { city, link, now, panel } from './store';
 import { Catalogue, Vitals } from './vitals';
+import { Why } from './why';
 
 /** Plain words while the line is down: what was last known, and when it is tried again. */
 function Banner(): JSX.Element | null {
@@ -41,7 +45,7 @@ function Panel(): JSX.Element | null {
 
 const wide = matchMedia('(min-aspect-ratio:22/10)');
 
-export function App(): JSX.Element {
+function Wall(): JSX.Element {
   return (
     <div class={`wall${link.value.state === 'lost' ? ' lost' : ''}`}>
       <Header />
@@ -53,7 +57,33 @@ export function App(): JSX.Element {
       <RateStrip />
       <Ticker />
       <Banner />
+      <Why />
       <Panel />
     </div>
   );
+}
+
+const workshop = signal<(() => JSX.Element) | null>(null);
+const failed = signal(false);
+
+/** The workshop, brought when it is first opened; it may fail to come while the server is away. */
+function Lab(): JSX.Element {
+  const Page = workshop.value;
+  const bring = (): void => {
+    failed.value = false;
+    void import('./lab/page').then((m) => { workshop.value = m.Lab; }, () => { failed.value = true; });
+  };
+  useEffect(() => { if (!workshop.peek()) bring(); }, []);
+  return (
+    <div class={`lab${link.value.state === 'lost' ? ' lost' : ''}`}>
+      {Page ? <Page /> : <><Header><span /></Header><main class="wait">{failed.value ? <p role="alert">{t('lab.notHere')} <button class="btn" onClick={bring}>{t('why.again')}</button></p> : <p class="d">{t('lab.coming')}</p>}</main></>}
+      <Banner />
+      <Why />
+      <Panel />
+    </div>
+  );
+}
+
+export function App(): JSX.Element {
+  return page.value === 'lab' ? <Lab key="lab" /> : <Wall key="wall" />;
 }

@@ -3,11 +3,11 @@
 import type { JSX } from 'preact';
 import { age, hm, hms, num } from './format';
 import { lang, say, t, word } from './i18n';
-import { ramp, severity } from './level';
+import { ramp } from './level';
 import { Bars, Figure, look, Mark } from './parts';
-import { board, chosenIndicator, city, drill, effective, focus, frame, health, placeName, placesIn, rates, scopeName, scopes, shortName, ticker } from './store';
+import { board, chosenIndicator, city, drill, effective, focus, frame, harm, health, placeName, placesIn, rates, scopeName, scopes, shortName, ticker } from './store';
 import { trendOf } from './vitals';
-import { LEVELS, type TickerItem } from './types';
+import { LEVELS, type Cell, type TickerItem } from './types';
 
 const PLACES = 13;
 
@@ -19,13 +19,13 @@ export function Strip(): JSX.Element {
   if (!ind) return <div class="sm" />;
   const known = ind.levels.includes(LEVELS[Math.min(4, (scopes.value.level[focus.value] ?? 0) + 1)] ?? 'grid');
   const rows = all.map((row) => ({ row, cell: board.cell(ind.id, row) }));
-  const rank = (v: number): number => (Number.isFinite(v) ? severity(v, ind) : -1e6);
-  rows.sort((a, b) => rank(b.cell.value) - rank(a.cell.value) || a.row - b.row);
+  const rank = (c: Cell): number => (Number.isFinite(c.value) ? harm(ind, c) : -1e6);
+  rows.sort((a, b) => rank(b.cell) - rank(a.cell) || a.row - b.row);
   const shown = rows.slice(0, PLACES);
   const cut = ramp(ind, rows.map((r) => r.cell.value));
   const values = rows.map((r) => r.cell.value).filter(Number.isFinite);
   const lo = Math.min(0, ...values);
-  const top: [number, number] = [ind.unit === '%' && ind.better === 'up' ? Math.min(...values, ...cut) - 5 : lo, Math.max(...values, ...(ind.better === 'down' ? cut.slice(2) : []))];
+  const top: [number, number] = [ind.unit === '%' && ind.better === 'up' ? Math.min(...values, ...cut) - 5 : lo, Math.max(...values, ...(ind.better !== 'up' ? cut.slice(2) : []))];
   return (
     <div class="sm" data-testid="strip">
       {shown.map(({ row, cell }) => {

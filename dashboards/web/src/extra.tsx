@@ -4,9 +4,8 @@ import type { JSX } from 'preact';
 import { Chart } from './chart';
 import { age, countdown, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
-import { severity } from './level';
 import { Figure, Mark, Spark, windowText, unit } from './parts';
-import { board, casesRev, chosenIndicator, city, drill, effective, focus, frame, groups, health, now, openCases, picked, placeName, placesIn, scopeName } from './store';
+import { board, casesRev, chosenIndicator, city, drill, effective, focus, frame, groups, harm, health, now, openCases, picked, placeName, placesIn, scopeName } from './store';
 import { Row, trendOf, useRem } from './vitals';
 
 /** Left of the map: 24 hours of the chosen indicator, its worst places, and all other cards. */
@@ -14,7 +13,7 @@ export function Depth(): JSX.Element {
   void frame.value;
   const [ref, rem] = useRem();
   const ind = chosenIndicator.value;
-  const worst = ind ? placesIn(focus.value).map((row) => ({ row, c: board.cell(ind.id, row) })).sort((a, b) => severity(b.c.value, ind) - severity(a.c.value, ind)).slice(0, 12) : [];
+  const worst = ind ? placesIn(focus.value).map((row) => ({ row, c: board.cell(ind.id, row) })).sort((a, b) => harm(ind, b.c) - harm(ind, a.c)).slice(0, 12) : [];
   const rows = groups.value.flatMap((g) => g.vitals).slice(0, Math.max(0, Math.floor((rem - 12.5 - 18.5 - 1.625) / 2.21875)));
   return (
     <section class="col x1" data-testid="depth">

@@ -1,10 +1,12 @@
 /** The header: city, LIVE dot, clock, lag, counts by level, breadcrumb, search, language, theme, full screen. */
 
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import { toggleFull, toggleLang, toggleTheme } from './actions';
 import { age, day, hms } from './format';
 import { lang, say, t } from './i18n';
 import { Icon, Mark, NUMERAL } from './parts';
+import { addressOf, type Page } from './address';
+import { go, page } from './route';
 import { city, counts, drill, focus, health, link, now, panel, path, scopeName, scopes } from './store';
 import { LEVELS, type Level } from './types';
 
@@ -49,12 +51,27 @@ function Path(): JSX.Element {
   );
 }
 
-export function Header(): JSX.Element {
+/** What a plain click on a link to a page does: go there without a reload. Others (new tab, middle button) are the browser's. */
+export function followed(to: Page): (event: MouseEvent) => void {
+  return (event) => {
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    go(to);
+  };
+}
+
+function Pages(): JSX.Element {
+  const one = (to: Page): JSX.Element => <a href={addressOf(to, '')} aria-current={page.value === to ? 'page' : undefined} onClick={followed(to)} data-testid={`page-${to}`}>{t(`page.${to}`)}</a>;
+  return <nav class="pages" aria-label={t('pages')}>{one('wall')}{one('lab')}</nav>;
+}
+
+/** The header of both pages; what stands between clock and path is the page's own. */
+export function Header({ children }: { children?: ComponentChildren }): JSX.Element {
   return (
     <header class="hd">
-      <h1 class="ti"><span>{say(city.value.title) || city.value.name}</span><b>{t('title')}</b></h1>
+      <div class="ti"><h1><span>{say(city.value.title) || city.value.name}</span><b>{t(page.value === 'lab' ? 'title.lab' : 'title')}</b></h1><Pages /></div>
       <Clock />
-      <Counts />
+      {children ?? <Counts />}
       <Path />
       <div class="tools">
         <button class="find" onClick={() => (panel.value = 'search')} aria-keyshortcuts="/"><Icon name="search" size={1} /><span>{t('search')}</span><kbd>/</kbd></button>

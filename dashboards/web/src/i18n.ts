@@ -21,6 +21,11 @@ export function word(prefix: string, tail: string): string {
   return catalogues[lang.value][`${prefix}.${tail}`] ?? tail;
 }
 
+/** Words of a made key in every language, so that either is found. */
+export function both(prefix: string, tail: string): string[] {
+  return Object.values(catalogues).map((c) => c[`${prefix}.${tail}`] ?? '');
+}
+
 /** A text of the server in the chosen language, else in the other one. */
 export function say(text: Text | undefined): string {
   return text?.[lang.value] || text?.zh || text?.en || '';

@@ -1,13 +1,14 @@
 /** Bands to levels, levels to map classes. Pure. */
 
-import type { BandName, Indicator, Level } from './types';
+import type { BandName, Better, Indicator, Level } from './types';
 
 const RANK: [BandName, Level][] = [['red', 1], ['orange', 2], ['yellow', 3], ['blue', 4]];
-type Banded = Pick<Indicator, 'bands' | 'better'>;
+/** `of`: the edges are shares of something that differs from place to place, so a value alone says nothing of its band. */
+type Banded = Pick<Indicator, 'bands' | 'better'> & { of?: string };
 
-/** The worst band a value lies in: 0 = none, 1 = red (I) .. 4 = blue (IV). */
+/** The worst band a value lies in: 0 = none, 1 = red (I) .. 4 = blue (IV). With `better` up the bad side is below an edge. */
 export function levelOf(value: number, ind: Banded): Level {
-  if (!Number.isFinite(value)) return 0;
+  if (!Number.isFinite(value) || ind.of) return 0;
   for (const [name, level] of RANK) {
     const edge = ind.bands[name];
     if (edge === undefined) continue;
@@ -16,10 +17,15 @@ export function levelOf(value: number, ind: Banded): Level {
   return 0;
 }
 
-/** Band edges from the mildest to the worst, with their level. */
+/** Band edges in units of the value, from the mildest to the worst, with their level; none where they are relative. */
 export function edges(ind: Banded): { edge: number; level: Level }[] {
+  return ind.of ? [] : listed(ind.bands);
+}
+
+/** Bands as declared, from the mildest to the worst: edges of the value, or shares where they are relative. */
+export function listed(bands: Indicator['bands']): { edge: number; level: Level }[] {
   return RANK.flatMap(([name, level]) => {
-    const edge = ind.bands[name];
+    const edge = bands[name];
     return edge === undefined ? [] : [{ edge, level }];
   }).reverse();
 }
@@ -29,11 +35,11 @@ export function threshold(ind: Banded): number {
   return edges(ind)[0]?.edge ?? NaN;
 }
 
-/** How far beyond its band a value is, for ranking: level first, then distance relative to the band's edge. */
-export function severity(value: number, ind: Banded): number {
-  const level = levelOf(value, ind);
+/** How far beyond its band a value is, for ranking: level first, then distance relative to the band's edge. `level`: as the engine says. */
+export function severity(value: number, ind: Banded, level: Level = levelOf(value, ind)): number {
   const edge = edges(ind).find((e) => e.level === (level || e.level))?.edge;
-  if (!Number.isFinite(value) || edge === undefined) return 0;
+  if (!Number.isFinite(value)) return 0;
+  if (edge === undefined) return level ? (5 - level) * 1000 : 0;
   const beyond = (ind.better === 'up' ? edge - value : value - edge) / (Math.abs(edge) || 1);
   return (level ? (5 - level) * 1000 : 0) + Math.max(-500, Math.min(500, beyond * 100));
 }
@@ -76,7 +82,7 @@ function quantiles(data: ArrayLike<number>, descending: boolean): number[] {
 }
 
 /** Map class of a value: 0..5, -1 for no data. `cut` as of ramp(). */
-export function classOf(value: number, cut: readonly number[], better: 'up' | 'down'): number {
+export function classOf(value: number, cut: readonly number[], better: Better): number {
   if (!Number.isFinite(value)) return -1;
   let cls = 0;
   for (const edge of cut) if (better === 'up' ? value < edge : value >= edge) cls += 1;

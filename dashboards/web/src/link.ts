@@ -2,8 +2,9 @@
 
 import { batch } from '@preact/signals';
 import { extend } from './board';
+import { definitionOf } from './definition';
 import { stamped } from './hook';
-import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, scopes, ticker, trends } from './store';
+import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, scopes, ticker, trends, unknown } from './store';
 import { LEVELS, type City, type EntityDetail, type Indicator, type Trend } from './types';
 import { caseOf, healthOf, mergeTwin, patchOf, ratesOf, tickerOf, withScopes, type Dictionary, type Item, type Payload, type ServerMessage } from './wire';
 
@@ -27,10 +28,16 @@ export const tally = { gaps: 0, frames: 0, conflated: 0, reconnects: 0 };
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
 const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
 
+/** What the server says went wrong, else the code of its answer. */
+async function said(answer: Response): Promise<string> {
+  const problem = (await answer.json().catch(() => null)) as { detail?: unknown; title?: unknown } | null;
+  return String(problem?.detail || problem?.title || `HTTP ${answer.status}`);
+}
+
 /** Read JSON; throws with the server's own words. */
 export async function read<T>(url: string): Promise<T> {
   const answer = await fetch(url, { headers });
-  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+  if (!answer.ok) throw new Error(await said(answer));
   return (await answer.json()) as T;
 }
 
@@ -77,15 +84,35 @@ function dictionary(d: Dictionary | undefined): void {
 async function loadCity(): Promise<void> {
   const [about, inds, tree] = await Promise.all([
     read<City & { title: Record<string, string> }>('/api/v1/city'),
-    read<{ items: Indicator[] }>('/api/v1/indicators'),
+    read<{ items: Item[] }>('/api/v1/indicators'),
     read<{ scopes: Dictionary }>('/api/v1/scopes'),
   ]);
   batch(() => {
     city.value = { name: about.name, title: about.title, timezone: about.timezone, edition: about.edition };
-    indicators.value = inds.items.map((i) => ({ ...i, bands: i.bands ?? {} }));
     dictionary(tree.scopes);
-    if (!inds.items.some((i) => i.id === chosen.value)) chosen.value = firstChoice(inds.items);
+    define(inds.items.map(definitionOf));
   });
+}
+
+/** Take over definitions; the past of what is counted otherwise now is asked for anew. */
+function define(items: Indicator[]): void {
+  const old = new Map(indicators.peek().map((i) => [i.id, i.hash]));
+  const other = new Set(items.filter((i) => old.has(i.id) && old.get(i.id) !== i.hash).map((i) => i.id));
+  const of = (key: string): string => key.slice(0, key.lastIndexOf('/'));
+  if (other.size) {
+    for (const key of asked.keys()) if (other.has(of(key))) asked.delete(key);
+    trends.value = new Map([...trends.peek()].filter(([key]) => !other.has(of(key))));
+  }
+  indicators.value = items;
+  if (items.some((i) => i.id === chosen.value)) return;
+  unknown.value = chosen.value;
+  chosen.value = firstChoice(items);
+}
+
+/** Read the definitions again: one of them was edited. */
+export async function redefine(): Promise<void> {
+  const { items } = await read<{ items: Item[] }>('/api/v1/indicators');
+  batch(() => define(items.map(definitionOf)));
 }
 
 /** The city index where it has cells, else the indicator with the smallest ones. */
@@ -111,6 +138,8 @@ async function loadDead(): Promise<void> {
 
 const DAY = 86_400_000;
 const STEP = 15 * 60_000;
+/** A series that could not be read is not asked for again before this: redraws come with every frame. */
+const AGAIN_MS = 10_000;
 const asked = new Map<string, number>();
 const queue: (() => Promise<void>)[] = [];
 let busy = 0;
@@ -147,7 +176,7 @@ async function loadTrend(id: string, row: number, code: string, key: string): Pr
     const made: Trend = { end, step: STEP, values };
     trends.value = new Map(trends.peek()).set(key, Number.isFinite(now.value) && now.quality < 3 ? extend(made, now.at || end, now.value) : made);
   } catch {
-    asked.delete(key); // the server is away or has no history yet: the next redraw after a reconnect asks again
+    window.setTimeout(() => asked.delete(key), AGAIN_MS); // the server is away or has no history of it: a later redraw asks again
   }
 }
 
@@ -228,6 +257,10 @@ function payload(m: Payload): void {
   if (m.twin) { mergeTwin(entities, m.channel.slice(5), m.twin); entitiesRev.value = entitiesRev.peek() + 1; }
   if (m.sys) {
     health.value = healthOf(m.sys, health.peek(), m.t);
+    if (typeof m.sys.definitions === 'string' && definitions && m.sys.definitions !== definitions) {
+      definitions = m.sys.definitions;
+      redefine().catch(() => { definitions = 'unread'; }); // the next word about them reads them
+    }
     rates.value = ratesOf(m.sys, rates.peek(), health.peek().rate, m.t);
   }
   if (m.items && m.channel === 'case') {

@@ -7,12 +7,15 @@ import { App } from './app';
 import './css/tokens.css';
 import './css/base.css';
 import './css/wall.css';
+import './css/why.css';
 import { expose } from './hook';
 import { connect, tally, wantPath, watch } from './link';
+import { writeAddress } from './route';
 import { clock, link, now } from './store';
 
 recall();
 effect(remember);
+effect(writeAddress);
 effect(() => { if (link.value.state === 'live') wantPath(); });
 expose(tally);
 addEventListener('keydown', onKey);

@@ -3,9 +3,9 @@
 import type { JSX } from 'preact';
 import { age, hm, hms, num } from './format';
 import { t, word } from './i18n';
-import { edges, levelOf, threshold } from './level';
+import { edges, levelOf, listed, threshold } from './level';
 import { city, now } from './store';
-import { Quality, type Cell, type Indicator, type Level, type Trend } from './types';
+import { Quality, type Bands, type Cell, type Indicator, type Level, type Trend } from './types';
 
 export const NUMERAL = ['', 'I', 'II', 'III', 'IV'] as const;
 export const SHAPE = ['', 'M12 1.2 22.8 12 12 22.8 1.2 12z', 'M12 1.8 23 21.6H1z', 'M2.4 2.4h19.2v19.2H2.4z', 'M12 1.6a10.4 10.4 0 1 0 0 20.8a10.4 10.4 0 1 0 0-20.8z'] as const;
@@ -161,6 +161,18 @@ export function Bars({ trend, ind, w = 66, h = 36, top }: { trend: Trend | undef
       {edges(ind).filter((e) => e.edge > lo && e.edge < hi).map((e) => <path key={e.level} class="th" d={`M0 ${(h - y(e.edge)).toFixed(1)}H${w}`} />)}
       <path class="b" d={path} />
     </svg>
+  );
+}
+
+/** Bands with their marks: edges of the value, or shares of what they are relative to. */
+export function BandList({ ind, bands = ind.bands, size = 0.75 }: { ind: Pick<Indicator, 'better' | 'of' | 'bands'>; bands?: Bands; size?: number }): JSX.Element {
+  const list = listed(bands);
+  if (list.length === 0) return <span class="d">{t('ind.unbanded')}</span>;
+  return (
+    <span class="bands">
+      {list.map((e) => <span key={e.level} class="nw"><Mark level={e.level} size={size} /> {ind.better === 'up' ? '<' : '≥'} {ind.of ? `${num(e.edge * 100, Number.isInteger(e.edge * 100) ? 0 : 1)} %` : e.edge}</span>)}
+      {ind.of && <span class="d nw">{t('ind.of', ind.of)}</span>}
+    </span>
   );
 }
 

@@ -3,16 +3,18 @@
 import { signal } from '@preact/signals';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
+import { addressOf } from './address';
 import { Chart } from './chart';
 import { age, countdown, hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
-import { edges, severity } from './level';
 import { detail } from './link';
 import { moved } from './map/map';
 import { view } from './map/view';
-import { asOf, Figure, look, Mark, QualityTag, Spark, trendText, windowText, unit } from './parts';
-import { board, byId, cases, casesRev, cellFor, chosen, city, drill, effective, entities, focus, frame, indicators, now, openCases, path, picked, placesIn, scopeName, scopes, within } from './store';
+import { asOf, BandList, Figure, look, Mark, QualityTag, Spark, trendText, windowText, unit } from './parts';
+import { board, byId, cases, casesRev, cellFor, chosen, city, drill, effective, entities, focus, frame, harm, indicators, now, openCases, path, picked, placesIn, scopeName, scopes, within } from './store';
 import { LEVELS, type Case, type Entity, type EntityDetail, type Indicator } from './types';
+import { followed } from './header';
+import { ask } from './route';
 import { trendOf } from './vitals';
 
 function Shell({ title, sub, children, wide = false }: { title: ComponentChildren; sub?: ComponentChildren; children: ComponentChildren; wide?: boolean }): JSX.Element {
@@ -71,7 +73,7 @@ function ScopePop({ row }: { row: number }): JSX.Element {
       ))}
       <h3>{t('pop.cases')} {cs.length}</h3>
       <CaseLines list={cs} />
-      <div class="acts">{(scopes.value.children.get(row)?.length ?? 0) > 0 && row !== focus.value && <button class="btn pri" onClick={() => drill(row)} data-testid="drill">{t('pop.drill', scopeName(row, lang.value))}</button>}<button class="btn" onClick={() => view.scope(row)}>{t('pop.on')}</button></div>
+      <div class="acts">{(scopes.value.children.get(row)?.length ?? 0) > 0 && row !== focus.value && <button class="btn pri" onClick={() => drill(row)} data-testid="drill">{t('pop.drill', scopeName(row, lang.value))}</button>}<button class="btn" onClick={() => view.scope(row)}>{t('pop.on')}</button>{ind && cell && <button class="btn" onClick={() => ask(ind.id, scopes.value.code[cell.row] ?? '')} data-testid="why-open">{t('why.ask')}</button>}</div>
     </Shell>
   );
 }
@@ -139,7 +141,7 @@ function IndicatorPop({ ind }: { ind: Indicator }): JSX.Element {
   const trend = trendOf(ind, cell.row);
   const inside = placesIn(cell.row);
   const childLevel = LEVELS[Math.min(4, (scopes.value.level[cell.row] ?? 0) + 1)] ?? 'district';
-  const worst = inside.map((row) => ({ row, c: board.cell(ind.id, row) })).filter((x) => x.c.quality < 4).sort((a, b) => severity(b.c.value, ind) - severity(a.c.value, ind)).slice(0, 5);
+  const worst = inside.map((row) => ({ row, c: board.cell(ind.id, row) })).filter((x) => x.c.quality < 4).sort((a, b) => harm(ind, b.c) - harm(ind, a.c)).slice(0, 5);
   return (
     <Shell wide title={say(ind.name)} sub={`${scopeName(cell.row, lang.value)} · ${word('theme', ind.theme)} · ${windowText(ind.window)}`}>
       <div class={`fig ${look(cell, level)}`}><span class="v"><Figure value={cell.value} ind={ind} /></span><Mark level={level} /><span class="m">{cell.quality < 3 ? trendText(trend, ind) : ''}</span><span class="d s" style={{ marginLeft: 'auto', textAlign: 'right' }}>{cell.quality ? <QualityTag cell={cell} ind={ind} /> : t('quality.0')}<br />{asOf(cell, ind)}</span></div>
@@ -150,12 +152,13 @@ function IndicatorPop({ ind }: { ind: Indicator }): JSX.Element {
       {ind.levels.includes(childLevel) && worst.map(({ row, c }) => (
         <button class="rd" key={row} style={{ width: '100%' }} onClick={() => drill(row)}><span class="el m">{scopeName(row, lang.value)}</span><b style={{ fontWeight: effective(ind, c) ? 700 : 400 }}>{num(c.value, ind.decimals)} <span class="u">{unit(ind.unit)}</span></b><span><Mark level={effective(ind, c)} size={0.75} /></span><span class="s d r"><QualityTag cell={c} ind={ind} /></span></button>
       ))}
+      <div class="acts"><button class="btn pri" onClick={() => ask(ind.id, scopes.value.code[cell.row] ?? '')} data-testid="why-open">{t('why.ask')}</button><a class="btn" href={addressOf('lab', ind.id)} onClick={followed('lab')}>{t('lab.open')}</a></div>
       <h3>{t('pop.why')}</h3>
       <div class="kv s">
         <span>{t('ind.meaning')}</span><span>{say(ind.meaning) || '—'}</span>
-        <span>{t('ind.formula')}</span><span style={{ overflowWrap: 'anywhere' }}>{ind.formula || '—'}</span>
-        <span>{t('ind.bands')}</span><span style={{ display: 'flex', gap: '.75rem' }}>{edges(ind).map((e) => <span key={e.level} class="nw"><Mark level={e.level} size={0.75} /> {ind.better === 'up' ? '<' : '≥'} {e.edge}</span>)}</span>
-        <span>{t('ind.source')}</span><span>{ind.source || '—'} <i class="tag">{ind.status}</i></span>
+        <span>{t('ind.formula')}</span><span style={{ overflowWrap: 'anywhere' }}>{ind.doc || '—'}</span>
+        <span>{t('ind.bands')}</span><BandList ind={ind} />
+        <span>{t('ind.source')}</span><span>{ind.source || '—'} <i class="tag">{word('status', ind.status)}</i></span>
         <span>{t('ind.owner')}</span><span>{ind.owner || '—'}</span>
       </div>
     </Shell>

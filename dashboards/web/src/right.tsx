@@ -3,7 +3,7 @@
 import type { JSX } from 'preact';
 import { age, countdown, hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
-import { edges } from './level';
+import { listed } from './level';
 import { Mark, unit } from './parts';
 import { casesRev, choose, city, drill, firstSeen, health, now, notices, openCases, picked, placeName, scopeName, type Notice } from './store';
 import { useRem } from './vitals';
@@ -11,8 +11,10 @@ import type { Case, Level } from './types';
 
 /** `≥ 27` or `< 90`: the edge that was crossed. */
 function crossed(n: Notice, level: Level): string {
-  const edge = edges(n.ind).find((e) => e.level === level)?.edge;
-  return edge === undefined ? '' : `${n.ind.better === 'up' ? '<' : '≥'} ${num(edge, Number.isInteger(edge) ? 0 : n.ind.decimals)}`;
+  const edge = listed(n.ind.bands).find((e) => e.level === level)?.edge;
+  if (edge === undefined) return '';
+  const sign = n.ind.better === 'up' ? '<' : '≥';
+  return n.ind.of ? `${sign} ${num(edge * 100, 0)} % ${t('ind.of', n.ind.of)}` : `${sign} ${num(edge, Number.isInteger(edge) ? 0 : n.ind.decimals)}`;
 }
 
 function NoticeRow({ n }: { n: Notice }): JSX.Element | null {

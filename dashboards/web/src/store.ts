@@ -28,6 +28,8 @@ export const trends = signal<Map<string, Trend>>(new Map());
 
 export type Pick = { type: 'scope' | 'entity'; row: number } | { type: 'case'; id: string } | { type: 'indicator'; id: string };
 export const chosen = signal('');
+/** An id that was asked for and is none of this city's. */
+export const unknown = signal('');
 export const focus = signal(0);
 export const picked = signal<Pick | null>(null);
 export const panel = signal<'search' | 'help' | 'all' | null>(null);
@@ -92,12 +94,17 @@ export interface Vital {
 /** Level that counts: stale values keep theirs, values without data have none, provisional ones never raise I or II. */
 export function effective(ind: Indicator, cell: Cell): Level {
   if (cell.quality >= Quality.NODATA) return 0;
-  const level = cell.band || levelOf(cell.value, ind);
+  const level = cell.band || levelOf(cell.value, ind); // relative bands: the engine's word alone
   return cell.quality === Quality.PROVISIONAL && (level === 1 || level === 2) ? 3 : level;
 }
 
+/** How bad a value is, for ranking; the level is the one that is shown. */
+export function harm(ind: Indicator, cell: Cell): number {
+  return severity(cell.value, ind, effective(ind, cell));
+}
+
 function order(v: Vital): number {
-  const weight = v.level ? severity(v.cell.value, v.ind) : 0;
+  const weight = v.level ? harm(v.ind, v.cell) : 0;
   const doubt = v.cell.quality >= Quality.STALE ? 1 : 0;
   return -(weight + doubt);
 }
@@ -116,11 +123,14 @@ export const groups = computed(() => {
   const out = [...found].map(([theme, vitals], i) => {
     vitals.sort((a, b) => order(a) - order(b));
     const bad = vitals.filter((v) => v.level);
-    const worst = Math.max(0, ...bad.map((v) => severity(v.cell.value, v.ind)));
+    const worst = Math.max(0, ...bad.map((v) => harm(v.ind, v.cell)));
     return { theme, vitals, bad: bad.length, worst: worst + bad.length / 10, i };
   });
   return out.sort((a, b) => b.worst - a.worst || a.i - b.i);
 });
+
+/** Ids in the order in which the workshop lists them. */
+export const listing = signal<string[]>([]);
 
 export interface Notice {
   ind: Indicator;
@@ -150,9 +160,9 @@ export const notices = computed<Notice[]>(() => {
       return level ? [{ row, value: cell.value, level, at: cell.at }] : [];
     });
     if (bad.length === 0) continue;
-    bad.sort((a, b) => severity(b.value, ind) - severity(a.value, ind) || a.row - b.row);
+    bad.sort((a, b) => severity(b.value, ind, b.level) - severity(a.value, ind, a.level) || a.row - b.row);
     const first = bad[0];
-    if (first) out.push({ ind, rows: bad, level: first.level, worst: severity(first.value, ind) });
+    if (first) out.push({ ind, rows: bad, level: first.level, worst: severity(first.value, ind, first.level) });
   }
   return out.sort((a, b) => b.worst - a.worst || a.ind.id.localeCompare(b.ind.id));
 });

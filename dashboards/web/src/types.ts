@@ -11,21 +11,53 @@ export type ScopeLevel = (typeof LEVELS)[number];
 /** How far a value can be trusted, worst last; the numbers of models.frame.Quality. */
 export const Quality = { GOOD: 0, PROVISIONAL: 1, PARTIAL: 2, STALE: 3, NODATA: 4, ERROR: 5 } as const;
 
+/** Which end is good: `band` = what lies between, its bands are upper edges; `none` = neither, it only informs. */
+export type Better = 'up' | 'down' | 'band' | 'none';
+export type Bands = Partial<Record<BandName, number>>;
+
+/** Bands of one edition; `from`, `to` ms UTC, NaN = open. `status` V: of a standard, L: a local default. */
+export interface Threshold {
+  edition: string;
+  from: number;
+  to: number;
+  source: string;
+  status: string;
+  bands: Bands;
+}
+
+/** A parameter of a formula: an aggregate of events, a tally of a table, or another indicator. */
+export interface Parameter {
+  name: string;
+  kind: string;
+  table: string;
+  text: string;
+}
+
 export interface Indicator {
   id: string;
   theme: string;
   name: Text;
   meaning: Text;
   unit: string;
-  better: 'up' | 'down';
+  better: Better;
   levels: ScopeLevel[];
   window: string;
   decimals: number;
-  bands: Partial<Record<BandName, number>>;
+  bands: Bands;
   source: string;
   status: string;
   owner: string;
-  formula: string;
+  /** What the author says of it, in words. */
+  doc: string;
+  thresholds: Threshold[];
+  parameters: Parameter[];
+  examples: { given: [string, string][]; gives: string }[];
+  lineage: { events: string[]; aggregates: string[]; reads: string[]; readBy: string[] };
+  /** Source text of the formula. */
+  code: string;
+  hash: string;
+  /** Bands are shares of this parameter at the scope, so edges differ from place to place; '' = they are plain. */
+  of: string;
 }
 
 export interface Scopes {

@@ -8,7 +8,8 @@ import { edges } from './level';
 import { asOf, Figure, look, Mark, QualityTag, Spark, trendText, unit } from './parts';
 import { byId, choose, chosen, focus, frame, groups, indicators, panel, scopeName, cellFor, effective, trends, type Vital } from './store';
 import { wantTrend } from './link';
-import { Quality, type Indicator, type Trend } from './types';
+import { fit } from './room';
+import { Quality, type Indicator, type Level, type Trend } from './types';
 
 export function trendOf(ind: Indicator, row: number): Trend | undefined {
   wantTrend(ind.id, row);
@@ -92,26 +93,6 @@ function scoreOf(theme: string): string {
   return cell && Number.isFinite(cell.value) ? `${t('score', num(cell.value, 0))} · ` : '';
 }
 
-const ROW = 2.21875;
-const HEAD = 1.875;
-
-/** How many rows each group may show: one each, then the abnormal ones, then the rest, as long as there is room. */
-export function share(sizes: { total: number; bad: number }[], room: number): number[] {
-  const out = sizes.map(() => 0);
-  let left = room;
-  const give = (i: number): void => { out[i] = (out[i] ?? 0) + 1; left -= ROW; };
-  for (let i = 0; i < sizes.length && left >= HEAD + ROW; i++) { left -= HEAD; give(i); }
-  for (const limit of [(s: { total: number; bad: number }) => Math.min(s.bad, 3), (s: { total: number }) => Math.min(s.total, 3), (s: { total: number }) => s.total]) {
-    for (let more = true; more; ) {
-      more = false;
-      sizes.forEach((s, i) => {
-        if (left >= ROW && (out[i] ?? 0) > 0 && (out[i] ?? 0) < limit(s)) { give(i); more = true; }
-      });
-    }
-  }
-  return out;
-}
-
 /** Height in rem of the element, kept up with its size. */
 export function useRem(): [{ current: HTMLDivElement | null }, number] {
   const ref = useRef<HTMLDivElement>(null);
@@ -128,15 +109,35 @@ export function useRem(): [{ current: HTMLDivElement | null }, number] {
   return [ref, rem];
 }
 
+/** Themes that there is no room for: by name, with their worst level and how many of theirs are out of band. */
+function Others({ themes, left }: { themes: typeof groups.value; left: number }): JSX.Element {
+  return (
+    <div class="grp" data-testid="others">
+      <button class="gh in" onClick={() => (panel.value = 'all')}><b>{t('themes.other')}</b><span class="e">{left > 0 ? t('strip.more', left) : t('themes.e')}</span></button>
+      <div class="oth">
+        {themes.map((g) => {
+          const worst = g.vitals.reduce<Level>((a, v) => (v.level && (!a || v.level < a) ? v.level : a), 0);
+          return (
+            <button class="in" key={g.theme} onClick={() => (panel.value = 'all')}>
+              <span class="el m">{word('theme', g.theme)}</span><Mark level={worst} size={0.75} /><span class="s d r">{g.bad > 0 ? `${g.bad} / ` : ''}{g.vitals.length}</span>
+            </button>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
 export function Vitals(): JSX.Element {
   const [ref, rem] = useRem();
   const index = indicators.value.find((i) => i.id === 'city_health_index') ?? indicators.value.find((i) => i.theme === 'composite');
   const lead = groups.value.find((g) => g.vitals.length > 1) ?? groups.value[0];
   const tiles = lead?.vitals.slice(0, lead.vitals.length > 3 ? 4 : 2) ?? [];
   // what the tiles leave of their theme follows as rows, like every other theme
-  const rest = groups.value.map((g) => (g === lead ? { ...g, vitals: g.vitals.slice(tiles.length), bad: Math.max(0, g.bad - tiles.length) } : g)).filter((g) => g.vitals.length > 0);
+  const rest = groups.value.map((g) => (g === lead ? { ...g, vitals: g.vitals.slice(tiles.length), bad: Math.max(0, g.bad - tiles.length) } : g)).filter((g) => g.vitals.length > 0).sort((a, b) => Number(b.bad > 0) - Number(a.bad > 0));
   const used = (index ? 6.6875 : 0) + (lead ? 1.625 + 0.375 + Math.ceil(tiles.length / 2) * 5.375 : 0);
-  const rows = share(rest.map((g) => ({ total: g.vitals.length, bad: g.bad })), rem - used);
+  const { rows, named } = fit(rest.map((g) => ({ total: g.vitals.length, bad: g.bad })), rem - used);
+  const open = rows.filter((n) => n > 0).length;
   return (
     <section class="col cl" aria-label={t('title')} data-testid="vitals">
       <div ref={ref} class="grow">
@@ -153,6 +154,7 @@ export function Vitals(): JSX.Element {
             {g.vitals.slice(0, rows[i]).map((v) => <Row key={v.ind.id} v={v} />)}
           </div>
         ))}
+        {named > 0 && <Others themes={rest.slice(open, open + named)} left={rest.length - open - named} />}
       </div>
     </section>
   );

@@ -16,7 +16,7 @@ import { LEVELS, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
 import { union, type Area, type Areas } from './geometry';
 import { AREAS } from './style';
-import { view } from './view';
+import { detach, view } from './view';
 
 export const moved = signal(0);
 const zoom = signal(9.5);
@@ -66,21 +66,28 @@ async function loadAreas(map: CityMap, level: number): Promise<void> {
   const name = AREAS[level - 1];
   if (!name || map.areas.has(name)) return;
   const data = (await layer(name)) as Areas;
-  if (map.areas.has(name)) return;
+  if (map.areas.has(name) || city !== map) return;
   map.addAreas(name, data, scopes.value);
   if (name === 'districts') districts.value = data.features;
   loaded.value = loaded.peek() + 1;
 }
 
-async function loadAll(map: CityMap): Promise<void> {
+async function loadAll(map: CityMap, small: boolean): Promise<void> {
   await loadAreas(map, 1);
-  const whole = map.whole();
-  if (whole) map.fit(whole);
-  for (const name of ['water', 'metro'] as const) map.addLayer(name, (await layer(name)) as FeatureCollection);
+  const whole = city === map ? map.whole() : null;
+  if (whole) map.fit(whole, small ? 16 : 40);
+  for (const name of ['water', 'metro'] as const) await loadLayer(map, name);
   await loadAreas(map, 2);
   await loadAreas(map, 3);
-  if (focus.value === 0) map.home();
-  for (const name of ['roads', 'buildings'] as const) map.addLayer(name, (await layer(name)) as FeatureCollection);
+  if (city !== map) return;
+  if (focus.value === 0 && !small) map.home();
+  for (const name of ['roads', 'buildings'] as const) await loadLayer(map, name);
+}
+
+/** A layer beside the areas; a map that was left meanwhile takes none. */
+async function loadLayer(map: CityMap, name: 'water' | 'metro' | 'roads' | 'buildings'): Promise<void> {
+  const data = (await layer(name)) as FeatureCollection;
+  if (city === map) map.addLayer(name, data);
 }
 
 /** Colours and contours of what is shown; cheap when nothing changed. */
@@ -110,55 +117,58 @@ function placeByCases(map: CityMap): void {
   map.fit(union(spots.map((c) => [c.lon, c.lat, c.lon, c.lat])), 80);
 }
 
-function wire(map: CityMap): () => void {
-  const stops = [
-    effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }),
+/** `small`: a map of values alone, without cases, devices and units. */
+function wire(map: CityMap, small: boolean): () => void {
+  const stops = small ? [] : [
     effect(() => { void casesRev.value; void slow.value; void loaded.value; map.setCases(openCases.value, now.peek()); placeByCases(map); }),
     effect(() => { void entitiesRev.value; map.setEntities([...entities.values()], now.peek()); }),
-    effect(() => map.language(lang.value)),
-    effect(() => { void theme.value; queueMicrotask(() => map.theme()); }),
-    effect(() => { const on = flags.value.three; untracked(() => map.three(on)); }),
     effect(() => map.visible(['entities'], flags.value.devices)),
+    effect(() => { const on = flags.value.three; untracked(() => map.three(on)); }),
+  ];
+  stops.push(
+    effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }),
+    effect(() => map.language(lang.value)),
+    effect(() => { void theme.value; queueMicrotask(() => { if (city === map) map.theme(); }); }),
     effect(() => map.visible(['district-names', 'street-names', 'station-names', 'water-names'], flags.value.labels)),
     effect(() => { void loaded.value; map.outline(picked.value?.type === 'scope' ? picked.value.row : focus.value || null); }),
-  ];
+  );
   let first = true;
   stops.push(effect(() => {
     const row = focus.value;
     if (first) { first = false; return; }
     const box = map.boxes.get(row);
-    if (row === 0) untracked(() => map.home());
+    if (row === 0) untracked(() => { if (small) view.whole(); else map.home(); });
     else if (box) untracked(() => map.fit(box, 60));
-    else void loadAreas(map, scopes.peek().level[row] ?? 1).then(() => { const b = map.boxes.get(row); if (b) map.fit(b, 60); });
+    else void loadAreas(map, scopes.peek().level[row] ?? 1).then(() => { const b = map.boxes.get(row); if (b && city === map) map.fit(b, 60); });
   }));
   return () => stops.forEach((stop) => stop());
 }
 
-function attach(map: CityMap): void {
+function attach(map: CityMap, small: boolean): void {
   view.home = () => map.home();
-  view.whole = () => { const box = map.whole(); if (box) map.fit(box); };
+  view.whole = () => { const box = map.whole(); if (box) map.fit(box, small ? 16 : 40); };
   view.scope = (row) => { const box = map.boxes.get(row); if (box) map.fit(box, 60); };
   view.fly = (lon, lat, z = 13) => { map.map.flyTo({ center: [lon, lat], zoom: Math.max(z, map.map.getZoom()), duration: matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : 600 }); };
   view.project = (lon, lat) => map.map.project([lon, lat]);
 }
 
 /** The map's own box; made once. */
-function Canvas(): JSX.Element {
+function Canvas({ small }: { small: boolean }): JSX.Element {
   const node = useRef<HTMLDivElement>(null);
   useEffect(() => {
     if (!node.current) return undefined;
     let stop = (): void => undefined;
     const map = new CityMap(node.current, {
-      pick: (what) => { picked.value = what; },
+      pick: (what) => { if (!small) picked.value = what; else if (what?.type === 'scope') drill(what.row); },
       drill: (row) => drill(row),
-      still: (box) => wantMarks(map.map.getZoom() > NEAR ? box : null),
+      still: (box) => wantMarks(!small && map.map.getZoom() > NEAR ? box : null),
       moved: () => { moved.value = moved.peek() + 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },
-      ready: () => { stop = wire(map); void loadAll(map); },
+      ready: () => { stop = wire(map, small); void loadAll(map, small); },
     }, t('map.aria'));
     city = map;
     show(map.map);
-    attach(map);
-    return () => { stop(); map.map.remove(); city = null; };
+    attach(map, small);
+    return () => { stop(); wantMarks(null); city = null; detach(); map.map.remove(); };
   }, []);
   return <div class="map" ref={node} data-testid="map" />;
 }
@@ -179,8 +189,9 @@ function Title({ ind }: { ind: Indicator }): JSX.Element {
   );
 }
 
-function Tools(): JSX.Element {
+function Tools({ small }: { small: boolean }): JSX.Element {
   const f = flags.value;
+  if (small) return <div class="ov tb" role="toolbar" aria-label={t('map.aria')}><button class="in" onClick={() => { drill(0); view.whole(); }}><Icon name="city" size={0.9375} />{t('map.city')}</button></div>;
   return (
     <div class="ov tb" role="toolbar" aria-label={t('map.aria')}>
       <button class="in" onClick={() => view.home()}><Icon name="home" size={0.9375} />{t('map.home')}</button>
@@ -192,26 +203,27 @@ function Tools(): JSX.Element {
   );
 }
 
-function Legend({ ind }: { ind: Indicator }): JSX.Element {
+/** The ramp with its edges. Where bands are relative or there are none, edges follow the data and lines alone tell the bands. */
+export function Legend({ ind, small = false }: { ind: Indicator; small?: boolean }): JSX.Element {
   void frame.value;
   const cut = cuts(ind);
   const marks = edges(ind);
   const text = (v: number): string => num(v, Math.min(ind.decimals, Number.isInteger(v) ? 0 : 2));
   return (
-    <div class="ov leg" data-testid="legend">
+    <div class={small ? 'leg flat' : 'ov leg'} data-testid="legend">
       <div class="s m" style={{ display: 'flex', justifyContent: 'space-between', gap: '.5rem' }}><span class="el">{say(ind.name)} {unit(ind.unit)}</span><span class="d nw"><span class="hatch" style={{ width: '1.25rem', height: '.625rem', border: 'var(--hair) solid var(--m-hatch)' }} /> {t('map.nodata')}</span></div>
       <div class="ramp" style={{ gridTemplateColumns: 'repeat(6,1fr)' }}>{[0, 1, 2, 3, 4, 5].map((i) => <i key={i} style={{ background: `var(--m${i})` }} />)}</div>
       <div class="rl">
         {cut.map((v, i) => <span key={i} style={{ left: `${((i + 1) * 100) / 6}%` }}>{text(v)}</span>)}
         {cut.map((v, i) => { const m = marks.find((e) => e.edge === v); return m && <span class="lm" key={`m${i}`} style={{ left: `${((i + 1) * 100) / 6}%` }}><Mark level={m.level as Level} size={0.75} /></span>; })}
       </div>
-      <div class="s d">{t('map.iso')} · {t(theme.value === 'dark' ? 'map.worse' : 'map.worseLight')}</div>
-      <div class="s d marks">
+      <div class="s d">{t('map.iso')} · {t(ind.better === 'none' ? (theme.value === 'dark' ? 'map.higher' : 'map.higherLight') : theme.value === 'dark' ? 'map.worse' : 'map.worseLight')}</div>
+      {small ? <div class="s d">© OpenStreetMap</div> : <div class="s d marks">
         <span><svg viewBox="0 0 12 12" style={{ width: '.75rem', height: '.75rem' }} aria-hidden="true"><path d="M2 2h8v8H2z" fill="var(--text-3)" /></svg>{t('map.cases')}</span>
         <span><svg viewBox="0 0 12 12" style={{ width: '.75rem', height: '.75rem' }} aria-hidden="true"><path d="M0 0h12v12H0z" fill="var(--text)" /></svg>{t('map.late')}</span>
         <span><svg viewBox="0 0 12 12" style={{ width: '.625rem', height: '.625rem' }} aria-hidden="true"><circle cx="6" cy="6" r="4" fill="var(--text-2)" /></svg>{t('map.device')}</span>
         <span class="nw">© OpenStreetMap</span>
-      </div>
+      </div>}
     </div>
   );
 }
@@ -280,16 +292,17 @@ function Scale(): JSX.Element | null {
   return <div class="ov scale" style={{ width: `${length / metres}px` }} aria-hidden="true"><span>{length >= 1000 ? `${length / 1000} km` : `${length} m`}</span></div>;
 }
 
-export function MapBox({ children }: { children?: JSX.Element }): JSX.Element {
+/** The map; `small` is one of values alone that a column holds, its legend stands below it. */
+export function MapBox({ children, small = false }: { children?: JSX.Element; small?: boolean }): JSX.Element {
   const ind = chosenIndicator.value;
   void loaded.value;
   return (
     <div class="mapbox">
-      <Canvas />
-      {ind && <Title ind={ind} />}
-      <Tools />
-      {ind && <Legend ind={ind} />}
-      {ind && <Inset ind={ind} />}
+      <Canvas small={small} />
+      {ind && !small && <Title ind={ind} />}
+      <Tools small={small} />
+      {ind && !small && <Legend ind={ind} />}
+      {ind && !small && <Inset ind={ind} />}
       <Scale />
       {children}
     </div>

@@ -11,4 +11,10 @@ export interface View {
 }
 
 const nothing = (): void => undefined;
-export const view: View = { home: nothing, whole: nothing, scope: nothing, fly: nothing, project: () => null };
+const IDLE: View = { home: nothing, whole: nothing, scope: nothing, fly: nothing, project: () => null };
+export const view: View = { ...IDLE };
+
+/** The map is gone: its handle does nothing again. */
+export function detach(): void {
+  Object.assign(view, IDLE);
+}

@@ -1,0 +1,22 @@
+/** Addresses of the pages: which page a path is, and links that say what is looked at. Pure. */
+
+export type Page = 'wall' | 'lab';
+
+export function pageOf(path: string): Page {
+  return /^\/lab\/?$/.test(path) ? 'lab' : 'wall';
+}
+
+/** `/lab?id=traffic_tti&why=420102`: an indicator, and where its number is asked about ('' = nowhere). */
+export function addressOf(page: Page, id: string, why = ''): string {
+  const query = new URLSearchParams();
+  if (id) query.set(page === 'lab' ? 'id' : 'indicator', id);
+  if (why) query.set('why', why);
+  const said = query.toString();
+  return (page === 'lab' ? '/lab' : '/') + (said ? `?${said}` : '');
+}
+
+/** What an address asks for. */
+export function askedOf(search: string, page: Page): { id: string; why: string } {
+  const query = new URLSearchParams(search);
+  return { id: query.get(page === 'lab' ? 'id' : 'indicator') ?? '', why: query.get('why') ?? '' };
+}

@@ -1,0 +1,78 @@
+/** What the workshop knows of its indicators, asked for every 5 s while the page is seen; toasts tell what changed. */
+
+import { batch, computed, signal } from '@preact/signals';
+import { editOf, labStateOf, news, type Edit, type LabState } from '../definition';
+import { read, redefine } from '../link';
+import { link } from '../store';
+import type { Item } from '../wire';
+
+const EVERY_MS = 5_000;
+/** How long a toast stands; one that says what went wrong stands longer. */
+const STAND_MS = 8_000;
+const STAND_BAD_MS = 20_000;
+const MOST = 3;
+
+export const states = signal<Map<string, LabState>>(new Map());
+export const edits = signal<Edit[]>([]);
+/** Why the workshop's own facts are not here; '' = they are. */
+export const trouble = signal('');
+export interface Toast { key: number; edit: Edit }
+export const toasts = signal<Toast[]>([]);
+
+/** The newest edit of each indicator. */
+export const newest = computed(() => {
+  const out = new Map<string, Edit>();
+  for (const e of edits.value) if (!(e.at <= (out.get(e.id)?.at ?? -1))) out.set(e.id, e);
+  return out;
+});
+
+let known = NaN;
+let count = 0;
+
+export function dismiss(key: number): void {
+  toasts.value = toasts.peek().filter((x) => x.key !== key);
+}
+
+function tell(edit: Edit): void {
+  const key = (count += 1);
+  toasts.value = [...toasts.peek(), { key, edit }].slice(-MOST);
+  window.setTimeout(() => dismiss(key), edit.error ? STAND_BAD_MS : STAND_MS);
+}
+
+/** Tell of edits since the last look; those that were there before the page was opened are no news. */
+function digest(list: Edit[]): void {
+  const first = Number.isNaN(known);
+  const fresh = first ? [] : news(known, list);
+  known = Math.max(first ? 0 : known, ...list.map((e) => e.at));
+  edits.value = list;
+  for (const e of fresh) tell(e);
+  if (fresh.some((e) => e.kind !== 'refused')) redefine().catch(() => undefined); // the line's own word about it comes too
+}
+
+async function look(): Promise<void> {
+  if (link.peek().state !== 'live') return;
+  try {
+    const [lab, changes] = await Promise.all([read<{ items: Item[] }>('/api/v1/lab'), read<{ items: Item[] }>('/api/v1/lab/edits')]);
+    batch(() => {
+      states.value = new Map(lab.items.map(labStateOf).map((s) => [s.id, s]));
+      trouble.value = '';
+      digest(changes.items.map(editOf));
+    });
+  } catch (error) {
+    trouble.value = error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Look now and every 5 s while the page is seen; gives what ends it. */
+export function watchLab(): () => void {
+  let timer = 0;
+  let gone = false;
+  const turn = (): void => {
+    clearTimeout(timer);
+    const seen = document.visibilityState === 'visible';
+    void (seen ? look() : Promise.resolve()).finally(() => { if (!gone && seen) timer = window.setTimeout(turn, EVERY_MS); });
+  };
+  document.addEventListener('visibilitychange', turn);
+  const stop = link.subscribe((l) => { if (l.state === 'live' && trouble.peek() === '' && states.peek().size === 0) turn(); });
+  return () => { gone = true; clearTimeout(timer); stop(); document.removeEventListener('visibilitychange', turn); };
+}

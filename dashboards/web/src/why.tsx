@@ -1,0 +1,252 @@
+/** "Why is this number?": formula, parameters, parts to go down into, bands, and the events behind it. A drawer of both pages. */
+
+import { signal } from '@preact/signals';
+import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { addressOf } from './address';
+import { explainedOf, joined, plain, type Behind, type Explained } from './explain';
+import { hms, num, stamp } from './format';
+import { lang, say, t, word } from './i18n';
+import { pieces } from './lab/code';
+import { holds, isLocal } from './definition';
+import { levelOf } from './level';
+import { read } from './link';
+import { BandList, Figure, Mark, unit, windowText } from './parts';
+import { ask, page, why, type Question } from './route';
+import { board, byId, city, effective, link, now, path, placesIn, scopeName, scopes } from './store';
+import { Quality, type Indicator, type Level } from './types';
+import type { Item } from './wire';
+
+/** Events per page. */
+const PAGE = 50;
+/** Events kept in the drawer at once: who wants more asks the interface. */
+const KEPT = 2_000;
+
+interface Answer { key: string; state: 'loading' | 'ready' | 'error'; error: string; got: Explained | null; more: boolean }
+const BLANK: Answer = { key: '', state: 'loading', error: '', got: null, more: false };
+const answer = signal<Answer>(BLANK);
+/** Only the events of this parameter; '' = of all. */
+const only = signal('');
+const copied = signal<'' | 'done' | 'hand'>('');
+
+function url(q: Question, after: string): string {
+  const query = new URLSearchParams({ scope: q.scope, limit: String(PAGE) });
+  if (after) query.set('after', after);
+  if (only.peek()) query.set('parameter', only.peek());
+  return `/api/v1/indicators/${encodeURIComponent(q.id)}/explain?${query}`;
+}
+
+const keyOf = (q: Question): string => `${q.id}\n${q.scope}\n${only.peek()}`;
+
+/** Ask the server; of several questions only the newest is answered here. */
+async function load(q: Question): Promise<void> {
+  const key = keyOf(q);
+  const same = answer.peek().key === key || answer.peek().got?.id === q.id;
+  answer.value = { ...BLANK, key, got: same ? answer.peek().got : null };
+  try {
+    const got = explainedOf(await read<Item>(url(q, '')));
+    if (answer.peek().key === key) answer.value = { ...BLANK, key, state: 'ready', got };
+  } catch (error) {
+    if (answer.peek().key === key) answer.value = { ...BLANK, key, state: 'error', error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function loadMore(q: Question): Promise<void> {
+  const { key, got } = answer.peek();
+  if (!got?.next) return;
+  answer.value = { ...answer.peek(), more: true };
+  try {
+    const page = explainedOf(await read<Item>(url(q, got.next)));
+    if (answer.peek().key === key) answer.value = { ...answer.peek(), got: joined(got, page), more: false };
+  } catch (error) {
+    if (answer.peek().key === key) answer.value = { ...answer.peek(), more: false, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Put the link to this answer on the clipboard; where the browser forbids it, show it to be copied by hand. */
+async function copy(q: Question): Promise<void> {
+  const link = location.origin + addressOf(page.peek(), q.id, q.scope);
+  try {
+    await navigator.clipboard.writeText(link);
+    copied.value = 'done';
+  } catch {
+    copied.value = 'hand';
+  }
+}
+
+export function Code({ source }: { source: string }): JSX.Element {
+  return <pre class="code" tabIndex={0}>{pieces(source).map((p, i) => (p.tone ? <span key={i} class={`c-${p.tone}`}>{p.text}</span> : p.text))}</pre>;
+}
+
+/** The places one may ask about from here: up to the city, and one level down. */
+function Places({ q, ind }: { q: Question; ind: Indicator | undefined }): JSX.Element {
+  const row = scopes.value.code.indexOf(q.scope);
+  const up = path(Math.max(0, row));
+  const name = (r: number): string => scopeName(r, lang.value);
+  const go = (r: number): void => { const code = scopes.value.code[r]; if (code) why.value = { at: { id: q.id, scope: code }, trail: why.peek()?.trail ?? [] }; };
+  return (
+    <select class="place" aria-label={t('why.place')} value={String(row)} onChange={(e) => go(Number(e.currentTarget.value))} data-testid="why-place">
+      {up.map((r) => <option key={r} value={String(r)}>{name(r)}</option>)}
+      {ind && placesIn(Math.max(0, row)).map((r) => <option key={r} value={String(r)}>{'\u00a0\u00a0'}{name(r)}</option>)}
+    </select>
+  );
+}
+
+function Head({ q, ind }: { q: Question; ind: Indicator | undefined }): JSX.Element {
+  const trail = why.value?.trail ?? [];
+  return (
+    <>
+      <div class="top"><h2>{t('why.title')}</h2>
+        <button class="btn" onClick={() => void copy(q)} data-testid="why-copy">{t(copied.value === 'done' ? 'why.copied' : 'why.copy')}</button>
+        <button class="x" aria-label={t('pop.close')} onClick={() => (why.value = null)}>✕</button></div>
+      {copied.value === 'hand' && <input class="byhand" readOnly value={location.origin + addressOf(page.value, q.id, q.scope)} aria-label={t('why.copy')} onFocus={(e) => e.currentTarget.select()} ref={(el) => el?.focus()} />}
+      {trail.length > 0 && (
+        <nav class="trail s" aria-label={t('why.trail')}>
+          {trail.map((back, i) => [<button key={i} onClick={() => ask(back.id, back.scope, trail.slice(0, i))}>{say(byId.value.get(back.id)?.name) || back.id}</button>, <i key={`s${i}`} class="d">›</i>])}
+          <b class="el">{ind ? say(ind.name) : q.id}</b>
+        </nav>
+      )}
+      <div class="who"><b class="el">{ind ? say(ind.name) : q.id}</b><Places q={q} ind={ind} /></div>
+    </>
+  );
+}
+
+/** The level of the answer; where edges differ from place to place, the one that the engine gave the scope. */
+function levelIn(got: Explained, ind: Indicator): Level {
+  if (ind.of) return effective(ind, board.cell(ind.id, scopes.value.code.indexOf(got.scope)));
+  return got.quality >= Quality.NODATA ? 0 : levelOf(got.value, { ...ind, bands: Object.keys(got.bands).length ? got.bands : ind.bands });
+}
+
+/** The number with its quality in words, n of m inputs, and the bounds of its window. */
+function Value({ got, ind }: { got: Explained; ind: Indicator }): JSX.Element {
+  const tz = city.value.timezone;
+  const level = levelIn(got, ind);
+  return (
+    <div class="val">
+      <span class={`v${level ? ' ab' : ''}`} data-testid="why-value"><Figure value={got.quality >= Quality.NODATA ? NaN : got.value} ind={ind} /></span><Mark level={level} />
+      <dl class="s">
+        <div><dt>{t('why.quality')}</dt><dd>{t(`quality.${got.quality as 0}`)}{got.expected > 0 && ` · ${t('why.inputs', got.fresh, got.expected)}`}</dd></div>
+        <div><dt>{t('why.window')}</dt><dd>{Number.isFinite(got.from) ? `${stamp(got.from, got.to || now.value, tz)} – ${hms(got.to, tz)}` : windowText(ind.window)}</dd></div>
+        <div><dt>{t('why.asof')}</dt><dd>{hms(got.at || now.value, tz)}</dd></div>
+      </dl>
+    </div>
+  );
+}
+
+function Parts({ got, q }: { got: Explained; q: Question }): JSX.Element {
+  const down = (id: string): void => ask(id, q.scope, [...(why.peek()?.trail ?? []), q]);
+  if (got.parts.length === 0) return <p class="s d">{t('why.noParts')}</p>;
+  return (
+    <div class="parts" data-testid="why-parts">
+      {got.parts.map((p) => {
+        const other = p.reads ? byId.value.get(p.reads) : undefined;
+        const events = Number.isFinite(p.count) ? t('why.count', num(p.count, 0)) : '';
+        return p.reads ? (
+          <button class="pt in" key={p.name} onClick={() => down(p.reads)}><span class="el"><b>{p.name}</b> <span class="m">{say(other?.name) || p.reads}</span></span><span class="pv">{plain(p.value)} <span class="u">{other ? unit(other.unit) : ''}</span></span><span class="s d r">{t('why.down')} ›</span><span class="s d tx">{p.text}</span></button>
+        ) : (
+          <div class="pt" key={p.name}><span class="el"><b>{p.name}</b> <span class="m">{word('agg', p.kind)}</span></span><span class="pv">{plain(p.value)}</span><span class="s d r">{events}</span><span class="s d tx">{p.text}</span></div>
+        );
+      })}
+    </div>
+  );
+}
+
+function Filter({ got }: { got: Explained }): JSX.Element | null {
+  const names = got.parts.filter((p) => !p.reads).map((p) => p.name);
+  if (names.length < 2) return null;
+  return (
+    <div class="chips" role="group" aria-label={t('why.only')}>
+      {['', ...names].map((name) => <button key={name} class="chip" aria-pressed={only.value === name} onClick={() => (only.value = name)}>{name || t('why.all')}</button>)}
+    </div>
+  );
+}
+
+/** Where an event happened: the name of its scope, else the code. */
+function place(code: string): string {
+  const row = scopes.value.code.indexOf(code);
+  return row < 0 ? code : scopeName(row, lang.value) || code;
+}
+
+function EventRow({ e }: { e: Behind }): JSX.Element {
+  const said = e.fields.map(([k, v]) => `${k} ${v}`).join(' · ');
+  return (
+    <tr>
+      <td class="nw d">{stamp(e.at, now.value, city.value.timezone)}</td>
+      <td><span class="el" title={`${e.type} ${e.id} ${e.source}`}>{word('event', e.type)} <span class="d">{e.subject || e.id}</span></span><span class="el s d" title={said}>{[place(e.scope), said].filter(Boolean).join(' · ')}</span></td>
+      <td class="r nw">{e.contribution || '—'}<span class="s d">{e.parameter}</span></td>
+    </tr>
+  );
+}
+
+function Events({ got, q }: { got: Explained; q: Question }): JSX.Element {
+  const { more, error, state } = answer.value;
+  return (
+    <>
+      <h3>{t('why.events')} <span class="e">{t('why.shown', num(got.events.length, 0), num(got.total, 0))}</span></h3>
+      <Filter got={got} />
+      {got.events.length === 0 ? <p class="s d">{state === 'loading' ? t('why.loading') : t(got.parts.some((p) => p.reads) ? 'why.noEventsParts' : 'why.noEvents')}</p> : (
+        <table class="evs" data-testid="why-events">
+          <thead><tr><th>{t('why.time')}</th><th>{t('why.event')}</th><th class="r">{t('why.adds')}</th></tr></thead>
+          <tbody>{got.events.map((e) => <EventRow key={`${e.parameter}\n${e.source}\n${e.id}`} e={e} />)}</tbody>
+        </table>
+      )}
+      {got.next && got.events.length < KEPT && <button class="btn more" disabled={more} onClick={() => void loadMore(q)} data-testid="why-more">{t(more ? 'why.loading' : 'why.more')}</button>}
+      {got.next && got.events.length >= KEPT && <p class="s d">{t('why.most', num(KEPT, 0))}</p>}
+      {error && state === 'ready' && <p class="s" role="alert">{t('why.error', error)}</p>}
+    </>
+  );
+}
+
+function Limits({ got, ind }: { got: Explained; ind: Indicator }): JSX.Element {
+  const held = ind.thresholds.find((x) => holds(x, got.at || now.value));
+  return (
+    <div class="kv s">
+      <span>{t('ind.bands')}</span><BandList ind={ind} bands={Object.keys(got.bands).length ? got.bands : ind.bands} />
+      <span>{t('ind.source')}</span><span>{held?.source || ind.source || '—'} {isLocal(ind, now.value) && <i class="tag">{t('lab.local')}</i>}</span>
+      {held?.edition && <><span>{t('lab.edition')}</span><span>{held.edition}</span></>}
+    </div>
+  );
+}
+
+function Answered({ got, ind, q }: { got: Explained; ind: Indicator; q: Question }): JSX.Element {
+  return (
+    <>
+      <Value got={got} ind={ind} />
+      <h3>{t('ind.formula')}</h3>
+      {say(ind.meaning) && <p class="m">{say(ind.meaning)}</p>}
+      <Code source={got.formula || ind.code || ind.doc || '—'} />
+      <h3>{t('why.parts')}</h3>
+      <Parts got={got} q={q} />
+      <h3>{t('lab.thresholds')}</h3>
+      <Limits got={got} ind={ind} />
+      <Events got={got} q={q} />
+    </>
+  );
+}
+
+function Drawer({ q }: { q: Question }): JSX.Element {
+  const ind = byId.value.get(q.id);
+  const live = link.value.state === 'live';
+  const filter = only.value;
+  useEffect(() => { only.value = ''; copied.value = ''; }, [q.id]);
+  useEffect(() => { copied.value = ''; if (live && ind) void load(q); }, [q.id, q.scope, filter, live, ind?.hash]);
+  const { state, error, got } = answer.value;
+  const mine = got && got.id === q.id ? got : null;
+  return (
+    <section class="why" role="dialog" aria-label={t('why.title')} data-testid="why">
+      <Head q={q} ind={ind} />
+      <div class="body" tabIndex={0}>
+        {!ind && <p class="d">{live ? t('lab.unknown', q.id) : t('banner.start')}</p>}
+        {ind && state === 'loading' && !mine && <p class="d">{t('why.loading')}</p>}
+        {ind && state === 'error' && <p role="alert">{t('why.error', error)} <button class="btn" onClick={() => void load(q)}>{t('why.again')}</button></p>}
+        {ind && mine && state !== 'error' && <Answered got={mine} ind={ind} q={q} />}
+      </div>
+    </section>
+  );
+}
+
+/** The drawer, while something is asked. */
+export function Why(): JSX.Element | null {
+  const asked = why.value;
+  return asked ? <Drawer q={asked.at} /> : null;
+}

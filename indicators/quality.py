@@ -157,15 +157,16 @@ def inherit(value: Float64, parts: Sequence[Standing]) -> tuple[UInt8, Int32, In
 def weigh(scores: Sequence[Float64], parts: Sequence[Standing], n: int) -> tuple[Float64, Float64]:
     """Mean of the scores whose parts are known, equally weighted, and the share of the weight that is missing.
 
-    NaN where more than MISSING_LIMIT is missing. Where no part is known any more but some are stale: the mean of
-    those, which is then stale itself.
+    A part without a score (a share of nothing) has no weight. NaN where more than MISSING_LIMIT is missing. Where no
+    part is known any more but some are stale: the mean of those, which is then stale itself.
     """
     total, known, old, stale, missing = np.zeros((5, n))
     for score, part in zip(scores, parts, strict=True):
-        gone = part.missing & ~np.isnan(score)
-        total += np.where(part.known, score, 0.0)
+        scored = ~np.isnan(score)
+        gone, here = part.missing & scored, part.known & scored
+        total += np.where(here, score, 0.0)
         old += np.where(gone, score, 0.0)
-        known += part.known
+        known += here
         stale += gone
         missing += part.missing
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -6,8 +6,9 @@ A number comes with its quality and with how many of its inputs were in time, of
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from math import inf
 from typing import Any
 
 from tests.indicators import oracle_law, recounts
@@ -156,7 +157,7 @@ def missing(part: Part) -> bool:
 
 def composite(parts: list[Part], scores: list[float | None], least: bool = False) -> Part:
     """Mean (or the least) of the scores that count, its quality, the inputs of all parts."""
-    counted = [s for p, s in zip(parts, scores, strict=True) if known(p)]
+    counted = [s for p, s in zip(parts, scores, strict=True) if known(p) and s is not None]
     old = [s for p, s in zip(parts, scores, strict=True) if missing(p) and s is not None]
     gone = sum(missing(p) for p in parts)
     chosen: list[Any] = counted or old
@@ -164,7 +165,7 @@ def composite(parts: list[Part], scores: list[float | None], least: bool = False
     if counted and gone > len(counted):
         value = None
     fresh, expected = (sum(p[1][i] for p in parts) for i in (1, 2))
-    if not counted and any(p[1][0] == STALE for p in parts):
+    if not any(map(known, parts)) and any(p[1][0] == STALE for p in parts):
         return value, (STALE, fresh, expected)
     if value is None:
         return None, (NODATA, fresh, expected)
@@ -174,8 +175,13 @@ def composite(parts: list[Part], scores: list[float | None], least: bool = False
     return value, (PROVISIONAL if provisional else GOOD, fresh, expected)
 
 
-def composites(watch: Watch, given: Callable[[str, int], float | None]) -> dict[str, dict[int, Part]]:
-    """Scores and the health index from the published values of their parts (None = no data), and their trust."""
+def composites(
+    watch: Watch, given: Callable[[str, int], float | None], scales: Mapping[str, Mapping[int, float]]
+) -> dict[str, dict[int, Part]]:
+    """Scores and the health index from the published values of their parts (None = no data), and their trust.
+
+    `scales`: by scope row, what the bands of an indicator are shares of; a share of nothing has no score.
+    """
     out: dict[str, dict[int, Part]] = defaultdict(dict)
     for row, level in enumerate(watch.world.level):
         if level > 3:
@@ -186,6 +192,9 @@ def composites(watch: Watch, given: Callable[[str, int], float | None]) -> dict[
             knots = ((float(best), 100.0), (float(warn), 60.0), (float(alarm), 0.0))
             parts, scores = themes.setdefault(theme, ([], []))
             parts.append((value, watch.trust(id, row, value)))
+            if id in scales and value is not None:
+                whole = scales[id].get(row)
+                value = value / whole if whole else inf if value and whole == 0 else None
             scores.append(None if value is None else interpolate(value, knots))
         found = {theme: composite(*of) for theme, of in themes.items()}
         for theme, part in found.items():

@@ -40,13 +40,23 @@ def published(engine: Engine, id: str, closed: bool = False) -> dict[int, float]
     return {r: v for r, v in zip(values.rows.tolist(), numbers.tolist(), strict=True) if not np.isnan(v)}
 
 
+def scales(engine: Engine, id: str) -> dict[int, float]:
+    """What the bands of an indicator are shares of, by scope row that has a value."""
+    values = engine.current(id)
+    if values.scale is None:
+        return {}
+    known = ~np.isnan(values.value) & ~np.isnan(values.scale)
+    return dict(zip(values.rows[known].tolist(), values.scale[known].tolist(), strict=True))
+
+
 def differences(engine: Engine, oracle: Oracle) -> list[str]:
     """What engine and oracle do not agree on."""
     out = []
     watch = Watch(oracle)
-    for key, wanted in watch.blank(oracle.values()).items():
-        id, _, closed = key.partition("|")
-        got = published(engine, id, bool(closed))
+    for key, found in watch.blank(oracle.values()).items():
+        id, _, part = key.partition("|")
+        got = scales(engine, id) if part == "scale" else published(engine, id, part == "closed")
+        wanted = found if part != "scale" else {r: v for r, v in found.items() if r in published(engine, id)}
         if id in SKETCHES:
             slack = {r: ALPHA * abs(v) + 0.5 * 10 ** -SKETCHES[id] + 1e-9 for r, v in wanted.items()}
             fine = set(got) == set(wanted) and all(abs(got[r] - wanted[r]) <= slack[r] for r in got)
@@ -56,7 +66,8 @@ def differences(engine: Engine, oracle: Oracle) -> list[str]:
             odd = {r for r in set(got) | set(wanted) if got.get(r) != wanted.get(r)}
             out.append(f"{key}: " + ", ".join(f"{r}: {got.get(r)} not {wanted.get(r)}" for r in sorted(odd)[:6]))
     numbers = {line: published(engine, line) for line in engine.board.lines}
-    made = composites(watch, lambda i, r: numbers[i].get(r))
+    shares = {i: scales(engine, i) for i, line in engine.board.lines.items() if line.spec.of}
+    made = composites(watch, lambda i, r: numbers[i].get(r), shares)
     for id, line in engine.board.lines.items():
         trust = zip(line.quality.tolist(), line.fresh.tolist(), line.expected.tolist(), strict=True)
         got_parts = {r: (numbers[id].get(r), t) for r, t in enumerate(trust)}

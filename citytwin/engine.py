@@ -62,7 +62,8 @@ class Engine:
         self._make_tables()
         keyed = {t.name: self.ledger_of(t) for t in self._types if t.key}
         self.registers = Registers(
-            self.entities, self.vocabulary, keyed, self._change, lambda: self.aggregates.relations
+            self.entities, self.vocabulary, keyed, self._change, lambda: self.aggregates.relations,
+            lambda: self.aggregates.linked,
         )
         unknown = intake.unknown_scope(self.scopes)
         self.aggregates = Aggregates(self._sources(), self.tables, self.entities, origin_ms(city), unknown)

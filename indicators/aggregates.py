@@ -12,6 +12,7 @@ from citytwin.indicators.api import Aggregate, Panes, Rows, Window
 from citytwin.indicators.columns import EntityTable, EventColumns
 from citytwin.indicators.datastreams import Datastreams
 from citytwin.indicators.distinct import Distinct
+from citytwin.indicators.expr import pinned_code
 from citytwin.indicators.panes import Additive, Extreme, PaneStore, Span, contributions
 from citytwin.indicators.params import (
     DistinctParam,
@@ -19,6 +20,7 @@ from citytwin.indicators.params import (
     MeanParam,
     Param,
     QuantileParam,
+    StreamsParam,
     SumParam,
     TallyParam,
 )
@@ -26,11 +28,14 @@ from citytwin.indicators.quantile import Quantile
 from citytwin.indicators.sources import Source
 from citytwin.indicators.tablerows import rows_of
 from citytwin.indicators.tally import Tally
-from citytwin.models.columns import Int32, Int64, Strings
-from citytwin.models.hashing import hash_strings
+from citytwin.models.columns import Int32, Int64
+from citytwin.models.entities import KINDS, all_relations
 from citytwin.twin.entities import Entities
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable, Table
+
+#: Between the name of a part and that of an array in snapshots; expressions, which are in both, have none.
+_SEP = "\t"
 
 
 class Aggregates:
@@ -48,6 +53,8 @@ class Aggregates:
         self._origin, self._unknown = self.origin_ms, self.unknown_scope = origin_ms, unknown_scope
         #: Relations through which an expression reads an attribute of another entity.
         self.relations: set[str] = set()
+        #: Relations that tallies over a register read: who holds one is looked at again when its target comes or goes.
+        self.linked: set[str] = set()
         self._stores: dict[tuple[str, int, str], PaneStore] = {}
         self._additive: dict[tuple[str, int, str], dict[str, Additive]] = {}
         self._params: dict[str, Param] = {}
@@ -74,11 +81,16 @@ class Aggregates:
             for space, name in expr.refs if expr is not None else ():
                 if space == "ent":
                     self.relations.update(name.split(".")[:-1])
+                elif agg.table in KINDS:
+                    self.linked.update(all_relations().keys() & name.split("."))
 
     def _build(self, key: str, agg: Aggregate, window: Window, closed: bool) -> Param:
         self._note_relations(agg)
         if agg.kind == "tally":
             return TallyParam(self._tally(key, agg, window, closed))
+        if agg.kind == "datastreams":
+            streams = self.datastreams().want(pinned_code(agg.where, "row", "property") or "")
+            return StreamsParam(getattr(streams, agg.reduce))
         if agg.table not in self._sources:
             raise KeyError(f"no event type or family {agg.table!r}; known are {', '.join(sorted(self._sources))}")
         if window.kind == "instant":
@@ -255,9 +267,9 @@ class Aggregates:
             quantile.settle(ancestors)
         for _, distinct in self.distincts.values():
             distinct.advance(*distinct.store.advance(now), ancestors)
-        for key, tally in self.tallies.items():
-            del key
-            tally.update(self._rows_for(tally, rows_by_table), self._entities, now, self._unknown)
+        for tally in self.tallies.values():
+            rows = tally.affected(rows_by_table.get(tally.spec.table, np.zeros(0, np.int64)))
+            tally.update(rows, self._entities, now, self._unknown)
             tally.settle(ancestors)
         if self._streams is not None:
             self._streams.update(now, rows_by_table.get("obs", np.zeros(0, np.int64)), ancestors)
@@ -277,20 +289,6 @@ class Aggregates:
         for _, extreme in self.extremes.values():
             if extreme.store is store:
                 extreme.advance(old, new)
-
-    def _rows_for(self, tally: Tally, rows_by_table: Mapping[str, Int64]) -> Int64:
-        rows = rows_by_table.get(tally.spec.table, np.zeros(0, np.int64))
-        table = tally.table
-        if not tally.siblings or not isinstance(table, NewestTable) or len(rows) == 0:
-            return rows
-        codes, names = table.codes("property")
-        wanted = [names.index(s) for s in tally.siblings if s in names]
-        # A sibling of which every event was retracted has no property any more.
-        moved = rows[np.isin(codes[rows], [*wanted, -1])]
-        if tally.pinned is None:
-            return np.union1d(rows, table.of_subjects(moved))
-        main = table.siblings(moved, hash_strings(Strings.of([tally.pinned])))
-        return np.union1d(rows, main[main >= 0])
 
     def _recount_extremes(self) -> None:
         """Count pairs again whose largest value was retracted: one pass over the ledger, however many they are."""
@@ -380,13 +378,13 @@ class Aggregates:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot; names hold the declarations, so that a changed one is not restored into another."""
-        return {f"{p} | {k}": v for p, part in self._named().items() for k, v in part.state().items()}
+        return {f"{p}{_SEP}{k}": v for p, part in self._named().items() for k, v in part.state().items()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore. Raises KeyError when a declaration is not in the snapshot."""
         grouped: dict[str, dict[str, NDArray[Any]]] = {}
         for name, array in state.items():
-            part, _, key = name.rpartition(" | ")
+            part, _, key = name.rpartition(_SEP)
             grouped.setdefault(part, {})[key] = array
         for name, part in self._named().items():
             part.load(grouped[name])

@@ -17,6 +17,7 @@ from citytwin.indicators.declare import (
     Window,
     col,
     count,
+    datastreams,
     distinct,
     duration_ms,
     ent,
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
     from citytwin.twin.entities import Entities
 
 __all__ = [
-    "Aggregate", "Context", "Expr", "Indicator", "Panes", "Rows", "Spec", "Window", "col", "count", "describe_class",
-    "distinct", "duration_ms", "ent", "evaluate", "finish", "ind", "indicator", "maximum", "mean", "minimum", "now",
-    "quantile", "row", "rows", "source_hash", "source_text", "tally", "total", "twin",
+    "Aggregate", "Context", "Expr", "Indicator", "Panes", "Rows", "Spec", "Window", "col", "count", "datastreams",
+    "describe_class", "distinct", "duration_ms", "ent", "evaluate", "finish", "ind", "indicator", "maximum", "mean",
+    "minimum", "now", "quantile", "row", "rows", "source_hash", "source_text", "tally", "total", "twin",
 ]  # fmt: skip
 
 

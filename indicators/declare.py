@@ -63,7 +63,7 @@ class Window:
 class Aggregate:
     """One declared aggregate; `key(window)` names the state it needs, so that equal ones are kept once."""
 
-    kind: str  # count total mean max min quantile distinct tally rows ind
+    kind: str  # count total mean max min quantile distinct tally rows datastreams ind
     table: str
     value: Expr | None = None
     where: Expr | None = None
@@ -182,6 +182,17 @@ def tally(
 def rows(table: str, where: Expr | None = None, **columns: Expr | Literal) -> Any:
     """The rows of a table for a class form, with a column for each named expression: see `Context.rows`."""
     return Aggregate("rows", table, None, where, columns=tuple((n, lift(e)) for n, e in sorted(columns.items())))
+
+
+def datastreams(property: str = "", count: str = "expected") -> Any:
+    """Number of datastreams of a property ("" = all): `expected`, ever `heard`, or `fresh`, heard within two periods.
+
+    They are those that feeds count: see `indicators.datastreams`.
+    """
+    if count not in ("expected", "heard", "fresh"):
+        raise ValueError(f"count={count!r}: write expected, heard or fresh")
+    where = ref("row", "property") == property if property else None
+    return Aggregate("datastreams", "obs", None, where, reduce=count)
 
 
 def twin(attribute: str, per_unit: int = 1) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from citytwin.indicators.distinct import DistinctWindow
 from citytwin.indicators.panes import Extreme, SumWindow
 from citytwin.indicators.quantile import Quantile
+from citytwin.indicators.rolled import Rolled
 from citytwin.indicators.tally import Tally
 from citytwin.models.columns import MISSING, Bool, Float64
 
@@ -106,6 +107,22 @@ class DistinctParam:
     def changed(self) -> Bool:
         """Scopes that moved."""
         flags: Bool = self.state.rolled.changed.data
+        return flags
+
+
+@dataclass(eq=False)
+class StreamsParam:
+    """Datastreams that are expected, were heard or are in time."""
+
+    total: Rolled
+
+    def values(self) -> Float64:
+        """Numbers of them."""
+        return self.total.total.data.astype(np.float64)
+
+    def changed(self) -> Bool:
+        """Scopes that moved."""
+        flags: Bool = self.total.changed.data
         return flags
 
 

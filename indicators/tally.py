@@ -14,7 +14,8 @@ from citytwin.indicators.columns import RowColumns
 from citytwin.indicators.expr import Expr, as_mask, as_numbers, pinned_code
 from citytwin.indicators.histograms import Histograms
 from citytwin.indicators.rolled import Rolled, RolledExtreme
-from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64
+from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, Strings
+from citytwin.models.hashing import hash_strings
 from citytwin.twin.deadlines import NEVER, Deadlines
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
@@ -25,7 +26,7 @@ from citytwin.twin.tables import NewestTable, Table
 class Tally:
     """Contributions per table row: `contrib` int64 (MISSING = none) at scope `where_at`; totals by scope in `rolled`.
 
-    `closed`: over the last closed tumbling window instead of the open one.
+    `closed`: over the last closed tumbling window instead of the open one; without `at`, as it stood at the end of it.
     """
 
     def __init__(self, table: Table, spec: Aggregate, window: Window, origin_ms: int, closed: bool = False) -> None:
@@ -60,6 +61,20 @@ class Tally:
         known = rows < self.contrib.n
         counted = known & (self.contrib.data[np.where(known, rows, 0)] != MISSING) if self.contrib.n else known
         return rows[hit | counted]
+
+    def affected(self, rows: Int64) -> Int64:
+        """Rows to look at when these changed: those that read one of them as a sibling too."""
+        table = self.table
+        if not self.siblings or not isinstance(table, NewestTable) or len(rows) == 0:
+            return rows
+        codes, names = table.codes("property")
+        wanted = [names.index(s) for s in self.siblings if s in names]
+        # A sibling of which every event was retracted has no property any more.
+        moved = rows[np.isin(codes[rows], [*wanted, -1])]
+        if self.pinned is None:
+            return np.union1d(rows, table.of_subjects(moved))
+        main = table.siblings(moved, hash_strings(Strings.of([self.pinned])))
+        return np.union1d(rows, main[main >= 0])
 
     def update(self, rows: Int64, entities: Entities, now: int, unknown_scope: int) -> None:
         """Work out again what these rows (sorted, unique) and those whose deadline passed contribute."""
@@ -99,16 +114,23 @@ class Tally:
             start = as_numbers(self.spec.start.evaluate(columns), n)
         if self.spec.end is not None:
             end = as_numbers(self.spec.end.evaluate(columns), n)
-        if self.spec.at is None or self.window.kind == "instant":
+        if self.spec.at is None:
+            return (self._edge(start), self._edge(end)) if self.closed else (start, end)
+        if self.window.kind == "instant":
             return start, end
-        at = as_numbers(self.spec.at.evaluate(columns), n)
-        pane, origin = self.window.pane_ms, self.origin_ms
-        edge = (np.floor((at - origin) / pane) + 1) * pane + origin  # end of the pane that holds `at`
+        at, pane = as_numbers(self.spec.at.evaluate(columns), n), self.window.pane_ms
+        edge = self._edge(at)
         begin, stop = at, edge + self.window.length_ms - pane
         if self.closed:
             begin, stop = edge, edge + self.window.length_ms
         # fmax keeps the later start when only one is known; a missing `at` never counts
         return np.where(np.isnan(at), np.nan, np.fmax(start, begin)), np.fmin(end, stop)
+
+    def _edge(self, time: Float64) -> Float64:
+        """End of the pane that holds each time: from then on a closed window, as it stood at its end, knows of it."""
+        pane, origin = self.window.pane_ms, self.origin_ms
+        edge: Float64 = (np.floor((time - origin) / pane) + 1) * pane + origin
+        return edge
 
     def _plan(self, rows: Int64, ok: Bool, start: Float64, end: Float64, now: int) -> None:
         """Wake a row at its next start or end after now."""

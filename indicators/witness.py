@@ -14,7 +14,7 @@ from citytwin.indicators.behind import Behind
 from citytwin.indicators.board import Line
 from citytwin.indicators.columns import EntityTable, EventColumns
 from citytwin.indicators.evidence import first_of
-from citytwin.indicators.expr import as_mask, as_numbers
+from citytwin.indicators.expr import as_mask, as_numbers, pinned_code
 from citytwin.indicators.panes import contributions
 from citytwin.indicators.params import QuantileParam, TallyParam
 from citytwin.indicators.sight import READ, Outlook, Sight, span_ms
@@ -71,6 +71,9 @@ class Witness:
             self.behind.tally(param.state, owners, label, fine)
         elif agg.kind == "rows":
             self.behind.rows(agg, owners, label)
+        elif agg.kind == "datastreams":
+            slots = self.behind.streams(pinned_code(agg.where, "row", "property") or "")
+            self.behind.newest("obs", slots, np.full(len(slots), READ), owners, label)
         else:
             phase = param.state if isinstance(param, QuantileParam) else None
             self._events(line.spec, agg, owners, label, fine, phase.inside if phase else None)

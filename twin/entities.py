@@ -147,6 +147,10 @@ class Entities:
         """Rows that are marked as changed; they stay marked."""
         return np.flatnonzero(self._dirty.data)
 
+    def mark(self, rows: NDArray[np.integer]) -> None:
+        """Mark these rows as changed, as when what they point to came or went."""
+        self._dirty.data[rows] = True
+
     def only_dirty(self, rows: Int64) -> None:
         """Mark these rows as changed and no others: what a snapshot says, after `from_state`."""
         self._dirty.data[:] = False

@@ -198,6 +198,26 @@ class SqliteLog:
             "and restore the last backup; events after it must be sent again"
         )
 
+    def tick_before(self, at_ms: int) -> tuple[int, int] | None:
+        """Position and time (ms UTC) of the last tick at or before a time, None if there is none."""
+        return self._tick("first_ms <= ? ORDER BY first_ms DESC, position DESC", at_ms)
+
+    def first_tick(self) -> int | None:
+        """Time of the oldest tick (ms UTC), None if there is none."""
+        found = self._tick("first_ms >= ? ORDER BY first_ms, position", -(2**62))
+        return None if found is None else found[1]
+
+    def tick_after(self, position: int) -> int | None:
+        """Time of the first tick after a position, None if there is none."""
+        found = self._tick("position > ? ORDER BY position", position)
+        return None if found is None else found[1]
+
+    def _tick(self, which: str, value: int) -> tuple[int, int] | None:
+        with self._lock:
+            query = f"SELECT position, first_ms FROM record WHERE kind = 2 AND {which} LIMIT 1"
+            found = self._db.execute(query, (value,)).fetchone()
+        return None if found is None else (int(found[0]), int(found[1]))
+
     def verify(self) -> int:
         """Read and check every record; how many there are. Raises CorruptLog."""
         return sum(1 for _ in self.read(self.first))

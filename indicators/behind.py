@@ -16,7 +16,7 @@ from citytwin.indicators.columns import EntityTable
 from citytwin.indicators.evidence import first_of, last_of
 from citytwin.indicators.sight import READ, Outlook, refs_of, siblings_of
 from citytwin.indicators.tally import Tally
-from citytwin.models.columns import MISSING, Bool, Float64, Int64, Strings
+from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int64, Strings
 from citytwin.models.hashing import hash_strings
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable
@@ -55,6 +55,19 @@ class Behind:
         found = self.sight.aggregates.rows(agg, self.sight.now)
         mine = found.row[self.outlook.below[found.scope]]
         self._rest_on(agg, mine, np.ones(len(mine)), owners, label)
+
+    def datastreams(self, prop: str, owners: set[str], label: str) -> None:
+        """The newest reading of each datastream of a property, and the devices that declare any."""
+        slots, entities = self.streams(prop), self.sight.entities
+        self.newest("obs", slots, np.full(len(slots), READ), owners, label)
+        said = entities.attr("properties")
+        assert isinstance(said, Coded)
+        told = np.array([prop in text.split() or not prop for text in said.names] + [False])
+        entity = self.sight.tables["obs"].entities(slots).astype(np.int64)
+        rows = np.union1d(np.flatnonzero(told[said.codes]), entity[entity >= 0])
+        rows = rows[self.outlook.inside(rows)]
+        names = ("in_service", "period_s", "properties", "valid_to")
+        self.evidence.state(owners, label, rows, np.full(len(rows), READ), names)
 
     def _best(self, table: str, rows: Int64, stored: Int64, groups: Int64) -> Int64:
         """Places of the rows that hold the largest stored number of their group; of equals the first in order."""

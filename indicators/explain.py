@@ -122,8 +122,6 @@ def _quality(line: Line, row: int) -> str:
 def _reach(spec: Spec, agg: Aggregate, now: int, origin: int) -> Reach:
     """The window of an aggregate in force at a time."""
     window = agg.window or spec.window
-    if agg.kind in ("ind", "rows"):
-        return Reach("instant")
     span = span_ms(agg, spec, now, origin)
     if span is None:
         return Reach("instant")

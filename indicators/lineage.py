@@ -59,8 +59,10 @@ def aggregate_text(agg: Aggregate, window: Window) -> str:
     said = [agg.table] if agg.value is None else [agg.table, repr(agg.value)]
     said += [f"{name}={getattr(agg, name)!r}" for name in _EXPRESSIONS if getattr(agg, name, None) is not None]
     said += [f"{name}={getattr(agg, name)}" for name, usual in _DEFAULTS.items() if getattr(agg, name) != usual]
+    said += [f"{name}={expr!r}" for name, expr in agg.columns]
+    said += [f"season={duration_text(agg.season_ms)}"] if agg.season_ms else []
     used = agg.window or window
-    if used.kind != "instant":
+    if used.kind != "instant" and agg.kind not in ("rows", "datastreams"):
         said.append(f"window={window_text(used)}")
     return f"{agg.kind}({', '.join(said)})"
 

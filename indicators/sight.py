@@ -21,6 +21,8 @@ from citytwin.twin.growable import Grow
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import Table
 
+#: Kinds of aggregates that are of now, whatever the window of their indicator.
+WINDOWLESS = ("ind", "rows", "datastreams")
 #: Amount of an event that is read and adds nothing of its own.
 READ = float("nan")
 
@@ -121,7 +123,7 @@ def siblings_of(agg: Aggregate) -> set[str]:
 def span_ms(agg: Aggregate, spec: Spec, now: int, origin: int) -> tuple[int, int] | None:
     """The window of an aggregate in force at a time, ms UTC, end excluded; None where it has none."""
     window = agg.window or spec.window
-    if window.kind == "instant" or agg.kind in ("ind", "rows"):
+    if window.kind == "instant" or agg.kind in WINDOWLESS or (agg.kind == "tally" and agg.at is None):
         return None
     panes = agg.keep or window.panes if agg.by != "scope" else window.panes
     end = ((now - origin) // window.pane_ms + 1) * window.pane_ms + origin

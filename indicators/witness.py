@@ -72,8 +72,7 @@ class Witness:
         elif agg.kind == "rows":
             self.behind.rows(agg, owners, label)
         elif agg.kind == "datastreams":
-            slots = self.behind.streams(pinned_code(agg.where, "row", "property") or "")
-            self.behind.newest("obs", slots, np.full(len(slots), READ), owners, label)
+            self.behind.datastreams(pinned_code(agg.where, "row", "property") or "", owners, label)
         else:
             phase = param.state if isinstance(param, QuantileParam) else None
             self._events(line.spec, agg, owners, label, fine, phase.inside if phase else None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings
+from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64, Strings
 from citytwin.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Kinds of facilities that units of the city start from, with the kind of their units.
 STATIONS = {"ems_station": "ambulance", "fire_station": "fire_engine", "police_station": "patrol_car"}
+#: Classes of noise zones (GB 3096), as the register of devices names them.
+ZONES = ("0", "1", "2", "3", "4a", "4b")
 DEPARTMENTS = (
     "城市管理执法委", "城管执法总队", "公安交管局", "城乡建设局", "路灯管理局", "市政维修处", "园林和林业局",
     "供电公司", "燃气集团", "水务局", "生态环境局", "应急管理局", "卫生健康委", "民政局", "教育局", "文化和旅游局",
@@ -42,15 +44,37 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sites:
+    """Facilities that tell of themselves: places with their kind, and numbers of each (float64[n], NaN unknown)."""
+
+    places: Places
+    capacity: Float64
+    area: Float64
+    courts: Float64
+    hours: Float64
+
+    def of(self, *kinds: str) -> Int64:
+        """Rows whose kind is one of these (int64)."""
+        return self.places.of(*kinds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Datastreams:
-    """One row for each property that a device observes: rows of `devices`, index into `properties`, ms periods."""
+    """One row for each property that a device observes: rows of `devices`, index into `properties`, ms periods.
+
+    By datastream: `free_kmh` of the road observed, `nominal` (spaces of a car park, volts, m2 of an area, m3/h of a
+    pump; NaN unknown), `always` (a lamp that burns at any hour); `zone`: index into ZONES (-1 unknown).
+    """
 
     devices: Places
     properties: tuple[str, ...]
     device: Int64
     property: Int32
     period_ms: Int64
-    free_kmh: Float64 = field(default_factory=lambda: np.zeros(0))
+    free_kmh: Float64
+    nominal: Float64
+    always: Bool
+    zone: Int64
 
     def __len__(self) -> int:
         return len(self.device)
@@ -71,6 +95,9 @@ class Town:
     grids: Places
     units: Places
     stations: Places
+    sites: Sites
+    organisations: Strings
+    addresses: Strings
     departments: tuple[str, ...]
     centre: tuple[float, float]
     weight: Float64
@@ -93,9 +120,21 @@ class Town:
             np.array([np.datetime64(d, "D") for d, w in listed if w is works], "M8[D]") for works in (False, True)
         )
         return cls(
-            city.vocabulary, datastreams(e), grids, _units(stations), stations, DEPARTMENTS, middle, weight,
+            city.vocabulary, datastreams(e), grids, _units(stations), stations, sites(e),
+            e.codes.take(e.of_kind("organisation")), e.codes.take(e.of_kind("address")), DEPARTMENTS, middle, weight,
             off=off.astype(np.int64), on=on.astype(np.int64),
         )  # fmt: skip
+
+    def works(self, day: int) -> bool:
+        """Whether local day number `day` is a working day."""
+        return bool(((day + 3) % 7 < 5 and not (self.off == day).any()) or (self.on == day).any())
+
+    def seats(self, most: int = 20) -> Int64:
+        """The most populous grid of each district, as a row: where what belongs to a whole district is placed."""
+        best: dict[str, int] = {}
+        for row in np.argsort(-self.weight, kind="stable").tolist():
+            best.setdefault(self.grids.code[row][:6], row)
+        return np.array(list(best.values())[:most], np.int64)
 
     def draw(self, rng: np.random.Generator, n: int) -> Int64:
         """Rows of `n` grids, drawn by weight (people make incidents)."""
@@ -133,9 +172,53 @@ def datastreams(e: Entities) -> Datastreams:
     road = np.asarray(e.attr("observes"))[rows]
     free = np.where(road >= 0, np.asarray(e.attr("free_flow_kmh"), np.float64)[np.maximum(road, 0)], np.nan)
     return Datastreams(
-        places(e, rows), properties, device.astype(np.int64), np.array(flat, np.int32),
+        places(e, rows, "device_kind"), properties, device.astype(np.int64), np.array(flat, np.int32),
         (np.maximum(period, 1.0) * 1000).astype(np.int64)[device], np.nan_to_num(free, nan=50.0)[device],
+        _nominal(e, rows, road)[device], _schedule(e, road)[device], _zone(e, rows)[device],
     )  # fmt: skip
+
+
+def _zone(e: Entities, rows: Int32) -> Int64:
+    """Index into ZONES of the zone that each device stands in, -1 unknown (int64[n])."""
+    zone = e.attr("zone_class")
+    if not isinstance(zone, Coded):
+        return np.full(len(rows), -1, np.int64)
+    known = np.array([ZONES.index(name) if name in ZONES else -1 for name in zone.names] + [-1], np.int64)
+    return known[zone.codes[rows]]
+
+
+def _number(e: Entities, name: str) -> Float64:
+    """An attribute as float64, NaN where unknown."""
+    column = np.asarray(e.attr(name))
+    return np.where(column == MISSING, np.nan, column) if column.dtype.kind == "i" else column.astype(np.float64)
+
+
+def _nominal(e: Entities, rows: Int32, seen: Int32) -> Float64:
+    """The first that is known of a device's nominal values and the size of what it observes (float64[n])."""
+    out = np.full(len(rows), np.nan)
+    for name in ("nominal_voltage", "nominal_flow"):
+        out = np.where(np.isnan(out), _number(e, name)[rows], out)
+    for name in ("capacity", "usable_area_m2"):
+        size = np.where(seen >= 0, _number(e, name)[np.maximum(seen, 0)], np.nan)
+        out = np.where(np.isnan(out), size, out)
+    return out
+
+
+def _schedule(e: Entities, seen: Int32) -> Bool:
+    """Whether what each device observes must be lit at any hour (bool[n])."""
+    plan = e.attr("schedule")
+    if not isinstance(plan, Coded):
+        return np.zeros(len(seen), np.bool_)
+    always: Bool = plan.take(np.maximum(seen, 0)).equals("always") & (seen >= 0)
+    return always
+
+
+def sites(e: Entities) -> Sites:
+    """Facilities with a place."""
+    rows = e.of_kind("facility")
+    rows = rows[np.isfinite(e.lon[rows]) & np.isfinite(e.lat[rows])]
+    number = {n: _number(e, n)[rows] for n in ("capacity", "usable_area_m2", "courts", "open_hours")}
+    return Sites(places(e, rows, "facility_kind"), *number.values())
 
 
 def _stations(e: Entities) -> Places:

@@ -9,6 +9,7 @@ import numpy as np
 
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Int64
+from citytwin.streams.simulator.weather import SEEN_MS
 from citytwin.streams.simulator.writer import Outbox, in_order
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 HOUR, DAY = 3_600_000, 86_400_000
 #: Telemetry comes at its full rate for this long before the end; before that slow properties come once an hour.
-FULL_MS = 2 * HOUR
+FULL_MS = 70 * HOUR // 60
 #: Positions of units are worth something for so long.
 UNITS_MS = HOUR // 6
 SLOW = ("air.", "wq.", "river.", "noise.", "water.", "power.", "bin.")
@@ -27,14 +28,21 @@ def history(sim: Simulator, since_ms: int, until_ms: int) -> Iterator[EventBatch
     """Events of [since, until], in order of arrival over chunks of six hours; nothing older than its type's horizon."""
     box, begin = Outbox(), since_ms
     days = range(sim.day_of(since_ms) - sim.open_days, sim.day_of(until_ms) + 1)
+    sim.begin(box)
     for day in days:
-        sim.plan_day(day, box, whole=day >= sim.day_of(since_ms))
+        sim.plan_day(day, box, sim.day_of(since_ms), sim.day_of(until_ms))
     if sim.story is not None:
-        sim.story.plan(until_ms, box, since_ms)
+        sim.story.plan(until_ms + SEEN_MS, box, since_ms)
     box.take(since_ms)
     while begin < until_ms:
         end = min((begin // CHUNK_MS + 1) * CHUNK_MS, until_ms)
         telemetry(sim, begin, end, until_ms, box)
+        for family in sim.minutely:
+            full = max(min(until_ms - family.full_ms, end), begin)
+            if full > begin:
+                family.past(begin, full, box)
+            if end > full:
+                family.minute(full, end, box)
         for batch in in_order(box.take(end), sim.order):
             kept = within(sim, batch, until_ms)
             if len(kept):

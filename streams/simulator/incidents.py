@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from citytwin.models.columns import Bool, Coded, Float64, Int64, Strings, UInt8
+from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int64, Strings, UInt8
 from citytwin.streams.simulator import noise
 from citytwin.streams.simulator.city import Town
-from citytwin.streams.simulator.writer import Outbox, Plain, Writer, joined, table
+from citytwin.streams.simulator.day import day_stamp
+from citytwin.streams.simulator.writer import Outbox, Plain, Writer, joined, only, table
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 #: Working hours of a working day, local: 9 to 17.
 OPENS_MS, CLOSES_MS = 9 * HOUR, 17 * HOUR
-CHANNELS = ("patrol", "12345", "app", "citycode", "iot", "video")
-CHANNEL_SHARE = (0.34, 0.36, 0.12, 0.06, 0.07, 0.05)
+CHANNELS = ("patrol", "12345", "app", "citycode", "iot", "video", "ai")
+CHANNEL_SHARE = (0.46, 0.25, 0.09, 0.06, 0.07, 0.05, 0.02)
 HOTLINE = CHANNELS.index("12345")
 
 
@@ -43,7 +44,10 @@ CATEGORIES: tuple[Category, ...] = (
     Category("power_outage", 12, 0.015, 7, True), Category("gas_leak", 4, 0.005, 8, True),
     Category("water.burst", 12, 0.03, 9, True), Category("flood.waterlog", 2, 0.0, 9, True),
 )  # fmt: skip
-WATERLOG = next(i for i, c in enumerate(CATEGORIES) if c.name == "flood.waterlog")
+_INDEX = {c.name: i for i, c in enumerate(CATEGORIES)}
+WATERLOG, MANHOLE, OUTAGE = (_INDEX[n] for n in ("flood.waterlog", "facility.manhole", "power_outage"))
+#: Incidents at a component name it and happen at its place: category and kind of facility.
+AT_COMPONENT = {"facility.manhole": "manhole", "facility.streetlight": "streetlight", "traffic.signal": "signal"}
 #: Share of a day's incidents by local hour.
 BY_HOUR = np.array(
     [3, 2, 2, 2, 3, 6, 18, 40, 62, 68, 66, 58, 44, 48, 60, 62, 58, 50, 42, 36, 28, 20, 12, 6], np.float64
@@ -75,7 +79,10 @@ class WorkClock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cases:
-    """Cases that begin in one block: codes of one width, begin ms, indices of category and channel, places."""
+    """Cases that begin in one block: codes of one width, begin ms, indices of category and channel, places.
+
+    `customers` that an outage cuts off (MISSING elsewhere), `component`: code of what is broken ("" elsewhere).
+    """
 
     code: UInt8
     time: Int64
@@ -83,6 +90,8 @@ class Cases:
     channel: Int64
     lon: Float64
     lat: Float64
+    customers: Int64
+    component: Strings
 
     def __len__(self) -> int:
         return len(self.time)
@@ -148,8 +157,9 @@ class Life:
         self.verify(handled)
 
     def names(self) -> dict[str, Plain]:
-        """Category and channel of each case."""
+        """Category, channel and broken component of each case."""
         return {
+            "component": self.cases.component,
             "category": Coded(self.cases.category.astype(np.int32), tuple(c.name for c in CATEGORIES)),
             "channel": Coded(self.cases.channel.astype(np.int32), CHANNELS),
         }
@@ -170,7 +180,7 @@ class Life:
         urgent = np.array([c.urgent for c in CATEGORIES])[self.cases.category]
         clock = WorkClock.around(int(self.now.min(initial=2**62)), self.town.offset_ms, self.town.off, self.town.on)
         due = np.where(urgent, self.now + limit.astype(np.int64), clock.after(self.now, limit))
-        self.move("filed", "shift leader", fields={"due_at": due, **self.names()})
+        self.move("filed", "shift leader", fields={"due_at": due, "customers": self.cases.customers, **self.names()})
         void = self.some(0.004)
         self.move("voided", "shift leader", void, at=self.now + 30_000, reason="filed by mistake")
         self.alive &= ~void
@@ -276,11 +286,21 @@ def cases_of_day(town: Town, seed: int, day: int, per_day: float, wet: Float64) 
     channel = rng.choice(len(CHANNELS), len(time), p=CHANNEL_SHARE)
     grid = town.draw(rng, len(time))
     lon, lat = town.near(rng, grid)
+    component = _components(town, category, lon, lat, rng)
+    cut_off = np.clip(np.exp(rng.normal(5.0, 1.1, len(time))), 4, 6000).astype(np.int64)
+    customers = np.where(category == OUTAGE, cut_off, MISSING)
     stamp = day_stamp(day).encode()
     code = table([b"C", stamp, b"-", noise.digits(np.arange(1, len(time) + 1), 5)], len(time))
-    return Cases(code, time, category, channel, lon, lat)
+    return Cases(code, time, category, channel, lon, lat, customers, component)
 
 
-def day_stamp(day: int) -> str:
-    """Local day number as YYYYMMDD."""
-    return str(np.datetime64(day, "D")).replace("-", "")
+def _components(town: Town, category: Int64, lon: Float64, lat: Float64, rng: np.random.Generator) -> Strings:
+    """A component by chance for each incident at one; the incident moves to its place (`lon`, `lat` change)."""
+    at = np.full(len(category), -1, np.int64)
+    for name, kind in AT_COMPONENT.items():
+        rows, mine = town.sites.of(kind), np.flatnonzero(category == _INDEX[name])
+        if len(rows) and len(mine):
+            at[mine] = rows[rng.integers(0, len(rows), len(mine))]
+    known, places = np.flatnonzero(at >= 0), town.sites.places
+    lon[known], lat[known] = places.lon[at[known]], places.lat[at[known]]
+    return only(places.code.take(np.maximum(at, 0)), at >= 0) if len(places) else Strings.empty(len(at))

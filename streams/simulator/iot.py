@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Bool, Coded, Float64, Int32, Int64
 from citytwin.streams.simulator import noise
 from citytwin.streams.simulator.city import Town
+from citytwin.streams.simulator.troubles import Troubles
 from citytwin.streams.simulator.weather import Weather
 from citytwin.streams.simulator.writer import Outbox, Plain, Writer, joined
 
@@ -35,6 +36,7 @@ CURVES: dict[str, Curve] = {
     "water.pressure": Curve(0.27, 0.03, -0.05, 19.5, 0.008),
     "water.flow": Curve(220.0, 80.0, 90.0, 19.5, 12.0),
     "water.turbidity": Curve(0.35, 0.08, 0.05, 8.0, 0.05),
+    "water.ph": Curve(7.3, 0.14, 0.05, 14.0, 0.04),
     "water.chlorine": Curve(0.45, 0.08, 0.03, 14.0, 0.03),
     "gas.pressure": Curve(2.2, 0.15, -0.1, 18.5, 0.03),
     "air.pm25": Curve(42.0, 8.0, 12.0, 8.0, 4.0, True),
@@ -43,19 +45,13 @@ CURVES: dict[str, Curve] = {
     "air.no2": Curve(34.0, 6.0, 14.0, 19.0, 3.0, True),
     "air.o3": Curve(80.0, 10.0, 55.0, 15.0, 6.0, True),
     "air.co": Curve(0.8, 0.1, 0.2, 8.0, 0.05),
-    "noise.laeq": Curve(52.0, 4.0, 7.0, 15.0, 2.0),
-    "power.voltage": Curve(228.0, 2.5, -3.0, 20.0, 1.2),
-    "heat.indoor_temp": Curve(20.0, 1.0, 0.8, 15.0, 0.3),
-    "bin.fill": Curve(45.0, 15.0, 25.0, 20.0, 4.0),
+    "bin.fill": Curve(40.0, 14.0, 18.0, 20.0, 4.0),
     "power.load": Curve(420.0, 120.0, 130.0, 20.0, 15.0),
     "power.frequency": Curve(50.0, 0.0, 0.0, 12.0, 0.012),
-    "weather.temp": Curve(17.0, 0.8, 5.0, 15.0, 0.2),
     "weather.humidity": Curve(72.0, 4.0, -12.0, 15.0, 1.5),
     "weather.wind": Curve(2.6, 0.5, 0.8, 15.0, 0.6),
     "traffic.occupancy": Curve(22.0, 6.0, 10.0, 17.0, 3.0),
-    "parking.occupied": Curve(140.0, 60.0, 70.0, 14.0, 5.0, True),
     "parking.spaces": Curve(300.0, 0.0, 0.0, 12.0, 0.0, True),
-    "pump.flow": Curve(900.0, 200.0, 0.0, 12.0, 20.0),
     "lamp.power": Curve(110.0, 15.0, 0.0, 12.0, 4.0),
     "wq.do": Curve(7.0, 0.8, 0.8, 15.0, 0.2),
     "wq.codmn": Curve(3.4, 0.9, 0.2, 12.0, 0.15),
@@ -79,8 +75,10 @@ class Telemetry:
     seed: int
     #: Water at low points in cm, a function of (datastream rows, times): the story knows of the pumps.
     depth: Callable[[Int64, Int64], Float64]
+    troubles: Troubles = field(default_factory=Troubles)
     phase: Int64 = field(init=False)
     silent_share: float = SILENT
+    special: Mapping[str, Callable[[Telemetry, Int64, Int64], Float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         s = self.town.streams
@@ -103,7 +101,10 @@ class Telemetry:
 
     def silent(self, rows: Int64, time: Int64) -> Bool:
         """Whether the device of a datastream says nothing in the six hours around a time."""
-        device = self.town.streams.device[rows]
+        return self.quiet(self.town.streams.device[rows], time)
+
+    def quiet(self, device: Int64, time: Int64) -> Bool:
+        """The same by the rows of the devices."""
         quiet: Bool = noise.uniform(self.seed, "silent", device, time // SILENCE_MS) < self.silent_share
         return quiet
 
@@ -120,11 +121,11 @@ class Telemetry:
             at = np.flatnonzero(kind == index)
             if len(at):
                 out[at] = self.reading(name, rows[at], time[at])
-        return out
+        return self.troubles.apply(rows, time, out)
 
     def reading(self, name: str, rows: Int64, time: Int64) -> Float64:
         """Readings of one property."""
-        special = SPECIAL.get(name)
+        special = self.special.get(name)
         if special is not None:
             return special(self, rows, time)
         s, prop = self.town.streams, self.town.vocabulary.properties[name]
@@ -203,94 +204,3 @@ class Telemetry:
         """Index into `families` for each property (int32)."""
         names = self.families()
         return np.array([names.index(f"iot/{p.split('.')[0]}") for p in self.town.streams.properties], np.int32)
-
-
-def rush(hour: Float64) -> Float64:
-    """How full the roads are by local hour: 0 at night, 1 at the peaks of 8 and 18 o'clock."""
-    morning, evening = np.exp(-(((hour - 8.0) / 1.3) ** 2)), np.exp(-(((hour - 18.0) / 1.6) ** 2))
-    day = 0.45 / (1 + np.exp(-(hour - 6.5) * 2)) / (1 + np.exp((hour - 21.5) * 1.5))
-    return np.asarray(np.clip(np.maximum(morning, evening) * 0.95 + day * 0.4, 0.02, 1.0))
-
-
-def _speed(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    s = t.town.streams
-    own = noise.uniform(t.seed, "road", s.device[rows])
-    jam = rush(t.hour(time)) * (0.3 + 0.5 * own) + 0.25 * np.minimum(t.rain_at(rows, time), 1.2)
-    jitter = noise.normal(t.seed, "speed", s.device[rows], time // 1000)
-    free = s.free_kmh[rows] if len(s.free_kmh) else 50.0
-    return np.clip(free * (1 - np.minimum(jam, 0.88)) + jitter * 2.0, 3.0, 120.0)
-
-
-def _flow(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    own = noise.uniform(t.seed, "lanes", t.town.streams.device[rows])
-    jitter = noise.normal(t.seed, "flow", t.town.streams.device[rows], time // 1000)
-    return np.maximum(np.rint((20 + 160 * rush(t.hour(time))) * (0.6 + own) + jitter * 5), 1.0)
-
-
-def _rain(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    minutes = t.town.streams.period_ms[rows] / 60_000
-    return np.asarray(np.floor(t.rain_at(rows, time) * minutes * 10 + 0.5) / 10)
-
-
-def _depth(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    return np.asarray(np.floor(t.depth(rows, time) * 10 + 0.5) / 10)
-
-
-def _river(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    own = noise.normal(t.seed, "river", t.town.streams.device[rows])
-    day = time / 86_400_000
-    swell = 0.25 * np.sin(day * 2 * np.pi / 23) + 0.1 * np.sin(day * 2 * np.pi / 5.3)
-    jitter = noise.normal(t.seed, "wave", t.town.streams.device[rows], time // 1000) * 0.004
-    rain = t.weather.standing(time, *_where(t, rows), np.full(len(rows), 0.01), 1.0, 4.0)
-    return np.asarray(np.round(24.62 + 0.12 * own + swell + jitter + np.minimum(rain, 0.6), 3))
-
-
-def _where(t: Telemetry, rows: Int64) -> tuple[Float64, Float64]:
-    at = t.town.streams.device[rows]
-    return t.town.streams.devices.lon[at], t.town.streams.devices.lat[at]
-
-
-def _crowd(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    own = noise.uniform(t.seed, "crowd", t.town.streams.device[rows])
-    jitter = noise.normal(t.seed, "crowd~", t.town.streams.device[rows], time // 1000)
-    return np.maximum(np.rint((40 + 900 * own * rush(t.hour(time))) * (1 + 0.04 * jitter)), 0.0)
-
-
-def _gas(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    """Methane: near nothing, but one device in a few hundred leaks for half an hour on some day."""
-    device = t.town.streams.device[rows]
-    ordinary = 0.8 + 0.3 * noise.normal(t.seed, "gas", device, time // 1000)
-    leaks = noise.uniform(t.seed, "leak", device, time // 86_400_000) < 0.003
-    begin = noise.uniform(t.seed, "leak at", device, time // 86_400_000) * 84_600_000
-    into = time % 86_400_000 - begin
-    return np.maximum(ordinary, 0.0) + np.where(leaks & (into > 0) & (into < 1_800_000), 24.0, 0.0)
-
-
-def _flag(name: str, share: float) -> Callable[[Telemetry, Int64, Int64], Float64]:
-    def read(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-        return (noise.uniform(t.seed, name, t.town.streams.device[rows], time // 86_400_000) < share).astype(np.float64)
-
-    return read
-
-
-def _lamp(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    hour = t.hour(time)
-    works = noise.uniform(t.seed, "lamp", t.town.streams.device[rows], time // 86_400_000) > 0.015
-    return (works & ((hour >= 18.0) | (hour < 6.5))).astype(np.float64)
-
-
-SPECIAL: dict[str, Callable[[Telemetry, Int64, Int64], Float64]] = {
-    "traffic.speed": _speed,
-    "traffic.flow": _flow,
-    "rain.depth": _rain,
-    "waterlog.depth": _depth,
-    "river.level": _river,
-    "crowd.count": _crowd,
-    "gas.ch4_lel": _gas,
-    "lamp.power_state": _lamp,
-    "manhole.open": _flag("manhole", 0.001),
-    "fire.smoke": _flag("smoke", 0.0005),
-    "elevator.fault": _flag("lift", 0.004),
-    "camera.intact": _flag("camera", 0.985),
-    "pump.state": _flag("pump", 0.6),
-}

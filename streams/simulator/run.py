@@ -10,21 +10,26 @@ import numpy as np
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Float64, Int64
 from citytwin.streams.simulator import history as past
-from citytwin.streams.simulator.calls import batches_of_day, calls_of_day, codes_of_day, runs_of_day
+from citytwin.streams.simulator.calls import calls_of_day
 from citytwin.streams.simulator.city import Town
-from citytwin.streams.simulator.incidents import HOUR, Life, cases_of_day
+from citytwin.streams.simulator.day import DAY, HOUR, Day, Family
+from citytwin.streams.simulator.families import FAMILIES, census
+from citytwin.streams.simulator.incidents import Life, cases_of_day
 from citytwin.streams.simulator.iot import Telemetry
+from citytwin.streams.simulator.minutes import Beds, Buses, Gates, Health, Minutely
 from citytwin.streams.simulator.noise import generator
+from citytwin.streams.simulator.readings import SPECIAL
 from citytwin.streams.simulator.story import Story
+from citytwin.streams.simulator.troubles import Troubles
 from citytwin.streams.simulator.truth import Truth
 from citytwin.streams.simulator.units import Units
-from citytwin.streams.simulator.weather import Weather
+from citytwin.streams.simulator.weather import SEEN_MS, Weather
+from citytwin.streams.simulator.workers import Workers
 from citytwin.streams.simulator.writer import Outbox, Writer, in_order
 
 if TYPE_CHECKING:
     from citytwin.twin.pack import City
 
-DAY = 86_400_000
 _MOVES = (
     "reported", "accepted", "rejected", "filed", "voided", "dispatched", "returned", "received", "arrived", "deferred",
     "extended", "escalated", "merged", "handled", "verified", "closed", "reopened", "evaluated",
@@ -54,15 +59,25 @@ class Simulator:
         self.seed, self.load, self.open_days, self.cases_per_day = seed, load, open_days, cases_per_day
         self.start_ms, anchor = start_ms, start_ms if anchor_ms is None else anchor_ms
         self.writer, self.box = Writer(self.town.vocabulary), Outbox()
-        calm = anchor - HOUR if story else 2**62
+        # the story brings its own rain of the last half day
+        calm = anchor - 13 * HOUR if story else 2**62
         self.weather = Weather(seed, *self.town.centre, calm_from_ms=calm)
         self.units = Units(self.town, self.writer, seed)
-        self.story = Story(self.town, self.writer, self.weather, self.units, seed, anchor, speed) if story else None
-        self.iot = Telemetry(self.town, self.writer, self.weather, seed, self.depth)
+        troubles = Troubles()
+        self.story = (
+            Story(self.town, self.writer, self.weather, self.units, seed, anchor, speed, troubles) if story else None
+        )
+        self.iot = Telemetry(self.town, self.writer, self.weather, seed, self.depth, troubles, special=SPECIAL)
+        buses = Buses(self.town, self.writer, self.iot)
+        self.families = (*FAMILIES, Family(buses.announce, lasts=1, kept=4))
+        self.minutely: tuple[Minutely, ...] = (
+            Beds(self.town, self.writer, seed), Gates(self.town, self.writer, seed),
+            Health(self.town, self.writer, self.iot), buses, Workers(self.town, self.writer, seed),
+        )  # fmt: skip
         self.now, self._block_ms = start_ms, 60_000 if load is None else 1_000
         self._block = start_ms // self._block_ms
         self._day = self.day_of(start_ms) - open_days
-        self._cut = start_ms - open_days * DAY
+        self._cut, self._begun = start_ms - open_days * DAY, False
         self._truth = Truth(self.town) if remember else None
 
     def step(self, until_ms: int) -> list[EventBatch]:
@@ -112,27 +127,38 @@ class Simulator:
         devices = self.town.streams.devices
         return self.weather.standing(time, devices.lon[at], devices.lat[at], np.full(len(rows), 2.0))
 
-    def plan_day(self, day: int, box: Outbox, whole: bool = True) -> None:
-        """Put a local day's cases, and if `whole` its calls, code uses, deliveries and runs, into a box."""
+    def plan_day(self, day: int, box: Outbox, first: int, last: int | None = None) -> None:
+        """Put a local day's cases, and what else is said from local day `first` to `last` (None: open), into a box."""
         noon = day * DAY - self.town.offset_ms + np.arange(24, dtype=np.int64) * HOUR + HOUR // 2
         wet = np.minimum(self.weather.usual(noon) * 2.0, 1.5)
         cases = cases_of_day(self.town, self.seed, day, self.cases_per_day, wet)
         Life(self.town, self.writer, box, cases, generator(self.seed, "life", day), cut_ms=self._cut).live()
-        if whole:
-            calls_of_day(self.town, self.writer, box, self.seed, day, cases, 1_600.0, self._cut)
-            codes_of_day(self.town, self.writer, box, self.seed, day, 20_000.0)
-            batches_of_day(self.town, self.writer, box, self.seed, day)
-            runs_of_day(self.town, self.writer, box, self.seed, day, 420.0, self._cut)
+        about = Day(self.town, self.writer, box, self.seed, day, self._cut)
+        if day + 1 >= first and (last is None or day > last - 9):
+            calls_of_day(about, cases)
+        for family in self.families:
+            if day + family.lasts >= first and (last is None or day > last - family.kept):
+                family.plan(about)
+
+    def begin(self, box: Outbox) -> None:
+        """What stands in lists and never comes again is told once, where no history has told it."""
+        if not self.open_days:
+            census(Day(self.town, self.writer, box, self.seed, self.day_of(self.start_ms)), self.start_ms)
 
     def _make(self, begin: int) -> None:
         end = begin + self._block_ms
         today = self.day_of(end + 600_000)  # a call comes minutes before its case
+        if not self._begun:
+            self.begin(self.box)
+            self._begun = True
         while self._day <= today:
-            self.plan_day(self._day, self.box, whole=self._day >= self.day_of(self.start_ms) - 1)
+            self.plan_day(self._day, self.box, self.day_of(self.start_ms))
             self._day += 1
         if self.story is not None:
-            self.story.plan(end, self.box, self.start_ms)
+            self.story.plan(end + SEEN_MS, self.box, self.start_ms)
         load = self.load
         due = self.iot.due(begin, end) if load is None else self.iot.at_random(begin, end, load)
         self.iot.send(self.box, *due)
         self.units.minute(begin, end, self.box)
+        for family in self.minutely:
+            family.minute(begin, end, self.box)

@@ -11,17 +11,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from citytwin.models.columns import Float64, Int64
+from citytwin.models.columns import MISSING, Float64, Int64, Strings
 from citytwin.streams.simulator import noise
 from citytwin.streams.simulator.calls import ring
 from citytwin.streams.simulator.city import Town
-from citytwin.streams.simulator.incidents import HOTLINE, MINUTE, WATERLOG, Cases, Life
+from citytwin.streams.simulator.day import MINUTE, Day, Stem
+from citytwin.streams.simulator.emergency import LEAK_LEL, say_safe
+from citytwin.streams.simulator.incidents import CHANNELS, HOTLINE, MANHOLE, OUTAGE, WATERLOG, Cases, Life
+from citytwin.streams.simulator.troubles import Troubles
 from citytwin.streams.simulator.units import Trip, Units
 from citytwin.streams.simulator.weather import Front, Weather
-from citytwin.streams.simulator.writer import Outbox, Writer, table
+from citytwin.streams.simulator.writer import Outbox, Plain, Writer, table
 
 CYCLE_MS = 15 * MINUTE
 CALM_MS = 60_000
+#: Before the story it rained for hours, so much in all, and then it was dry for more than one.
+SOAK_MS, SOAK_MM, DRY_MS = 330 * MINUTE, 43.0, 70 * MINUTE
 #: Water from here on is a waterlogged point, in cm, and at most so many points have a case in one cycle.
 LOGGED_CM, MOST_CASES = 15.0, 8
 
@@ -37,7 +42,9 @@ class Story:
     seed: int
     anchor_ms: int
     speed: float = 1.0
+    troubles: Troubles = field(default_factory=Troubles)
     planned: int = 0
+    soak: Front = field(init=False)
     fronts: deque[Front] = field(default_factory=lambda: deque(maxlen=512))
     #: By datastream row of a low point: (pumping from, end of the cycle) of each time a unit pumped it, ms.
     relief: dict[int, deque[tuple[int, int]]] = field(default_factory=dict)
@@ -46,6 +53,13 @@ class Story:
     def low_points(self) -> Int64:
         """Datastream rows of the gauges of standing water."""
         return self.town.streams.rows("waterlog.depth")
+
+    def __post_init__(self) -> None:
+        lon, lat = self.town.centre
+        self.soak = Front(
+            self.anchor_ms - SOAK_MS - DRY_MS, SOAK_MS, 2 * SOAK_MM * MINUTE / SOAK_MS, lon, lat, 0.02, 0.01, 0.6
+        )
+        self.weather.story = (self.soak,)
 
     def plan(self, until_ms: int, box: Outbox, after_ms: int) -> None:
         """Plan all cycles that begin before `until_ms`; those long over at `after_ms` leave nothing but are counted."""
@@ -60,7 +74,7 @@ class Story:
         """One cycle: its front, the points it floods, and what people do about them."""
         rng = noise.generator(self.seed, "story", k)
         self.fronts.append(self.front(rng, start, length))
-        self.weather.story = tuple(self.fronts)
+        self.weather.story = (self.soak, *self.fronts)
         row, crossed = self.flooded(start, length)
         lon, lat = self.place(row)
         n = len(row)
@@ -72,6 +86,8 @@ class Story:
             self.relief.setdefault(point, deque(maxlen=64)).append((there + 5_000, start + 2 * length))
         self.cases(k, box_rng, reported, lon, lat, offered, box)
         self.worried(k, box_rng, start, length, box)
+        self.respond(k, start, length, box)
+        self.accidents(k, start, length, box)
 
     def front(self, rng: np.random.Generator, start: int, length: int) -> Front:
         """The cloudburst of a cycle: over one of the worse low points, along a track of its own."""
@@ -145,8 +161,9 @@ class Story:
         stamp = noise.digits(np.full(n, self.anchor_ms // 1000), 10)
         code = table([b"W", stamp, noise.digits(np.full(n, k), 5), b"-", noise.digits(np.arange(n), 2)], n)
         cases = Cases(
-            code, reported, np.full(n, WATERLOG), np.full(n, HOTLINE), lon + 0.0004 * rng.random(n), lat.copy()
-        )
+            code, reported, np.full(n, WATERLOG), np.full(n, HOTLINE), lon + 0.0004 * rng.random(n), lat.copy(),
+            np.full(n, MISSING), Strings.empty(n),
+        )  # fmt: skip
         mark = f"S{self.anchor_ms // 1000:010d}{k:05d}-".encode()
         ring(self.writer, box, rng, mark, offered, case=code, reported=reported)
         Life(self.town, self.writer, box, cases, rng, pace=6.0 * self.speed).live()
@@ -156,3 +173,64 @@ class Story:
         n = int(rng.poisson(50))
         time = np.sort(start + length * np.clip(rng.normal(0.4, 0.15, n), 0.05, 0.98)).astype(np.int64)
         ring(self.writer, box, rng, f"R{self.anchor_ms // 1000:010d}{k:05d}-".encode(), time, busy=0.12)
+
+    def respond(self, k: int, start: int, length: int, box: Outbox) -> None:
+        """The flood plan: level IV when it begins to rain, III at the height of it, IV again, ended."""
+        front = self.fronts[-1]
+        code = f"flood-{self.anchor_ms // 1000:010d}-{k:05d}"
+        day = Day(self.town, self.writer, box, self.seed, 0)
+        at = np.array([front.lon]), np.array([front.lat])
+        steps: tuple[tuple[str, float, dict[str, Plain]], ...] = (
+            ("activated", 0.1, {"plan": ["flood.rainstorm"], "level": [1]}),
+            ("changed", 0.28, {"level": [2]}),
+            ("changed", 0.6, {"level": [1]}),
+            ("ended", 0.85, {}),
+        )
+        for i, (word, share, fields) in enumerate(steps):
+            time = np.array([start + int(length * share)], np.int64)
+            stem: Stem = [f"{code}.{i}".encode()]
+            day.say(f"plan.{word}", time, stem, "emergency/bureau", subject=Strings.of([code]), at=at, fields=fields)
+
+    def accidents(self, k: int, start: int, length: int, box: Outbox) -> None:
+        """What goes wrong besides: a gas leak, an open manhole, an outage, in turn."""
+        rng = noise.generator(self.seed, "story accidents", k)
+        streams, day = self.town.streams, Day(self.town, self.writer, box, self.seed, 0)
+        gas, covers = streams.rows("gas.ch4_lel"), streams.rows("manhole.open")
+        if k % 2 == 0 and len(gas):
+            row = gas[rng.integers(0, len(gas), 1)]
+            from_ms = start + int(0.15 * length)
+            self.troubles.add(row, from_ms, start + int(0.7 * length), LEAK_LEL)
+            for share, safe in ((0.25, 0), (0.5, 1)):
+                say_safe(day, streams.device[row], np.array([start + int(share * length)], np.int64), safe)
+        if k % 2 == 1 and len(covers):
+            self.cover(k, covers[rng.integers(0, len(covers), 1)], start, length, rng, box)
+        if k % 3 == 0:
+            lon, lat = self.town.near(rng, self.town.draw(rng, 1))
+            begin = np.array([start + int(0.3 * length)], np.int64)
+            customers = np.array([int(np.exp(rng.normal(6.6, 0.5)))])
+            self.incident(b"P", k, OUTAGE, begin, lon, lat, rng, box, customers=customers, pace=40.0)
+
+    def cover(self, k: int, row: Int64, start: int, length: int, rng: np.random.Generator, box: Outbox) -> None:
+        """A manhole cover is lifted: its sensor says so, a case is opened for it, somebody puts it back."""
+        streams = self.town.streams
+        begin, end = start + int(0.2 * length), start + int(0.75 * length)
+        self.troubles.add(row, begin, end, 1.0)
+        tilts = streams.rows("manhole.tilt")
+        self.troubles.add(tilts[streams.device[tilts] == streams.device[row[0]]], begin, end, 38.0)
+        lon, lat = self.place(row)
+        about = streams.devices.code.take(streams.device[row])
+        self.incident(
+            b"M", k, MANHOLE, np.array([begin + 60_000], np.int64), lon, lat, rng, box, about=about, pace=30.0
+        )
+
+    def incident(
+        self, letter: bytes, k: int, category: int, time: Int64, lon: Float64, lat: Float64, rng: np.random.Generator,
+        box: Outbox, *, customers: Int64 | None = None, about: Strings | None = None, pace: float,
+    ) -> None:  # fmt: skip
+        """One case of a story that sensors report; `about`: the device or component that it is about."""
+        code = table([letter, noise.digits(np.array([self.anchor_ms // 1000]), 10), noise.digits(np.array([k]), 5)], 1)
+        cases = Cases(
+            code, time, np.array([category]), np.array([CHANNELS.index("iot")]), lon, lat,
+            np.array([MISSING]) if customers is None else customers, about or Strings.empty(1),
+        )  # fmt: skip
+        Life(self.town, self.writer, box, cases, rng, pace=pace * self.speed).live()

@@ -81,7 +81,7 @@ class Truth:
         return out
 
     def online(self, newest: dict[tuple[str, str], list[Event]], now: int) -> int:
-        """Devices whose last reading is at most three periods old."""
+        """Devices whose last reading or status is at most three periods old."""
         s = self.town.streams
         codes, period = s.devices.code.tolist(), dict[str, int]()
         for device, ms in zip(s.device.tolist(), s.period_ms.tolist(), strict=True):
@@ -89,6 +89,9 @@ class Truth:
         last: dict[str, int] = {}
         for (subject, _), events in newest.items():
             last[subject] = max(last.get(subject, 0), events[-1]["time"])
+        for event in self.of("device.status"):
+            if event["time"] <= now:
+                last[event["subject"]] = max(last.get(event["subject"], 0), event["time"])
         return sum(now - t <= 3 * period[code] for code, t in last.items())
 
     def water(self, newest: dict[tuple[str, str], list[Event]], now: int) -> dict[str, float | None]:

@@ -14,6 +14,8 @@ MINUTE = 60_000
 DAY = 86_400_000
 #: A degree of longitude is this much shorter than one of latitude (cosine of 30.5 degrees).
 SQUEEZE = 0.862
+#: A front is seen coming so long before it rains.
+SEEN_MS = 600_000
 #: Drains swallow this much rain, mm a minute; only what comes beyond it stands.
 DRAIN_MM_MIN = 0.4
 
@@ -85,6 +87,18 @@ class Weather:
         if t.size:
             for front in self.fronts(int(t.min()), int(t.max()) + 1):
                 out += front.rate(t, lon, lat)
+        return out
+
+    def ahead(self, t: Int64, lon: Float64, lat: Float64) -> Float64:
+        """Rain of the next hour in mm, of fronts that begin within ten minutes: later ones nobody sees coming."""
+        out = np.zeros(len(t))
+        if not len(t):
+            return out
+        step = np.arange(0, 60 * MINUTE, 2 * MINUTE)
+        for front in self.fronts(int(t.min()), int(t.max()) + 60 * MINUTE):
+            seen = np.flatnonzero(front.start_ms <= t + SEEN_MS)
+            if len(seen):
+                out[seen] += 2 * front.rate(t[seen, None] + step, lon[seen, None], lat[seen, None]).sum(axis=1)
         return out
 
     def standing(

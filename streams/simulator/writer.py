@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from citytwin.models.batch import EventBatch
-from citytwin.models.columns import MISSING, Coded, Column, Float64, Int64, Strings, UInt8
+from citytwin.models.columns import MISSING, Bool, Coded, Column, Float64, Int64, Strings, UInt8
 from citytwin.models.vocabulary import Field, Kind, Vocabulary
 
 #: What a caller may give for a field: numbers in units (NaN = absent), texts, or a column that is ready.
@@ -28,6 +28,13 @@ def joined(parts: Sequence[bytes | UInt8], n: int) -> Strings:
     """Texts of one width, made of what `table` takes."""
     letters = table(parts, n)
     return Strings(letters.ravel(), np.arange(n + 1, dtype=np.int64) * letters.shape[1])
+
+
+def only(texts: Strings, keep: Bool) -> Strings:
+    """The same rows, empty where `keep` is false."""
+    size = texts.lengths()
+    data = texts.data[texts.offsets[0] : texts.offsets[-1]][np.repeat(keep, size)]
+    return Strings(data, np.concatenate([[0], np.cumsum(np.where(keep, size, 0))]).astype(np.int64))
 
 
 def integers(values: Plain, per_unit: int | Int64) -> Int64:

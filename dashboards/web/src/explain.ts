@@ -1,6 +1,7 @@
-/** Why a number is what it is: the answer of `/api/v1/indicators/{id}/explain`, read leniently. Pure. */
+/** Why a number is what it is: the answer of `/api/v1/indicators/{id}/explain` (docs/protocol.md). Pure. */
 
-import { Quality, type Bands } from './types';
+import { thresholdOf } from './definition';
+import { BAND, Quality, type Bands, type Level, type Threshold } from './types';
 import type { Item } from './wire';
 
 export interface Part {
@@ -8,22 +9,27 @@ export interface Part {
   kind: string;
   text: string;
   value: number;
-  /** Events or rows behind it; NaN = not counted. */
-  count: number;
+  /** Events and rows of tables or registers behind it. */
+  events: number;
+  rows: number;
   /** The other indicator that it is; '' = none. */
   reads: string;
+  /** Quality of that one; NaN = not told. */
+  quality: number;
 }
 
+export type Given = [string, string][];
+
+/** An event, or an entity of a register: what the number rests on, and what it gives to which parameter. */
 export interface Behind {
-  parameter: string;
+  key: string;
   type: string;
-  id: string;
-  source: string;
-  at: number;
   subject: string;
+  /** When it happened, ms UTC; NaN for an entity, which has no time. */
+  at: number;
   scope: string;
-  fields: [string, string][];
-  contribution: string;
+  fields: Given;
+  gives: Given;
 }
 
 export interface Explained {
@@ -31,58 +37,79 @@ export interface Explained {
   scope: string;
   at: number;
   value: number;
+  computed: number;
+  closed: number;
   quality: number;
+  level: Level;
   fresh: number;
   expected: number;
-  from: number;
-  to: number;
+  window: { text: string; from: number; to: number };
   formula: string;
+  code: string;
   parts: Part[];
   bands: Bands;
-  events: Behind[];
+  of: string;
+  scale: number;
+  threshold: Threshold | null;
+  behind: Behind[];
+  /** Events and entities of all pages. */
   total: number;
   next: string;
+  /** What else is to be known: events no longer kept, an error of the formula. */
+  notes: string[];
 }
 
 const text = (v: unknown): string => (typeof v === 'string' ? v : v === null || v === undefined ? '' : typeof v === 'object' ? JSON.stringify(v) : String(v));
 const number = (v: unknown): number => (v === null || v === undefined || v === '' ? NaN : Number(v));
-const when = (v: unknown): number => (typeof v === 'string' ? Date.parse(v) : number(v));
 const list = (v: unknown): Item[] => (Array.isArray(v) ? (v as Item[]) : []);
+const quality = (v: unknown): number => (Quality as Record<string, number>)[text(v).toUpperCase()] ?? Quality.NODATA;
 
-function quality(v: unknown): number {
-  if (typeof v === 'number') return v;
-  return (Quality as Record<string, number>)[text(v).toUpperCase()] ?? Quality.NODATA;
+/** Pairs in the order they come, without what is not known; times (`..._at`) stay milliseconds. */
+function pairs(v: unknown): Given {
+  return Object.entries((v ?? {}) as Item).filter(([, x]) => x !== null && x !== '').map(([k, x]): [string, string] => [k, typeof x === 'number' && !k.endsWith('_at') ? plain(x) : text(x)]);
 }
 
-/** Fields in the order they come, without those that are not known. */
-function fields(v: unknown): [string, string][] {
-  return Object.entries((v ?? {}) as Item).filter(([, x]) => x !== null && x !== '').map(([k, x]): [string, string] => [k, text(x)]);
+function eventOf(x: Item): Behind {
+  return { key: ['e', x.source, x.id, x.revision].map(text).join('\n'), type: text(x.type), subject: text(x.subject) || text(x.id), at: number(x.time), scope: text(x.scope), fields: pairs(x.fields), gives: pairs(x.gives) };
 }
 
-function behind(x: Item): Behind {
-  return { parameter: text(x.parameter), type: text(x.type), id: text(x.id), source: text(x.source), at: when(x.time), subject: text(x.subject), scope: text(x.scope), fields: fields(x.fields), contribution: text(x.contribution) };
+function entityOf(x: Item): Behind {
+  return { key: ['r', x.kind, x.code].map(text).join('\n'), type: text(x.kind), subject: text(x.code), at: NaN, scope: text(x.scope), fields: pairs(x.attributes), gives: pairs(x.gives) };
 }
 
-export function explainedOf(answer: Item): Explained {
-  const x = (answer.item ?? answer) as Item;
+/** Parameters, then the indicators that are read without being one. */
+function partsOf(x: Item): Part[] {
+  const read = new Map(list(x.reads).map((r) => [text(r.id), r]));
+  const parts = list(x.parameters).map((p): Part => {
+    const reads = text(p.id);
+    return { name: text(p.name), kind: text(p.kind), text: text(p.text), value: number(p.value), events: Number(p.events ?? 0), rows: Number(p.rows ?? 0), reads, quality: reads ? quality(read.get(reads)?.quality) : NaN };
+  });
+  const named = new Set(parts.map((p) => p.reads));
+  const others = [...read].filter(([id]) => !named.has(id)).map(([id, r]): Part => ({ name: id, kind: 'ind', text: '', value: number(r.value), events: 0, rows: 0, reads: id, quality: quality(r.quality) }));
+  return [...parts, ...others];
+}
+
+export function explainedOf(x: Item): Explained {
   const window = (x.window ?? {}) as Item;
-  const parts = list(x.parameters).map((p) => ({ name: text(p.name), kind: text(p.kind), text: text(p.text), value: number(p.value), count: number(p.count), reads: text(p.reads) }));
-  const events = list(x.events).map(behind);
+  const scope = (x.scope ?? {}) as Item;
   return {
-    id: text(x.id), scope: text(x.scope), at: when(answer.at ?? x.at), value: number(x.value), quality: quality(x.quality), fresh: Number(x.fresh ?? 0), expected: Number(x.expected ?? 0),
-    from: when(window.from), to: when(window.to), formula: text(x.formula), parts, bands: (x.bands ?? {}) as Bands, events, total: Number(x.total ?? events.length), next: text(x.next),
+    id: text(x.id), scope: text(scope.code), at: number(x.at), value: number(x.value), computed: number(x.computed), closed: number(x.closed), quality: quality(x.quality),
+    level: (BAND as Record<string, Level>)[text(x.band)] ?? 0, fresh: Number(x.fresh ?? 0), expected: Number(x.expected ?? 0),
+    window: { text: text(window.text), from: number(window.start), to: number(window.end) }, formula: text(x.formula), code: text(x.code), parts: partsOf(x),
+    bands: (x.bands ?? {}) as Bands, of: text(x.of), scale: number(x.scale), threshold: x.threshold ? thresholdOf(x.threshold as Item) : null,
+    behind: [...list(x.entities).map(entityOf), ...list(x.events).map(eventOf)], total: Number(x.events_total ?? 0) + Number(x.entities_total ?? 0), next: text(x.next),
+    notes: [text(x.error), text(x.note)].filter(Boolean),
   };
 }
 
-/** A page put behind what is there; an event that both have is told once. */
+/** A page put behind what is there; what both have is told once. */
 export function joined(old: Explained, more: Explained): Explained {
-  const key = (e: Behind): string => `${e.parameter}\n${e.source}\n${e.id}`;
-  const seen = new Set(old.events.map(key));
-  return { ...old, events: [...old.events, ...more.events.filter((e) => !seen.has(key(e)))], total: more.total, next: more.next };
+  const seen = new Set(old.behind.map((e) => e.key));
+  return { ...old, behind: [...old.behind, ...more.behind.filter((e) => !seen.has(e.key))], total: more.total, next: more.next };
 }
 
 /** A number as an author writes it: no more digits than it has, six at most. */
 export function plain(value: number): string {
   if (!Number.isFinite(value)) return '—';
-  return Number.isInteger(value) ? value.toLocaleString('en-US').replace('-', '\u2212') : String(Number(value.toPrecision(6))).replace('-', '\u2212');
+  return (Number.isInteger(value) ? value.toLocaleString('en-US') : String(Number(value.toPrecision(6)))).replace('-', '\u2212');
 }

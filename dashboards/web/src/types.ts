@@ -5,6 +5,7 @@ export type Text = Partial<Record<Lang, string>>;
 export type BandName = 'blue' | 'yellow' | 'orange' | 'red';
 /** 0 = normal, 1..4 = levels I..IV (1 is the worst). */
 export type Level = 0 | 1 | 2 | 3 | 4;
+export const BAND: Record<BandName, Level> = { red: 1, orange: 2, yellow: 3, blue: 4 };
 export const LEVELS = ['city', 'district', 'street', 'community', 'grid'] as const;
 export type ScopeLevel = (typeof LEVELS)[number];
 

@@ -4,17 +4,16 @@ import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { addressOf } from './address';
-import { explainedOf, joined, plain, type Behind, type Explained } from './explain';
+import { explainedOf, joined, plain, type Behind, type Explained, type Part } from './explain';
 import { hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { pieces } from './lab/code';
-import { holds, isLocal } from './definition';
-import { levelOf } from './level';
+import { isLocal } from './definition';
 import { read } from './link';
 import { BandList, Figure, Mark, unit, windowText } from './parts';
 import { ask, page, why, type Question } from './route';
-import { board, byId, city, effective, link, now, path, placesIn, scopeName, scopes } from './store';
-import { Quality, type Indicator, type Level } from './types';
+import { byId, city, link, now, path, placesIn, scopeName, scopes } from './store';
+import { Quality, type Indicator } from './types';
 import type { Item } from './wire';
 
 /** Events per page. */
@@ -111,42 +110,54 @@ function Head({ q, ind }: { q: Question; ind: Indicator | undefined }): JSX.Elem
   );
 }
 
-/** The level of the answer; where edges differ from place to place, the one that the engine gave the scope. */
-function levelIn(got: Explained, ind: Indicator): Level {
-  if (ind.of) return effective(ind, board.cell(ind.id, scopes.value.code.indexOf(got.scope)));
-  return got.quality >= Quality.NODATA ? 0 : levelOf(got.value, { ...ind, bands: Object.keys(got.bands).length ? got.bands : ind.bands });
+/** `03:21:16 – 03:26:16`, or the kind of window where it has no bounds. */
+function bounds(got: Explained, ind: Indicator): string {
+  const tz = city.value.timezone;
+  const { from, to, text } = got.window;
+  if (!Number.isFinite(to)) return windowText(text || ind.window);
+  return `${Number.isFinite(from) ? stamp(from, to, tz) : '…'} – ${hms(to, tz)}`;
 }
 
 /** The number with its quality in words, n of m inputs, and the bounds of its window. */
 function Value({ got, ind }: { got: Explained; ind: Indicator }): JSX.Element {
   const tz = city.value.timezone;
-  const level = levelIn(got, ind);
+  const differs = Number.isFinite(got.computed) && !Object.is(got.computed, got.value);
   return (
-    <div class="val">
-      <span class={`v${level ? ' ab' : ''}`} data-testid="why-value"><Figure value={got.quality >= Quality.NODATA ? NaN : got.value} ind={ind} /></span><Mark level={level} />
-      <dl class="s">
-        <div><dt>{t('why.quality')}</dt><dd>{t(`quality.${got.quality as 0}`)}{got.expected > 0 && ` · ${t('why.inputs', got.fresh, got.expected)}`}</dd></div>
-        <div><dt>{t('why.window')}</dt><dd>{Number.isFinite(got.from) ? `${stamp(got.from, got.to || now.value, tz)} – ${hms(got.to, tz)}` : windowText(ind.window)}</dd></div>
-        <div><dt>{t('why.asof')}</dt><dd>{hms(got.at || now.value, tz)}</dd></div>
-      </dl>
-    </div>
+    <>
+      <div class="val">
+        <span class={`v${got.level ? ' ab' : ''}`} data-testid="why-value"><Figure value={got.value} ind={ind} /></span><Mark level={got.level} />
+        <dl class="s">
+          <div><dt>{t('why.quality')}</dt><dd data-testid="why-quality">{t(`quality.${got.quality as 0}`)}{got.expected > 0 && ` · ${t('why.inputs', num(got.fresh, 0), num(got.expected, 0))}`}</dd></div>
+          <div><dt>{t('why.window')}</dt><dd>{bounds(got, ind)}</dd></div>
+          <div><dt>{t('why.asof')}</dt><dd>{hms(got.at || now.value, tz)}</dd></div>
+        </dl>
+      </div>
+      {Number.isFinite(got.closed) && <p class="s d">{t('ind.closed', `${num(got.closed, ind.decimals)} ${unit(ind.unit)}`)}</p>}
+      {differs && <p class="s d">{t(got.quality >= Quality.NODATA ? 'why.blanked' : 'why.computed', num(got.computed, ind.decimals))}</p>}
+      {got.notes.map((note) => <p class="s" key={note} role="note">{note}</p>)}
+    </>
+  );
+}
+
+/** A part that is another indicator: open it to go down. */
+function Read({ p, down }: { p: Part; down: () => void }): JSX.Element {
+  const other = byId.value.get(p.reads);
+  return (
+    <button class="pt in" onClick={down}>
+      <span class="el"><b>{say(other?.name) || p.reads}</b> {p.quality > 0 && <i class="tag">{t(`quality.${p.quality as 0}`)}</i>}</span>
+      <span class="pv">{other ? num(p.value, other.decimals) : plain(p.value)} <span class="u">{other ? unit(other.unit) : ''}</span></span><span class="s d r">{t('why.down')} ›</span>
+    </button>
   );
 }
 
 function Parts({ got, q }: { got: Explained; q: Question }): JSX.Element {
-  const down = (id: string): void => ask(id, q.scope, [...(why.peek()?.trail ?? []), q]);
   if (got.parts.length === 0) return <p class="s d">{t('why.noParts')}</p>;
+  const counted = (p: Part): string => [p.events > 0 ? t('why.count', num(p.events, 0)) : '', p.rows > 0 ? t('why.rows', num(p.rows, 0)) : ''].filter(Boolean).join(' · ');
   return (
     <div class="parts" data-testid="why-parts">
-      {got.parts.map((p) => {
-        const other = p.reads ? byId.value.get(p.reads) : undefined;
-        const events = Number.isFinite(p.count) ? t('why.count', num(p.count, 0)) : '';
-        return p.reads ? (
-          <button class="pt in" key={p.name} onClick={() => down(p.reads)}><span class="el"><b>{p.name}</b> <span class="m">{say(other?.name) || p.reads}</span></span><span class="pv">{plain(p.value)} <span class="u">{other ? unit(other.unit) : ''}</span></span><span class="s d r">{t('why.down')} ›</span><span class="s d tx">{p.text}</span></button>
-        ) : (
-          <div class="pt" key={p.name}><span class="el"><b>{p.name}</b> <span class="m">{word('agg', p.kind)}</span></span><span class="pv">{plain(p.value)}</span><span class="s d r">{events}</span><span class="s d tx">{p.text}</span></div>
-        );
-      })}
+      {got.parts.map((p) => (p.reads ? <Read key={p.name} p={p} down={() => ask(p.reads, q.scope, [...(why.peek()?.trail ?? []), q])} /> : (
+        <div class="pt" key={p.name}><span class="el"><b>{p.name}</b> <span class="m">{word('agg', p.kind)}</span></span><span class="pv">{plain(p.value)}</span><span class="s d r">{counted(p)}</span><span class="s d tx">{p.text}</span></div>
+      )))}
     </div>
   );
 }
@@ -167,13 +178,15 @@ function place(code: string): string {
   return row < 0 ? code : scopeName(row, lang.value) || code;
 }
 
-function EventRow({ e }: { e: Behind }): JSX.Element {
-  const said = e.fields.map(([k, v]) => `${k} ${v}`).join(' · ');
+/** An event, or an entity of a register, with what it gives to which parameter. */
+function BehindRow({ e }: { e: Behind }): JSX.Element {
+  const said = e.fields.map(([k, v]) => `${k} ${k.endsWith('_at') ? stamp(Number(v), now.value, city.value.timezone) : v}`).join(' · ');
+  const entity = !Number.isFinite(e.at);
   return (
     <tr>
-      <td class="nw d">{stamp(e.at, now.value, city.value.timezone)}</td>
-      <td><span class="el" title={`${e.type} ${e.id} ${e.source}`}>{word('event', e.type)} <span class="d">{e.subject || e.id}</span></span><span class="el s d" title={said}>{[place(e.scope), said].filter(Boolean).join(' · ')}</span></td>
-      <td class="r nw">{e.contribution || '—'}<span class="s d">{e.parameter}</span></td>
+      <td class="nw d">{entity ? t('lab.table') : stamp(e.at, now.value, city.value.timezone)}</td>
+      <td><span class="el" title={`${e.type} ${e.subject}`}>{word(entity ? 'kind' : 'event', e.type)} <span class="d">{e.subject}</span></span><span class="el s d" title={said}>{[place(e.scope), said].filter(Boolean).join(' · ')}</span></td>
+      <td class="r">{e.gives.length === 0 && <span class="d s">{t('why.read')}</span>}{e.gives.slice(0, 3).map(([k, v]) => <span key={k} class="gv"><b>{v}</b> <span class="s d">{k}</span></span>)}{e.gives.length > 3 && <span class="s d">{t('strip.more', e.gives.length - 3)}</span>}</td>
     </tr>
   );
 }
@@ -182,27 +195,29 @@ function Events({ got, q }: { got: Explained; q: Question }): JSX.Element {
   const { more, error, state } = answer.value;
   return (
     <>
-      <h3>{t('why.events')} <span class="e">{t('why.shown', num(got.events.length, 0), num(got.total, 0))}</span></h3>
+      <h3>{t('why.events')} <span class="e">{t('why.shown', num(got.behind.length, 0), num(got.total, 0))}</span></h3>
       <Filter got={got} />
-      {got.events.length === 0 ? <p class="s d">{state === 'loading' ? t('why.loading') : t(got.parts.some((p) => p.reads) ? 'why.noEventsParts' : 'why.noEvents')}</p> : (
+      {got.behind.length === 0 ? <p class="s d">{state === 'loading' ? t('why.loading') : t(got.parts.some((p) => p.reads) ? 'why.noEventsParts' : 'why.noEvents')}</p> : (
         <table class="evs" data-testid="why-events">
           <thead><tr><th>{t('why.time')}</th><th>{t('why.event')}</th><th class="r">{t('why.adds')}</th></tr></thead>
-          <tbody>{got.events.map((e) => <EventRow key={`${e.parameter}\n${e.source}\n${e.id}`} e={e} />)}</tbody>
+          <tbody>{got.behind.map((e) => <BehindRow key={e.key} e={e} />)}</tbody>
         </table>
       )}
-      {got.next && got.events.length < KEPT && <button class="btn more" disabled={more} onClick={() => void loadMore(q)} data-testid="why-more">{t(more ? 'why.loading' : 'why.more')}</button>}
-      {got.next && got.events.length >= KEPT && <p class="s d">{t('why.most', num(KEPT, 0))}</p>}
+      {got.next && got.behind.length < KEPT && <button class="btn more" disabled={more} onClick={() => void loadMore(q)} data-testid="why-more">{t(more ? 'why.loading' : 'why.more')}</button>}
+      {got.next && got.behind.length >= KEPT && <p class="s d">{t('why.most', num(KEPT, 0))}</p>}
       {error && state === 'ready' && <p class="s" role="alert">{t('why.error', error)}</p>}
     </>
   );
 }
 
 function Limits({ got, ind }: { got: Explained; ind: Indicator }): JSX.Element {
-  const held = ind.thresholds.find((x) => holds(x, got.at || now.value));
+  const held = got.threshold;
+  const local = held ? held.status === 'L' : isLocal(ind, now.value);
   return (
     <div class="kv s">
-      <span>{t('ind.bands')}</span><BandList ind={ind} bands={Object.keys(got.bands).length ? got.bands : ind.bands} />
-      <span>{t('ind.source')}</span><span>{held?.source || ind.source || '—'} {isLocal(ind, now.value) && <i class="tag">{t('lab.local')}</i>}</span>
+      <span>{t('ind.bands')}</span><BandList ind={ind} bands={got.bands} />
+      {got.of && Number.isFinite(got.scale) && <><span>{got.of}</span><span>{plain(got.scale)}</span></>}
+      <span>{t('ind.source')}</span><span>{held?.source || ind.source || '—'} {local && <i class="tag dot">{t('lab.local')}</i>}</span>
       {held?.edition && <><span>{t('lab.edition')}</span><span>{held.edition}</span></>}
     </div>
   );
@@ -214,7 +229,8 @@ function Answered({ got, ind, q }: { got: Explained; ind: Indicator; q: Question
       <Value got={got} ind={ind} />
       <h3>{t('ind.formula')}</h3>
       {say(ind.meaning) && <p class="m">{say(ind.meaning)}</p>}
-      <Code source={got.formula || ind.code || ind.doc || '—'} />
+      {got.formula && <p class="m">{got.formula}</p>}
+      {(got.code || ind.code) && <Code source={got.code || ind.code} />}
       <h3>{t('why.parts')}</h3>
       <Parts got={got} q={q} />
       <h3>{t('lab.thresholds')}</h3>

@@ -1,7 +1,7 @@
 /** Messages of the server as they come (dashboards/protocol.py) and their turn into the page's own nouns. Pure. */
 
 import type { Patch } from './board';
-import { Quality, type BandName, type Case, type Entity, type Health, type Level, type Scopes, type SourceState, type Text, type TickerItem, type Trend } from './types';
+import { BAND, Quality, type BandName, type Case, type Entity, type Health, type Level, type Scopes, type SourceState, type Text, type TickerItem, type Trend } from './types';
 
 export type Flags = number[] | boolean;
 
@@ -56,8 +56,6 @@ export type ServerMessage =
   | { type: 'conflated'; id: number; n: number }
   | { type: 'done'; id: number }
   | { type: 'error'; code: number; reason: string; detail: string; id?: number };
-
-const BAND: Record<BandName, Level> = { red: 1, orange: 2, yellow: 3, blue: 4 };
 
 /** Columns of one indicator as a patch of the board; `t` is the frame's time. */
 export function patchOf(c: Columns, t: number): Patch {

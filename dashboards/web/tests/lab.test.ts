@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { addressOf, askedOf, pageOf } from '../src/address';
-import { answers, definitionOf, editOf, holds, isLocal, labStateOf, news } from '../src/definition';
+import { answers, definitionOf, editsOf, holds, isLocal, labStateOf, news, turned } from '../src/definition';
 import { explainedOf, joined, plain } from '../src/explain';
 import { pieces } from '../src/lab/code';
 import { feeds, graphOf, heights, MOST } from '../src/lab/lineage';
@@ -15,8 +15,8 @@ const EDITION = Date.UTC(2026, 2, 1);
 function tti(over: Record<string, unknown> = {}): Indicator {
   return definitionOf({
     id: 'traffic_tti', theme: 'traffic', name: { zh: '行程时间比', en: 'Travel time index' }, meaning: { zh: '比', en: 'ratio' }, unit: 'ratio', better: 'down',
-    levels: ['city', 'district', 'moon'], window: 'instant', decimals: 3, bands: { yellow: 1.5, red: 1.8 }, source: 'GB/T 33171', status: 'V', owner: 'traffic', doc: 'words',
-    thresholds: [{ edition: '2012', valid_from: null, valid_to: EDITION, source: 'old', status: 'V', bands: { yellow: 1.4 } }, { edition: '2026', valid_from: '2026-03-01T00:00:00Z', valid_to: null, source: 'new', status: 'L', bands: { yellow: 1.5, red: 1.8 } }],
+    levels: ['city', 'district', 'moon'], window: 'instant', decimals: 3, bands: { yellow: 1.5, red: 1.8 }, source: 'GB/T 33171', status: 'V', owner: 'traffic', formula: 'words',
+    thresholds: [{ edition: '2012', valid_from: null, valid_to: EDITION, source: 'old', status: 'V', bands: { yellow: 1.4 } }, { edition: '2026', valid_from: EDITION, valid_to: null, source: 'new', status: 'L', bands: { yellow: 1.5, red: 1.8 } }],
     parameters: [{ name: 'time', kind: 'tally', table: 'obs', text: "tally('obs')" }, { name: 'n', kind: 'count', table: 'case', text: "count('case')" }, { name: 'pop', kind: 'tally', table: 'grid', text: "twin('grid.population')" }, { name: 'other', kind: 'ind', table: 'aqi', text: "ind('aqi')" }],
     examples: [{ time: 3, n: [1, 2], gives: null }], lineage: { events: ['obs traffic.speed', 'case.closed', 'call.offered'], aggregates: [], reads: ['aqi'], read_by: ['city_health_index'] },
     code: 'def f(): ...', hash: 'ab', of: '', ...over,
@@ -28,9 +28,8 @@ describe('definitions', () => {
     const ind = tti();
     expect([ind.levels, ind.doc, ind.lineage.readBy, ind.examples]).toEqual([['city', 'district'], 'words', ['city_health_index'], [{ given: [['time', '3'], ['n', '[1,2]']], gives: '—' }]]);
     expect(ind.thresholds.map((x) => [x.from, x.to])).toEqual([[NaN, EDITION], [EDITION, NaN]]);
-    const bare = definitionOf({ id: 'x', bands: { red: 1 }, status: 'L', formula: 'a / b', inputs: ['n = count(obs)', 'odd'], better: 'sideways' });
-    expect([bare.doc, bare.better, bare.of, bare.code]).toEqual(['a / b', 'none', '', '']);
-    expect(bare.parameters).toEqual([{ name: 'n', kind: 'count', table: 'obs', text: 'count(obs)' }]);
+    const bare = definitionOf({ id: 'x', bands: { red: 1 }, status: 'L', formula: 'a / b', better: 'sideways', lineage: null });
+    expect([bare.doc, bare.better, bare.of, bare.code, bare.parameters, bare.lineage.events]).toEqual(['a / b', 'none', '', '', [], []]);
     expect(bare.thresholds).toHaveLength(1);
     expect(definitionOf({ id: 'x' }).thresholds).toEqual([]);
   });
@@ -46,12 +45,25 @@ describe('definitions', () => {
     for (const q of ['tti', '行程', 'travel INDEX', '交通', 'traffic 时间']) expect(answers(tti(), q, themes), q).toBe(true);
     expect(answers(tti(), 'travel water', themes)).toBe(false);
   });
-  test('states and edits; of several edits of one indicator the newest is news', () => {
-    expect(labStateOf({ id: 'a', checked_at: null, error: null, cost_us: 3 })).toMatchObject({ origin: 'builtin', checkedAt: NaN, error: '', quarantined: false, costUs: 3, bytes: NaN });
-    const made = [[5, 'a', 'changed'], [9, 'a', 'changed'], [7, 'b', 'refused'], [3, 'c', 'added']].map(([at, id, kind]) => editOf({ at, id, kind, before: { 42: 1 }, after: { 42: null } }));
+  test('states: where an indicator comes from, and what is not known', () => {
+    expect(labStateOf({ id: 'a', origin: 'builtin', checked_at: null, error: '', cost_us: null })).toEqual({ id: 'a', origin: 'builtin', place: '', version: '', checkedAt: NaN, error: '', quarantined: false, costUs: NaN, bytes: NaN });
+    expect(['package rain gauges', 'file late.py', 'plugin', ''].map((origin) => { const s = labStateOf({ id: 'a', origin }); return [s.origin, s.place]; })).toEqual([['package', 'rain gauges'], ['file', 'late.py'], ['file', ''], ['builtin', '']]);
+  });
+  test('the swap of a file is an edit of each of its indicators, with values by scope', () => {
+    const made = editsOf({ file: 'x.py', at: 9, scopes: ['42', '4201'], before: { a: [1, null], gone: [1, 1] }, after: { a: [2, 3], fresh: [4, 5] } });
+    expect(made.map((e) => [e.id, e.kind])).toEqual([['a', 'changed'], ['gone', 'removed'], ['fresh', 'added']]);
+    expect([[...(made[0]?.before ?? [])], [...(made[0]?.after ?? [])]]).toEqual([[['42', 1], ['4201', NaN]], [['42', 2], ['4201', 3]]]);
+    expect(editsOf({ file: 'x.py', at: 9, scopes: ['42'], before: { a: [1] }, after: {} }).map((e) => e.kind)).toEqual(['changed']);
+    expect(editsOf({ id: 'b', at: 9, kind: 'refused', error: 'no', before: { 42: 1 }, after: {} })).toMatchObject([{ id: 'b', kind: 'refused', error: 'no' }]);
+  });
+  test('of several edits of one indicator the newest is news; what newly went wrong is news too', () => {
+    const made = [[5, 'a', 'changed'], [9, 'a', 'changed'], [7, 'b', 'refused'], [3, 'c', 'added']].flatMap(([at, id, kind]) => editsOf({ at, id, kind }));
     expect(news(3, made).map((e) => [e.at, e.id])).toEqual([[7, 'b'], [9, 'a']]);
     expect(news(9, made)).toEqual([]);
-    expect([made[0]?.before.get('42'), made[0]?.after.get('42')]).toEqual([1, NaN]);
+    const [ok, bad, off] = [{ id: 'a' }, { id: 'a', error: 'x' }, { id: 'a', error: 'x', quarantined: true }].map(labStateOf);
+    const old = (s: typeof ok) => new Map(s ? [[s.id, s]] : []);
+    const kinds = (was: typeof ok, is: typeof ok): string[] => turned(old(was), is ? [is] : [], 1).map((e) => e.kind);
+    expect([kinds(ok, bad), kinds(bad, bad), kinds(bad, off), kinds(off, off), kinds(off, ok), kinds(undefined, bad)]).toEqual([['refused'], [], ['quarantined'], [], [], ['refused']]);
   });
 });
 
@@ -73,22 +85,26 @@ describe('bands', () => {
 });
 
 describe('the answer to why', () => {
-  const page = (ids: string[], next: string): Record<string, unknown> => ({ at: 9, item: {
-    id: 'x', scope: '42', value: 1.5, quality: 'partial', fresh: 7, expected: 9, window: { from: 1, to: 2 }, formula: 'a / b', bands: { red: 1 }, total: 4, next,
-    parameters: [{ name: 'a', kind: 'count', text: 'count(obs)', value: 3, count: 3 }, { name: 'o', kind: 'ind', text: 'ind(y)', value: null, reads: 'y' }],
-    events: ids.map((id) => ({ parameter: 'a', type: 'obs', id, source: 's', time: '1970-01-01T00:00:05Z', subject: 'D', scope: '42', fields: { value: 3, gone: null }, contribution: 1 })),
-  } });
-  test('is read whether it stands in an item or not', () => {
-    const got = explainedOf(page(['1', '2'], '2'));
-    expect(got).toMatchObject({ at: 9, quality: 2, fresh: 7, expected: 9, from: 1, to: 2, total: 4, next: '2' });
-    expect(got.parts.map((p) => [p.value, p.count, p.reads])).toEqual([[3, 3, ''], [NaN, NaN, 'y']]);
-    expect(got.events[0]).toMatchObject({ at: 5000, fields: [['value', '3']], contribution: '1' });
-    expect(explainedOf({ id: 'x', value: null, quality: 4 })).toMatchObject({ value: NaN, quality: 4, events: [], parts: [], total: 0, next: '' });
-    expect(explainedOf({ quality: 'odd' }).quality).toBe(4);
+  const page = (ids: string[], next: string): Record<string, unknown> => ({
+    at: 9, id: 'x', scope: { k: 1, code: '42' }, value: 1.5, computed: 1.5, closed: null, quality: 'partial', fresh: 7, expected: 9, band: 'yellow', bands: { yellow: 1 }, of: '', scale: null,
+    window: { text: 'sliding 1h/1m', start: 1, end: 2 }, formula: 'a over b', code: 'def x(): ...', events_total: 3, entities_total: 1, next, note: 'kept for 24 h', error: '',
+    threshold: { edition: '2026', valid_from: null, valid_to: null, source: 'HJ', status: 'V', bands: {} },
+    parameters: [{ name: 'a', kind: 'count', table: 'obs', text: 'count(obs)', value: 3, events: 3, rows: 1, sums: true, id: '' }, { name: 'o', kind: 'ind', table: 'y', text: 'ind(y)', value: null, events: 0, rows: 0, id: 'y' }],
+    reads: [{ id: 'y', value: 4, quality: 'stale', fresh: 0, expected: 0 }, { id: 'z', value: 5, quality: 'good', fresh: 0, expected: 0 }],
+    entities: next ? [{ kind: 'device', code: 'P1', scope: '42', attributes: { in_service: 1, name: null }, gives: { n: 1 } }] : [],
+    events: ids.map((id) => ({ type: 'obs', id, source: 's', time: 5000, revision: 0, subject: '', scope: '42', fields: { value: 3.14159265, due_at: 1763890000000, gone: null }, gives: { a: 1 } })),
   });
-  test('pages join, an event that both have is told once', () => {
+  test('is read: value, quality, window, parts, what other indicators stand at', () => {
+    const got = explainedOf(page(['1', '2'], '2'));
+    expect(got).toMatchObject({ at: 9, scope: '42', quality: 2, level: 3, fresh: 7, expected: 9, window: { from: 1, to: 2 }, total: 4, next: '2', notes: ['kept for 24 h'], threshold: { edition: '2026', from: NaN, source: 'HJ' } });
+    expect(got.parts.map((p) => [p.name, p.value, p.events, p.rows, p.reads, p.quality])).toEqual([['a', 3, 3, 1, '', NaN], ['o', NaN, 0, 0, 'y', 3], ['z', 5, 0, 0, 'z', 0]]);
+    expect(got.behind[0]).toMatchObject({ type: 'device', subject: 'P1', at: NaN, fields: [['in_service', '1']], gives: [['n', '1']] });
+    expect(got.behind[1]).toMatchObject({ at: 5000, subject: '1', fields: [['value', '3.14159'], ['due_at', '1763890000000']], gives: [['a', '1']] });
+    expect(explainedOf({ quality: 'nodata', value: null })).toMatchObject({ value: NaN, quality: 4, level: 0, behind: [], parts: [], total: 0, next: '', threshold: null });
+  });
+  test('pages join, what both have is told once', () => {
     const got = joined(explainedOf(page(['1', '2'], '2')), explainedOf(page(['2', '3'], '')));
-    expect([got.events.map((e) => e.id), got.next]).toEqual([['1', '2', '3'], '']);
+    expect([got.behind.map((e) => e.subject), got.next]).toEqual([['P1', '1', '2', '3'], '']);
   });
   test('numbers have no more digits than they need', () => {
     expect([3, -1234567, 0.1 + 0.2, 12345.678, NaN].map(plain)).toEqual(['3', '\u22121,234,567', '0.3', '12345.7', '—']);
@@ -129,6 +145,12 @@ describe('lineage', () => {
     const y = heights(graph);
     for (const h of y.values()) expect(h > 0 && h < graph.rows).toBe(true);
     expect(y.get('self')).toBe(graph.rows / 2);
+  });
+  test('many types of one family are drawn as one', () => {
+    const events = ['obs', ...Array.from({ length: 18 }, (_, i) => `case.w${i}`)];
+    const graph = graphOf(tti({ lineage: { events, aggregates: [], reads: [], read_by: [] } }));
+    expect(graph.nodes.filter((n) => n.kind === 'event').map((n) => [n.label, n.n])).toEqual([['obs', 1], ['case.*', 18]]);
+    expect(graph.edges).toContainEqual(['e:case.*', 'p:n']);
   });
   test('a class form names its aggregates in the lineage alone', () => {
     const graph = graphOf(tti({ parameters: [], lineage: { events: ['obs'], aggregates: ["count('obs', where=x)", "ind('aqi')"], reads: ['aqi'], read_by: [] } }));

@@ -20,7 +20,7 @@ function Box({ node, ind, y }: { node: Node; ind: Indicator; y: number }): JSX.E
   if (node.kind === 'more') return <span class="nd s d" style={style}>{t('strip.more', node.n)}</span>;
   if (node.kind === 'alarm') return <span class="nd al1" style={style}><Mark level={node.level} size={0.75} /><span class="el">{ind.better === 'up' ? '<' : '≥'} {ind.of ? `${Number(node.label) * 100} %` : node.label}</span></span>;
   if (node.kind === 'self') return <span class="nd me" style={style}><b class="el">{say(ind.name) || ind.id}</b><span class="s d el">{ind.id}</span></span>;
-  const sub = node.kind === 'event' ? word('event', node.label) : node.kind === 'table' ? t('lab.table') : node.sub;
+  const sub = node.kind === 'event' ? (node.n > 1 ? t('lab.types', node.n) : word('event', node.label)) : node.kind === 'table' ? t('lab.table') : node.sub;
   return <span class="nd" style={style} title={`${node.label} ${node.sub}`}><span class="el">{node.label}</span>{sub !== node.label && sub && <span class="s d el">{sub}</span>}</span>;
 }
 

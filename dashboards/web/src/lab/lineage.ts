@@ -11,7 +11,7 @@ export interface Node {
   label: string;
   sub: string;
   level: Level;
-  /** How many are left out, for `more`. */
+  /** How many are left out, for `more`; how many types an event node stands for. */
   n: number;
 }
 export interface Graph { nodes: Node[]; edges: [string, string][]; rows: number }
@@ -48,18 +48,27 @@ function middle(ind: Indicator): Middle {
   return { nodes: found, table };
 }
 
+/** Event types; where there are too many to be drawn, those of one family as one. */
+function families(events: string[]): [string, number][] {
+  if (events.length <= MOST) return events.map((e) => [e, 1]);
+  const by = new Map<string, string[]>();
+  for (const e of events) by.set(e.split('.')[0] ?? e, [...(by.get(e.split('.')[0] ?? e) ?? []), e]);
+  return [...by].map(([family, list]) => (list.length > 1 ? [`${family}.*`, list.length] : [list[0] ?? family, 1]));
+}
+
 export function graphOf(ind: Indicator): Graph {
   const { nodes: mid, table } = middle(ind);
-  const left = ind.lineage.events.map((e) => node(`e:${e}`, 0, 'event', e));
+  const types = families(ind.lineage.events);
+  const left = types.map(([e, n]) => ({ ...node(`e:${e}`, 0, 'event', e), n }));
   const edges: [string, string][] = [];
   for (const [key, name] of table) {
-    const from = ind.lineage.events.filter((e) => name && feeds(e, name));
-    for (const e of from) edges.push([`e:${e}`, key]);
+    const from = types.filter(([e]) => name && feeds(e, name));
+    for (const [e] of from) edges.push([`e:${e}`, key]);
     if (from.length || !name) continue;
     if (!left.some((n) => n.key === `t:${name}`)) left.push(node(`t:${name}`, 0, 'table', name));
     edges.push([`t:${name}`, key]);
   }
-  for (const e of ind.lineage.events) if (!edges.some(([from]) => from === `e:${e}`)) edges.push([`e:${e}`, 'self']);
+  for (const [e] of types) if (!edges.some(([from]) => from === `e:${e}`)) edges.push([`e:${e}`, 'self']);
   for (const m of mid) edges.push([m.key, 'self']);
   const alarms = listed(ind.bands).map(({ edge, level }) => node(`l:${level}`, 3, 'alarm', String(edge), '', level)).reverse();
   const readers = ind.lineage.readBy.map((id) => node(`b:${id}`, 3, 'reader', id));

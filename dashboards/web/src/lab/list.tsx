@@ -50,7 +50,7 @@ function Standing({ ind }: { ind: Indicator }): JSX.Element {
         {s?.quarantined && <i class="od">{t('lab.quarantined')}</i>}
         {s && s.error !== '' && !s.quarantined && <i class="od">{t('lab.error')}</i>}
         {isLocal(ind, day.value) && <i class="tag dot">{t('lab.local')}</i>}
-        {s && s.origin !== 'builtin' && <i class="tag">{word('origin', s.origin)}</i>}
+        {s && s.origin !== 'builtin' && <i class="tag" title={s.place}>{word('origin', s.origin)}</i>}
         {s && <span class="d nw">{s.origin === 'builtin' ? `${word('origin', 'builtin')}${checked ? ' · ' : ''}` : ''}{checked}</span>}
       </span>
     </>
@@ -86,6 +86,18 @@ function Chips(): JSX.Element {
   );
 }
 
+/** What a file or package wanted to bring and could not: known to the workshop, but no indicator of the city. */
+function Refused(): JSX.Element | null {
+  const out = [...states.value.values()].filter((s) => s.error !== '' && !indicators.value.some((i) => i.id === s.id));
+  if (out.length === 0) return null;
+  return (
+    <section data-testid="lab-refused">
+      <h2 class="gh"><b>{t('lab.refused')}</b><span class="e">{out.length}</span></h2>
+      {out.map((s) => <details class="rf" key={s.id}><summary><span class="el">{s.id}</span><i class="od">{t('lab.error')}</i><span class="s d el">{s.place || word('origin', s.origin)}</span></summary><pre>{s.error}</pre></details>)}
+    </section>
+  );
+}
+
 export function List(): JSX.Element {
   const ids = themes.value.flatMap(([, list]) => list.map((i) => i.id));
   useEffect(() => { listing.value = ids; }, [ids.join()]);
@@ -104,6 +116,7 @@ export function List(): JSX.Element {
       <div class="rows" tabIndex={-1}>
         {indicators.value.length === 0 && <p class="d none">{t('banner.start')}</p>}
         {indicators.value.length > 0 && ids.length === 0 && <p class="d none">{t('search.none')}</p>}
+        <Refused />
         {themes.value.map(([theme, list]) => (
           <section key={theme}>
             <h2 class="gh"><b>{word('theme', theme)}</b><span class="e">{list.length}</span></h2>

@@ -20,7 +20,7 @@ function Head({ ind }: { ind: Indicator }): JSX.Element {
   const s = states.value.get(ind.id);
   const facts: [string, string][] = [
     [t('lab.unit'), unit(ind.unit) || ind.unit || '—'], [t('lab.window'), windowText(ind.window)], [t('lab.levels'), ind.levels.map((l) => t(`scope.${l}`)).join(' · ')],
-    [t('lab.direction'), t(`better.${ind.better}`)], [t('lab.theme'), word('theme', ind.theme)], [t('ind.owner'), ind.owner || '—'], [t('lab.origin'), s ? word('origin', s.origin) : '—'], [t('lab.decimals'), String(ind.decimals)],
+    [t('lab.direction'), t(`better.${ind.better}`)], [t('lab.theme'), word('theme', ind.theme)], [t('ind.owner'), ind.owner || '—'], [t('lab.origin'), s ? [word('origin', s.origin), s.place].filter(Boolean).join(' ') : '—'], [t('lab.decimals'), String(ind.decimals)],
   ];
   return (
     <header class="hh">

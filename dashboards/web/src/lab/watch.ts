@@ -1,9 +1,9 @@
 /** What the workshop knows of its indicators, asked for every 5 s while the page is seen; toasts tell what changed. */
 
 import { batch, computed, signal } from '@preact/signals';
-import { editOf, labStateOf, news, type Edit, type LabState } from '../definition';
+import { editsOf, labStateOf, news, turned, type Edit, type LabState } from '../definition';
 import { read, redefine } from '../link';
-import { link } from '../store';
+import { clock, link } from '../store';
 import type { Item } from '../wire';
 
 const EVERY_MS = 5_000;
@@ -39,13 +39,16 @@ function tell(edit: Edit): void {
   window.setTimeout(() => dismiss(key), edit.error ? STAND_BAD_MS : STAND_MS);
 }
 
-/** Tell of edits since the last look; those that were there before the page was opened are no news. */
-function digest(list: Edit[]): void {
+/** Tell of edits and errors since the last look; those that were there before the page was opened are no news. */
+function digest(now: LabState[], list: Edit[]): void {
   const first = Number.isNaN(known);
   const fresh = first ? [] : news(known, list);
+  const told = new Set(fresh.map((e) => e.id));
+  const worse = first ? [] : turned(states.peek(), now, clock.peek().server).filter((e) => !told.has(e.id));
   known = Math.max(first ? 0 : known, ...list.map((e) => e.at));
   edits.value = list;
-  for (const e of fresh) tell(e);
+  states.value = new Map(now.map((s) => [s.id, s]));
+  for (const e of [...fresh, ...worse]) tell(e);
   if (fresh.some((e) => e.kind !== 'refused')) redefine().catch(() => undefined); // the line's own word about it comes too
 }
 
@@ -54,9 +57,8 @@ async function look(): Promise<void> {
   try {
     const [lab, changes] = await Promise.all([read<{ items: Item[] }>('/api/v1/lab'), read<{ items: Item[] }>('/api/v1/lab/edits')]);
     batch(() => {
-      states.value = new Map(lab.items.map(labStateOf).map((s) => [s.id, s]));
       trouble.value = '';
-      digest(changes.items.map(editOf));
+      digest(lab.items.map(labStateOf), changes.items.flatMap(editsOf));
     });
   } catch (error) {
     trouble.value = error instanceof Error ? error.message : String(error);

@@ -189,14 +189,22 @@ class ReadIndicator(Struct):
     expected: int
 
 
+class HeardSource(Struct):
+    """A source that is expected, and the time of the newest event that it was heard by (null: never)."""
+
+    id: str
+    last: int | None
+
+
 class Feed(Struct):
-    """Inputs of one feed at the scope: in time, ever heard, expected."""
+    """Inputs of one feed at the scope: in time, ever heard, expected; the sources, where they are the inputs."""
 
     table: str
     name: str
     fresh: int
     heard: int
     expected: int
+    sources: list[HeardSource]
 
 
 class ExplainedEntity(Struct):
@@ -278,7 +286,7 @@ class Explanation(Answer):
 class LabItem(Struct):
     """An indicator in the workshop: where it comes from, when it was checked, what is wrong, what a tick of it costs.
 
-    `origin`: built-in, package or plugin; `version`: hash of its definition; `bytes`: of the state that it needs.
+    `origin`: builtin, package NAME or file NAME; `version`: hash of its definition; `bytes`: of the state it needs.
     """
 
     id: str
@@ -289,6 +297,7 @@ class LabItem(Struct):
     quarantined: bool = False
     cost_us: float | None = None
     bytes: int | None = None
+    note: str = ""
 
 
 class Lab(Answer):

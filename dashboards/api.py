@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import gzip
-import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -17,71 +15,26 @@ from starlette.routing import Route
 
 from citytwin.dashboards import answers as a
 from citytwin.dashboards import encode, problems
+from citytwin.dashboards.asking import asked, box, chosen, millis, row_of, spec_of, whole
 from citytwin.dashboards.definitions import definition
 from citytwin.dashboards.hub import Hub
-from citytwin.dashboards.ports import Board, CityReads, Health
+from citytwin.dashboards.ports import Board, CityReads, Health, Workshop
 from citytwin.dashboards.problems import Trouble
-from citytwin.dashboards.protocol import Filter
-from citytwin.dashboards.select import BadFilter, Selection
+from citytwin.dashboards.whys import Whys
 from citytwin.geo.scopes import LEVELS
 from citytwin.indicators.api import Spec
 
 Read = Callable[[Request], Awaitable[Response]]
-Box = tuple[float, float, float, float]
-
-
-def asked(request: Request, *names: str) -> dict[str, str]:
-    """The query parameters. Raises Trouble for one that the address does not have."""
-    unknown = sorted(set(request.query_params) - set(names))
-    if unknown:
-        has = f"it has: {', '.join(names)}" if names else "it has none"
-        past = "; reads answer for now only" if "at" in unknown else ""
-        raise Trouble(400, "parameter", f"there is no parameter {', '.join(unknown)} here; {has}{past}")
-    return {k: v for k, v in request.query_params.items() if v != ""}
-
-
-def whole(q: dict[str, str], name: str, default: int, lo: int, hi: int) -> int:
-    """A whole number between bounds. Raises Trouble."""
-    try:
-        value = int(q.get(name, default))
-    except ValueError:
-        value = lo - 1
-    if not lo <= value <= hi:
-        raise Trouble(400, "parameter", f"{name} is a whole number from {lo} to {hi}")
-    return value
-
-
-def millis(text: str, name: str) -> int:
-    """A time as ms, from ms or RFC 3339 with offset. Raises Trouble."""
-    if text.lstrip("-").isdigit() and len(text) < 16:
-        return int(text)
-    try:
-        when: datetime.datetime | None = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        when = None
-    if when is None or when.tzinfo is None:
-        raise Trouble(400, "parameter", f"{name} is milliseconds or a time such as 2026-11-22T22:00:00Z")
-    return int(when.timestamp() * 1000)
-
-
-def box(q: dict[str, str]) -> Box | None:
-    """A bbox of west, south, east, north. Raises Trouble."""
-    if "bbox" not in q:
-        return None
-    try:
-        west, south, east, north = (float(v) for v in q["bbox"].split(","))
-    except ValueError:
-        west = south = east = north = math.nan
-    if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
-        raise Trouble(400, "parameter", "bbox is west,south,east,north in degrees")
-    return west, south, east, north
 
 
 class Api:
     """Handlers of the reads."""
 
-    def __init__(self, hub: Hub, board: Board, reads: CityReads, health: Health, version: str) -> None:
+    def __init__(
+        self, hub: Hub, board: Board, reads: CityReads, health: Health, version: str, workshop: Workshop | None = None
+    ) -> None:
         self.hub, self.board, self.reads, self.health, self.version = hub, board, reads, health, version
+        self.whys = Whys(hub, board, reads, workshop)
         self.tree = hub.tree
         self._zipped: dict[str, tuple[int, bytes]] = {}
 
@@ -109,25 +62,13 @@ class Api:
             "/version": self.about,
         }
         paths = {f"/api/v1{path}": read for path, read in v1.items()} | plain
-        return [Route(path, read, methods=["GET"]) for path, read in paths.items()]
+        return [*(Route(path, read, methods=["GET"]) for path, read in paths.items()), *self.whys.routes()]
 
     def _when(self) -> tuple[int, int]:
         return self.hub.now, self.hub.position
 
     def _row(self, code: str | None) -> int | None:
-        if code is None:
-            return None
-        row = self.tree.row(code)
-        if row < 0:
-            raise Trouble(404, "unknown_scope", f"no scope has the code {code}")
-        return row
-
-    def _spec(self, request: Request) -> Spec:
-        id = request.path_params["id"]
-        spec = next((s for s in self.board.specs() if s.id == id), None)
-        if spec is None:
-            raise Trouble(404, "unknown_indicator", f"there is no indicator {id}")
-        return spec
+        return None if code is None else row_of(self.tree, code)
 
     async def city(self, request: Request) -> Response:
         """The city."""
@@ -143,36 +84,38 @@ class Api:
     async def indicators(self, request: Request) -> Response:
         """All definitions."""
         asked(request)
-        specs, types = self.board.specs(), self.board.types
-        items = await asyncio.to_thread(lambda: [definition(s, specs, types) for s in specs])
+        specs, types, raised = self.board.specs(), self.board.types, self._errors()
+        items = await asyncio.to_thread(lambda: [definition(s, specs, types, raised.get(s.id)) for s in specs])
         return problems.json(a.Indicators(*self._when(), self.hub.definitions, items))
 
     async def indicator(self, request: Request) -> Response:
         """One definition."""
         asked(request)
-        found = definition(self._spec(request), self.board.specs(), self.board.types)
+        spec = spec_of(self.board, request)
+        found = definition(spec, self.board.specs(), self.board.types, self._errors().get(spec.id))
         return problems.json(a.OneIndicator(*self._when(), found))
 
+    def _errors(self) -> Mapping[str, str]:
+        """What indicators raised in the newest frame, by id."""
+        return dict(self.hub.facts.values.get("errors") or {})
+
     async def values(self, request: Request) -> Response:
-        """Newest values by scope, or values over time at one scope."""
-        q = asked(request, "scope", "level", "depth", "from", "to", "step")
-        spec = self._spec(request)
+        """Newest values by scope, those of a time of the past, or values over time at one scope."""
+        q = asked(request, "scope", "level", "depth", "from", "to", "step", "at")
+        spec = spec_of(self.board, request)
         if "from" in q or "to" in q:
+            if "at" in q:
+                raise Trouble(400, "parameter", "give at, or from and to")
             return await self._series(spec, q)
-        depth = whole(q, "depth", 0, 0, 4) if "depth" in q else None
-        if q.get("level") not in (None, *LEVELS):
-            raise Trouble(400, "parameter", f"level is one of {', '.join(LEVELS)}")
-        try:
-            sel = Selection("ind", Filter(q.get("scope"), depth, q.get("level")), self.tree)  # type: ignore[arg-type]
-        except BadFilter as bad:
-            raise Trouble(404 if bad.reason == "unknown_scope" else 400, bad.reason, bad.detail) from bad
-        table, mask = self.hub.tables[spec.id], sel.scopes()
+        if self.whys.time_of(q) is not None:
+            return await self.whys.values(spec, q)
+        table, mask = self.hub.tables[spec.id], chosen(q, self.tree)
         seq = table.seq[: len(mask)]
         rows = np.flatnonzero((seq > 0) & mask[: len(seq)])
         columns = encode.columns(rows, table, self.hub.bands[spec.id])
-        return problems.json(
-            a.IndicatorValues(*self._when(), spec.id, scopes=encode.dictionary(self.tree, rows), values=columns)
-        )
+        known = encode.dictionary(self.tree, rows)
+        at = millis(q["at"], "at") if "at" in q else None
+        return problems.json(a.IndicatorValues(*self._when(), spec.id, scopes=known, values=columns, asked=at))
 
     async def _series(self, spec: Spec, q: dict[str, str]) -> Response:
         if "level" in q or "depth" in q:

@@ -19,6 +19,7 @@ REF = "#/components/schemas/{name}"
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer"}
 _LEVEL = {"type": "string", "enum": ["city", "district", "street", "community", "grid"]}
+_TIME = {"type": "string", "description": "milliseconds or RFC 3339", "examples": ["2026-11-22T22:00:00Z"]}
 _PAGE = {"limit": {**_NUMBER, "minimum": 1, "maximum": 10_000, "default": 100}, "after": _TEXT}
 _BBOX = {"type": "string", "description": "west,south,east,north", "examples": ["114.0,30.0,114.5,30.8"]}
 
@@ -29,13 +30,23 @@ READS: list[tuple[str, str, type, dict[str, Any]]] = [
     ("/indicators/{id}", "One indicator", a.OneIndicator, {}),
     (
         "/indicators/{id}/values",
-        "Newest values by scope; with from or to, values over time at one scope",
+        "Newest values by scope, or as of a time (at); with from or to, values over time at one scope",
         a.IndicatorValues,
         {
             "scope": _TEXT, "level": _LEVEL, "depth": {**_NUMBER, "minimum": 0, "maximum": 4}, "from": _TEXT,
-            "to": _TEXT, "step": {**_NUMBER, "minimum": 0, "description": "milliseconds"},
+            "to": _TEXT, "step": {**_NUMBER, "minimum": 0, "description": "milliseconds"}, "at": _TIME,
         },
     ),
+    (
+        "/indicators/{id}/explain", "Why a number is what it is: parameters, thresholds, the events behind it",
+        a.Explanation,
+        {
+            "scope": _TEXT, "at": _TIME, "parameter": {**_TEXT, "description": "only what this parameter rests on"},
+            "after": _TEXT, "limit": {**_NUMBER, "minimum": 1, "maximum": 1000, "default": 100},
+        },
+    ),
+    ("/lab", "The workshop: where each indicator comes from, what is wrong, what it costs", a.Lab, {}),
+    ("/lab/edits", "The newest edits of plugin files", a.LabEdits, {}),
     ("/scopes", "Scopes", a.Scopes, {"level": _LEVEL, "parent": _TEXT}),
     ("/scopes/{code}", "One scope with path and children", a.OneScope, {}),
     ("/entities/{kind}", "A page of entities", a.Entities, {"scope": _TEXT, "bbox": _BBOX, **_PAGE}),
@@ -115,7 +126,8 @@ def openapi(version: str, content_types: Sequence[str]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "CityTwin", "version": version, "description": "Reads answer for now; at, position: when.",
+            "title": "CityTwin", "version": version,
+            "description": "Reads answer for now, values and explain also as of a time; at, position: when.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

@@ -1,4 +1,4 @@
-"""What the way out asks of the application: four small protocols, so that this room knows no stream and no engine."""
+"""What the way out asks of the application: small protocols, so that this room knows no stream and no engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec
+from citytwin.indicators.told import Explanation
 from citytwin.models.columns import Float64, Int32, Int64
 from citytwin.models.frame import Delta, Values
 from citytwin.models.vocabulary import EventType
@@ -71,6 +72,15 @@ class Series:
     v: Float64
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was found out as of a tick: its time, its log position, whether definitions were others then."""
+
+    now: int
+    position: int
+    differ: bool = False
+
+
 class CityReads(Protocol):
     """Reads for HTTP; each is called on a worker thread and may be of any tick."""
 
@@ -93,6 +103,17 @@ class CityReads(Protocol):
 
     def series(self, indicator: str, scope: int, start: int, stop: int, step: int) -> Series:
         """An indicator's values over time at a scope row: start <= t < stop, about `step` ms apart (0 = as kept)."""
+
+    def explain(
+        self, indicator: str, scope: int, at: int | None, parameter: str, after: str, limit: int
+    ) -> tuple[Past, Explanation]:
+        """Why an indicator has its value at a scope row, now or at a time of the past (ms UTC).
+
+        Raises ValueError for an `after` that no page gave, Refused.
+        """
+
+    def as_of(self, indicator: str, at: int) -> tuple[Past, Values]:
+        """Values of an indicator at a time of the past (ms UTC). Raises Refused."""
 
     def layers(self) -> Sequence[str]:
         """Names of the map layers."""
@@ -140,3 +161,13 @@ class Health(Protocol):
 
     def metrics(self) -> bytes:
         """Own metrics as Prometheus text."""
+
+
+class Workshop(Protocol):
+    """The modeler's workshop; each call is made on a worker thread."""
+
+    def state(self) -> Sequence[Mapping[str, Any]]:
+        """Every indicator: `id`, `origin`, `version`, `checked_at`, `error`, `quarantined`, `cost_us`, `bytes`."""
+
+    def edits(self) -> Sequence[Mapping[str, Any]]:
+        """The newest edits of plugin files, newest first."""

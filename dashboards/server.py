@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from citytwin.dashboards import api, describe, ingest, pages
 from citytwin.dashboards.access import Access, Gate, is_loopback
 from citytwin.dashboards.hub import Hub, Limits
-from citytwin.dashboards.ports import Board, CityReads, Health, Ingest
+from citytwin.dashboards.ports import Board, CityReads, Health, Ingest, Workshop
 from citytwin.dashboards.problems import Trouble, on_error, on_http, on_trouble
 from citytwin.dashboards.protocol import MAX_MESSAGE
 from citytwin.dashboards.reference import Reference
@@ -43,6 +43,7 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     door: DoorLimits = field(default_factory=DoorLimits)
     static: Path = Path(__file__).parent / "static"
+    workshop: Workshop | None = None
 
 
 class Web:
@@ -54,7 +55,7 @@ class Web:
         epoch = secrets.token_hex(8)
         self.hub = Hub(parts.board, epoch, f"citytwin {parts.version}", parts.limits, city)
         self.gateway = Gateway(self.hub, parts.board, parts.access, parts.door)
-        reads = api.Api(self.hub, parts.board, parts.reads, parts.health, parts.version)
+        reads = api.Api(self.hub, parts.board, parts.reads, parts.health, parts.version, parts.workshop)
         door = ingest.Door(parts.ingest)
         routes: Sequence[BaseRoute] = [
             WebSocketRoute("/ws", self.gateway.endpoint),

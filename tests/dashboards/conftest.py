@@ -10,7 +10,7 @@ import pytest
 
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.dashboards.sockets import DoorLimits
-from tests.dashboards.fakes import FakeBoard, FakeHealth, FakeIngest, FakeReads
+from tests.dashboards.fakes import FakeBoard, FakeHealth, FakeIngest, FakeReads, FakeWorkshop
 
 
 @dataclass(slots=True)
@@ -34,7 +34,9 @@ class Running:
 def running(tmp_path: Path) -> Iterator[Running]:
     board = FakeBoard()
     door = DoorLimits(clients=20, hello_s=1.5)
-    web = Web(Parts(board, FakeReads(), FakeIngest(), FakeHealth(), door=door, static=tmp_path))
+    web = Web(
+        Parts(board, FakeReads(), FakeIngest(), FakeHealth(), door=door, static=tmp_path, workshop=FakeWorkshop())
+    )
     server = ServerThread(web)
     port = server.start()
     yield Running(web, board, port)

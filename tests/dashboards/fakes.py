@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from citytwin.dashboards.ports import Page, Refused, Series, Taken
+from citytwin.dashboards.ports import Page, Past, Refused, Series, Taken
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec, count, indicator
+from citytwin.indicators.told import EventTold, Explanation, Fact, Feed, Heard, Reach, Term
 from citytwin.models.columns import Int32
 from citytwin.models.events import VOCABULARY
 from citytwin.models.frame import Delta, Quality, Values
@@ -200,6 +201,29 @@ class FakeReads:
     def series(self, indicator: str, scope: int, start: int, stop: int, step: int) -> Series:
         return Series(np.array([start, start + 1000]), np.array([1.5, np.nan]))
 
+    def explain(
+        self, indicator: str, scope: int, at: int | None, parameter: str, after: str, limit: int
+    ) -> tuple[Past, Explanation]:
+        if after and after != "WzFd":
+            raise ValueError("after is what the page before it gave as next")
+        if at is not None and at < 1000:
+            raise Refused(404, "before_data", "Not Found", "there is data from 1970-01-01T00:00:01Z on")
+        reach = Reach("sliding 1h/1m", 0, 3_600_000)
+        term = Term("n", "count", "call", "count(call, window=sliding 1h/1m)", 51.0, reach, 51, 0, True)
+        event = EventTold("call.offered", "c1", "s", 5, 0, "", "D1", None, None, {"wait_s": 2.5}, {"n": 1.0})
+        fact = Fact("device", "V5", "D1", {"in_service": True}, {})
+        told = Explanation(
+            indicator, scope, at or 1_000_000, 51.0, 51.0, None, None, "partial", 1, 2, reach, (term,), (),
+            (Feed("call", "", 1, 1, 2, (Heard("s", 5), Heard("t", None))),), 1, 51, (fact,), (event,), "WzFd", True, "",
+            "",
+        )  # fmt: skip
+        return Past(told.now, 3, at is not None), told
+
+    def as_of(self, indicator: str, at: int) -> tuple[Past, Values]:
+        if at == 2000:
+            raise Refused(503, "past_replaying", "Service Unavailable", "the log is replayed: 37 % done; ask again", 2)
+        return Past(at - 1, 3), values([0, 1, 4], [5.0, float("nan"), 81.0])
+
     def layers(self) -> Sequence[str]:
         return ["district"]
 
@@ -234,3 +258,13 @@ class FakeHealth:
 
     def metrics(self) -> bytes:
         return b"own_metric 1.0\n"
+
+
+class FakeWorkshop:
+    """One indicator that was edited once."""
+
+    def state(self) -> Sequence[Mapping[str, Any]]:
+        return [{"id": "calls", "origin": "builtin", "version": "1a", "cost_us": 3.5, "bytes": 10, "note": "fine"}]
+
+    def edits(self) -> Sequence[Mapping[str, Any]]:
+        return [{"file": "calls.py", "at": 5, "before": {"calls": (1.0, None)}}]

@@ -89,9 +89,63 @@ def test_search_finds_places_measures_and_entities(running: Running) -> None:
     assert read(running, "/search?q=district%201")["items"][0]["code"] == "D1"
 
 
+def test_an_explanation_is_as_described(running: Running) -> None:
+    path = "/indicators/{id}/explain"
+    found = read(running, "/indicators/calls/explain?scope=D1&limit=1&parameter=n", path)
+    assert (found["at"], found["position"], found["asked"], found["definitions_differ"]) == (1_000_000, 3, None, False)
+    assert (found["scope"]["code"], found["value"], found["quality"]) == ("D1", 51.0, "partial")
+    assert (found["band"], found["bands"]) == ("yellow", {"yellow": 50, "red": 80})
+    assert found["threshold"] == found["thresholds"][0]
+    assert found["parameters"][0]["window"]["end"] == 3_600_000
+    assert found["feeds"][0]["sources"] == [{"id": "s", "last": 5}, {"id": "t", "last": None}]
+    assert (found["events"][0]["gives"], found["events_total"], found["next"]) == ({"n": 1.0}, 51, "WzFd")
+    assert found["entities"][0]["attributes"] == {"in_service": True}
+    assert found["code"].startswith("@indicator(")
+    later = read(running, "/indicators/calls/explain?at=1970-01-01T00:00:05Z&after=WzFd", path)
+    assert (later["at"], later["asked"], later["definitions_differ"]) == (5000, 5000, True)
+    to_come = read(running, "/indicators/calls/explain?at=2000000", path)
+    assert (to_come["at"], to_come["asked"]) == (1_000_000, 2_000_000)
+
+
+def test_values_of_the_past(running: Running) -> None:
+    path = "/indicators/{id}/values"
+    found = read(running, "/indicators/calls/values?at=5000", path)
+    assert (found["at"], found["asked"], found["position"]) == (4999, 5000, 3)
+    assert (found["scopes"]["code"], found["values"]["v"]) == (["C"], [5.0])
+    found = read(running, "/indicators/calls/values?at=5000&level=district", path)
+    assert found["values"] == {"k": [1, 4], "v": [None, 81.0], "q": {"nodata": [1]}, "b": {"red": [4]}}
+    assert read(running, "/indicators/calls/values?at=2000000", path)["asked"] == 2_000_000
+    busy = httpx.get(f"{running.url}/api/v1/indicators/calls/values?at=2000")
+    assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
+    assert "37 %" in valid("/api/v1/city", busy.json(), status="default")["detail"]
+
+
+def test_the_workshop_is_told(running: Running) -> None:
+    assert read(running, "/lab")["items"][0]["cost_us"] == 3.5
+    assert read(running, "/lab/edits")["items"] == [{"file": "calls.py", "at": 5, "before": {"calls": [1.0, None]}}]
+
+
+def test_without_a_workshop_the_lab_is_empty(tmp_path: Path) -> None:
+    thread = ServerThread(Web(Parts(FakeBoard(), FakeReads(), FakeIngest(), FakeHealth(), static=tmp_path)))
+    url = f"http://127.0.0.1:{thread.start()}/api/v1/lab"
+    try:
+        assert (httpx.get(url).json()["items"], httpx.get(url + "/edits").json()["items"]) == ([], [])
+    finally:
+        thread.stop()
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
+        ("/api/v1/indicators/nope/explain", 404, "no indicator nope"),
+        ("/api/v1/indicators/calls/explain?scope=XX", 404, "no scope"),
+        ("/api/v1/indicators/calls/explain?parameter=m", 400, "it has: n"),
+        ("/api/v1/indicators/calls/explain?limit=1001", 400, "from 1 to 1000"),
+        ("/api/v1/indicators/calls/explain?after=x", 400, "gave as next"),
+        ("/api/v1/indicators/calls/explain?at=soon", 400, "milliseconds or a time"),
+        ("/api/v1/indicators/calls/explain?at=7", 404, "there is data from"),
+        ("/api/v1/indicators/calls/values?at=7&from=3", 400, "give at, or from"),
+        ("/api/v1/indicators/calls/values?at=7&level=moon", 400, "level is one of"),
         ("/api/v1/indicators?at=2026-01-01T00:00Z", 400, "answer for now only"),
         ("/api/v1/indicators/nope", 404, "no indicator nope"),
         ("/api/v1/indicators/calls/values?scope=XX", 404, "no scope"),

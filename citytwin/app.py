@@ -24,6 +24,7 @@ from citytwin.letterbox import Letterbox
 from citytwin.metrics import Metrics
 from citytwin.models.frame import Frame
 from citytwin.models.vocabulary import HOUR_MS
+from citytwin.past import Make, Past
 from citytwin.plugins import registry_of
 from citytwin.recovery import Recovered, recover
 from citytwin.runtime import Runtime, Settings
@@ -37,7 +38,6 @@ from citytwin.twin.pack import City, load_city
 from citytwin.views import CityBoard, Views
 
 _log = logging.getLogger(__name__)
-Make = Callable[[], Any]
 
 
 def say(text: str) -> None:
@@ -62,12 +62,17 @@ class Node:
         load: Callable[[], City] | None = None,
         registry: Callable[[], Registry] | None = None,
         clock: Clock | None = None,
+        make: Make | None = None,
     ) -> None:
-        """Open the folder and come back to its last state. Raises ConfigError, PackError, StoreError."""
+        """Open the folder and come back to its last state. Raises ConfigError, PackError, StoreError.
+
+        `make`: how another process comes by the same pack and indicators, to look into the past; by the settings.
+        """
         self.config, self.clock = config, clock or SystemClock()
         self.folder = (folder or Path(config.data.dir)).absolute()
         self._load = load or (lambda: load_city(config.city.pack))
         self._registry = registry or (lambda: registry_of(config.city.plugins))
+        self._make = make or (_by_settings(config) if load is None and registry is None else None)
         self._frame: Callable[[Frame], None] = lambda _: None
         #: Set once a frame was made since the start.
         self.first_frame = threading.Event()
@@ -101,7 +106,8 @@ class Node:
             metrics=self.metrics,
             on_frame=self._on_frame,
         )
-        self.views = Views(self.runtime, self.engine, self.letters)
+        self.past = Past(self.folder, self.log, self._make) if self._make is not None else None
+        self.views = Views(self.runtime, self.engine, self.letters, self.past)
         box = getattr(self.engine.city, "box", None)
         self.codec = Codec(self.engine.vocabulary, privacy_key(config, self.folder), box)
         self.door = Door(self.codec, self.runtime)
@@ -164,6 +170,7 @@ class Node:
         self.views.note(frame)
         self._frame(dataclasses.replace(frame, sys=sys_facts))
         self.first_frame.set()
+        self.views.ticked(frame)
 
     # Running
 
@@ -198,6 +205,8 @@ class Node:
             self.web.stop()
             self.web = None
         self.runtime.stop()
+        if self.past is not None:
+            self.past.close()
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -205,6 +214,11 @@ class Node:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _by_settings(config: Config) -> Make:
+    given = {"pack": config.city.pack, "plugins": config.city.plugins, "telemetry_hours": config.keep.telemetry_hours}
+    return Make("citytwin.asof:from_settings", given)
 
 
 def _status(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.dashboards.ports import Page, Series
+from citytwin.dashboards.ports import Page, Past, Refused, Series
 from citytwin.engine import Engine
 from citytwin.facts import case_facts
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec
+from citytwin.indicators.evidence import place_of
+from citytwin.indicators.explain import explain
+from citytwin.indicators.told import Explanation
 from citytwin.models.columns import MISSING, Coded, Int32, Int64, Strings
 from citytwin.models.entities import KINDS
 from citytwin.models.frame import Delta, Frame, Values
 from citytwin.models.vocabulary import EventType
+from citytwin.past import Past as PastCity
+from citytwin.questions import Questions
 from citytwin.runtime import Runtime
 from citytwin.streams.deadletters import DeadLetters
 
@@ -34,8 +40,11 @@ _EXTRA = {
 class Views:
     """Reads of one runtime; each runs between two steps of the engine, in its thread."""
 
-    def __init__(self, runtime: Runtime, engine: Engine, letters: DeadLetters | None) -> None:
-        self.runtime, self.engine, self.letters = runtime, engine, letters
+    def __init__(
+        self, runtime: Runtime, engine: Engine, letters: DeadLetters | None, past: PastCity | None = None
+    ) -> None:
+        self.runtime, self.engine, self.letters, self._past = runtime, engine, letters, past
+        self._questions = Questions(runtime, engine, time.monotonic)
         self.city: Any = engine.city  # a pack, or a test's city that has no layers
         #: The newest ticker entries, oldest first.
         self.ticker: tuple[Mapping[str, Any], ...] = ()
@@ -49,6 +58,10 @@ class Views:
     def note(self, frame: Frame) -> None:
         """Remember what is shown to who comes later; runs in the engine's thread."""
         self.ticker = (*self.ticker, *frame.ticker)[-200:]
+
+    def ticked(self, frame: Frame) -> None:
+        """Answer what was asked about this tick, after its frame was handed on; runs in the engine's thread."""
+        self._questions.ticked(frame)
 
     def _delta(self, rows: Int32, kind: str) -> Delta:
         entities = self.engine.entities
@@ -204,6 +217,37 @@ class Views:
             pick = np.sort(len(t) - 1 - last)
             t, v = t[pick], v[pick]
         return Series(t, v)
+
+    def explain(
+        self, indicator: str, scope: int, at: int | None, parameter: str, after: str, limit: int
+    ) -> tuple[Past, Explanation]:
+        """Why an indicator has its value at a scope row, now or at a time of the past (ms UTC).
+
+        Raises ValueError for an `after` that no page gave, Refused.
+        """
+        given = {"parameter": parameter, "after": after, "limit": limit}
+        if at is not None:
+            now, position, differ, told = self._ask_past(at, "explain", indicator, {**given, "row": scope})
+            return Past(now, position, differ), told
+        engine = self.engine
+
+        def run() -> tuple[Past, Explanation]:
+            return Past(engine.now, engine.position), explain(engine, indicator, scope, **given)  # type: ignore[arg-type]
+
+        return self._questions.ask(run)
+
+    def as_of(self, indicator: str, at: int) -> tuple[Past, Values]:
+        """Values of an indicator at a time of the past (ms UTC). Raises Refused."""
+        now, position, differ, values = self._ask_past(at, "values", indicator, {})
+        return Past(now, position, differ), values
+
+    def _ask_past(self, at: int, question: str, indicator: str, given: Mapping[str, Any]) -> tuple[int, int, bool, Any]:
+        if self._past is None:
+            detail = "this city keeps no log that could be replayed; leave `at` away"
+            raise Refused(404, "no_past", "Not Found", detail)
+        if after := given.get("after"):
+            place_of(after)
+        return self._past.ask(at, self.engine.registry.hash(), question, indicator, given)
 
     def layers(self) -> Sequence[str]:
         """Names of the map layers."""

@@ -16,6 +16,8 @@ from tests.indicators.oracle import Event, Oracle, Values
 from tests.indicators.oracle_law import MESSAGES, SILENT_S, THEMES, interpolate, rounded
 
 FEEDS = oracle_law.FEEDS | recounts.joined("FEEDS")
+#: Types that look like one of a family and are none.
+ALONE = {name for found in recounts.of("ALONE", ()) for name in found}
 #: In the order of the themes; within one, those of `oracle_law` first.
 SCALES = sorted(
     (*oracle_law.SCALES, *(scale for found in recounts.of("SCALES", ()) for scale in found)),
@@ -105,7 +107,7 @@ class Watch:
             s for s, (_, types) in says.items() if any(fnmatchcase(f"{feed}{x}", t) for t in types for x in ("", ".x"))
         }
         for e in self.seen:
-            fits = [f for f in watched if e["type"] == f or e["type"].startswith(f + ".")]
+            fits = [f for f in watched if e["type"] == f or e["type"].startswith(f + ".") and e["type"] not in ALONE]
             if feed in fits:
                 expected.add(e["source"])
             if fits or e["source"] in says:
@@ -187,7 +189,9 @@ def composites(
         if level > 3:
             continue
         themes: dict[str, tuple[list[Part], list[float | None]]] = {}
-        for theme, id, best, warn, alarm in SCALES:
+        for theme, id, best, warn, alarm, *dated in SCALES:
+            if dated and not dated[0] <= watch.now < dated[1]:
+                continue
             value = given(id, row)
             knots = ((float(best), 100.0), (float(warn), 60.0), (float(alarm), 0.0))
             parts, scores = themes.setdefault(theme, ([], []))

@@ -319,7 +319,7 @@ class Aggregates:
                 yield from (view.rolled for view in measure.windows.values())
         yield from (e.rolled for _, e in self.extremes.values())
         yield from (q.rolled for _, q in self.quantiles.values())
-        yield from (w.rolled for _, d in self.distincts.values() for w in d.windows.values())
+        yield from (w for _, d in self.distincts.values() for w in d.windows.values())
         yield from self.tallies.values()
         if self._streams is not None:
             yield from self._streams.rolled()
@@ -390,5 +390,7 @@ class Aggregates:
             part.load(grouped[name])
         for _, quantile in self.quantiles.values():
             quantile.refresh()
+        for _, distinct in self.distincts.values():
+            distinct.refresh()
         for _, extreme in self.extremes.values():
             extreme._dirty = True

@@ -1,4 +1,7 @@
-"""Exact distinct counts of windows, by scope at every level: a key counts once per scope however often it comes.
+"""Distinct counts of windows, by scope at every level: a key counts once per scope however often it comes.
+
+They are exact while a pane holds at most EXACT_MAX entries (a key at a scope); a pane beyond it is kept as sketches, of
+1.6 % standard error. A window of several panes is of one sort: with one of its panes beyond the bound all are sketches.
 
 A key's (pane, scope) entries hang in a list of their own, which is short: whether a key is new to a scope and to those
 above it is told by a walk over the key's other entries, so one probe of the index per event is enough.
@@ -6,6 +9,7 @@ above it is told by a walk over the key's other entries, so one probe of the ind
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +22,13 @@ from citytwin.indicators.columns import EventColumns
 from citytwin.indicators.expr import Expr, as_mask
 from citytwin.indicators.panes import PaneStore, Span
 from citytwin.indicators.rolled import Rolled
-from citytwin.models.columns import Int32, Int64
+from citytwin.indicators.sketched import Pane, Sketches
+from citytwin.models.columns import Float64, Int32, Int64, UInt64
 from citytwin.models.hashing import HashIndex, Keys
 from citytwin.twin.growable import Grow
+
+#: Entries (a key at a scope) of a pane that are counted exactly: 60 bytes each.
+EXACT_MAX = 2_000_000
 
 
 @njit(cache=True, nogil=True)
@@ -109,12 +117,40 @@ def _link(ekey, following, head):  # type: ignore[no-untyped-def]
         head[ekey[s]] = s
 
 
+def _unique_counts(values: Int64) -> tuple[list[int], list[int]]:
+    found, count = np.unique(values, return_counts=True)
+    return found.tolist(), count.tolist()
+
+
 class DistinctWindow:
     """The counts of one span of panes; entries inside have its `bit` set."""
 
     def __init__(self, span: Span, bit: int) -> None:
         self.span, self.bit = span, bit
         self.rolled = Rolled()
+        #: Estimates by scope, in force where the window is made of sketches.
+        self.estimate, self.sketched = Grow(np.float64), False
+
+    def panes(self, current: int) -> range:
+        """The panes of the window."""
+        lo, hi = self.span.at(current)
+        return range(lo, hi + 1)
+
+    @property
+    def changed(self) -> Grow:
+        """Flags of scopes whose count differs since they were last cleared."""
+        return self.rolled.changed
+
+    def resize(self, n: int) -> None:
+        """Make room for n scopes."""
+        self.rolled.resize(n)
+        self.estimate.resize(n)
+
+    def values(self) -> Float64:
+        """Counts by scope (float64[n])."""
+        if self.sketched:
+            return self.estimate.data
+        return self.rolled.total.data.astype(np.float64)
 
 
 class Distinct:
@@ -128,6 +164,7 @@ class Distinct:
         self._raw_a, self._raw_b, self._head = Grow(np.uint64), Grow(np.uint64), Grow(np.int64, -1)
         self._pane, self._scope, self._key = Grow(np.int64), Grow(np.int32), Grow(np.int64)
         self._count, self._next, self._inside = Grow(np.int64), Grow(np.int64, -1), Grow(np.int32)
+        self.sketches, self._held = Sketches(), Counter[int]()
 
     def window(self, span: Span) -> DistinctWindow:
         """The counts over a span, kept once."""
@@ -155,6 +192,16 @@ class Distinct:
         if len(pane) == 0:
             return
         self.store.reach(pane)
+        over = self.sketches.over(pane)
+        if over.any():
+            if sign > 0:
+                self._sketch(pane[over], scope[over], raw.a[over], ancestors)
+            rows = np.flatnonzero(~over)
+            raw, pane, scope = raw.take(rows), pane[rows], scope[rows]
+        self._count_in(raw, pane, scope, sign, ancestors)
+
+    def _count_in(self, raw: Keys, pane: Int64, scope: Int64, sign: int, ancestors: Int32) -> None:
+        """Count events exactly; panes that then hold too much become sketches."""
         keys = self._keys(raw)
         n = self._count.n
         for column in self._columns():
@@ -166,6 +213,38 @@ class Distinct:
             column.n = after
         for window in self.windows.values():
             self._shift(window, moved[:m], by[:m], ancestors)
+        self._held.update(self._pane.data[n:after].tolist())
+        if any(held > EXACT_MAX for held in self._held.values()):
+            self._convert(ancestors)
+
+    def _convert(self, ancestors: Int32) -> None:
+        """Panes beyond the bound become sketches; in windows of several panes so do all that are held."""
+        several = any(window.span.ahead > window.span.back for window in self.windows.values())
+        gone = [p for p, held in self._held.items() if several or held > EXACT_MAX]
+        mine = np.isin(self._pane.data, gone)
+        rows = np.flatnonzero(mine & (self._count.data > 0))
+        for window in self.windows.values():
+            self._shift(window, rows, np.full(len(rows), -1, np.int64), ancestors)
+        pane, scope = self._pane.data[rows], self._scope.data[rows].astype(np.int64)
+        keys = self._raw_a.data[self._key.data[rows]]
+        for p in gone:
+            self.sketches.panes.setdefault(p, Pane())
+            del self._held[p]
+        self._keep(np.flatnonzero(~mine))
+        self._sketch(pane, scope, keys, ancestors)
+
+    def _sketch(self, pane: Int64, scope: Int64, keys: UInt64, ancestors: Int32) -> None:
+        touched = self.sketches.add(pane, scope, keys, ancestors)
+        for window in self.windows.values():
+            self._estimate(window, touched)
+
+    def _estimate(self, window: DistinctWindow, scopes: Int64) -> None:
+        """Work the estimates of a window out again at some scopes."""
+        panes = [p for p in window.panes(self.store.current) if p in self.sketches]
+        window.sketched = bool(panes)
+        fresh = self.sketches.estimate(panes, scopes)
+        window.changed.data[scopes] |= fresh != window.estimate.data[scopes]
+        window.estimate.data[scopes] = fresh
 
     def _keys(self, raw: Keys) -> Int64:
         """Numbers of keys, new ones for unknown keys."""
@@ -196,7 +275,20 @@ class Distinct:
                 self._take_over(window, bits & before[0] != 0, before[1])
             else:
                 self._move(window, ancestors)
+        if self.sketches.panes:
+            self._advance_sketches(old)
         self._forget()
+
+    def _advance_sketches(self, old: int) -> None:
+        """Windows that held or hold sketches are worked out anew; in those of several panes a new pane is one too."""
+        self.sketches.forget(self.store.current - self.store.keep)
+        for window in self.windows.values():
+            if window.sketched:
+                window.changed.data[:] = True
+            window.estimate.data[:] = 0.0
+            if window.span.ahead > window.span.back and any(p in self.sketches for p in window.panes(old)):
+                self.sketches.panes.setdefault(self.store.current, Pane())
+            self._estimate(window, self.sketches.scopes(window.panes(self.store.current)))
 
     def _take_over(self, window: DistinctWindow, inside: NDArray[np.bool_], total: Int64) -> None:
         """The window now spans just what another did: it takes over that one's counts."""
@@ -224,9 +316,13 @@ class Distinct:
         dead = self._pane.data <= self.store.current - self.store.keep
         if np.count_nonzero(dead) * 2 <= max(len(dead), panes.FORGET_FROM):
             return
-        rows = np.flatnonzero(~dead)
+        self._keep(np.flatnonzero(~dead))
+
+    def _keep(self, rows: Int64) -> None:
+        """Drop all other entries, and keys without entries."""
         for column in self._columns():
             column.load(column.data[rows].copy())
+        self._held = Counter(dict(zip(*_unique_counts(self._pane.data), strict=True)))
         used, key = np.unique(self._key.data, return_inverse=True)
         if len(used) * 2 < self._head.n:
             self._key.data[:] = key
@@ -253,7 +349,7 @@ class Distinct:
         out = {k: v.data.copy() for k, v in self._kept().items()}
         for span, window in self.windows.items():
             out |= {f"r{span}.{k}": v for k, v in window.rolled.state().items()}
-        return out
+        return out | self.sketches.state()
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore."""
@@ -266,3 +362,11 @@ class Distinct:
         for span, window in self.windows.items():
             prefix = f"r{span}."
             window.rolled.load({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+            window.resize(window.rolled.total.n)
+        self._held = Counter(dict(zip(*_unique_counts(self._pane.data), strict=True)))
+        self.sketches.load(state)
+
+    def refresh(self) -> None:
+        """After a restore, when the store knows its open pane again."""
+        for window in self.windows.values():
+            self._estimate(window, self.sketches.scopes(window.panes(self.store.current)))

@@ -102,7 +102,7 @@ class DistinctParam:
 
     def values(self) -> Float64:
         """Counts."""
-        return self.state.rolled.total.data.astype(np.float64)
+        return self.state.values()
 
     def changed(self) -> Bool:
         """Scopes that moved."""

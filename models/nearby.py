@@ -68,6 +68,43 @@ def within(x: Float64, y: Float64, radius: float) -> tuple[Int64, Int64]:
 
 
 @njit(cache=True, nogil=True)
+def _nearest(x, y, order, k, out):  # type: ignore[no-untyped-def]
+    """Walk from each place to both sides in the order of x until no place there can be nearer."""
+    n = len(order)
+    far = np.empty(k, np.int64)
+    for at in range(n):
+        i, held = order[at], 0
+        for step in (-1, 1):
+            j = at + step
+            while 0 <= j < n:
+                other = order[j]
+                dx, dy = x[other] - x[i], y[other] - y[i]
+                if held == k and dx * dx > far[k - 1]:
+                    break
+                d = dx * dx + dy * dy
+                p = held if held < k else k - 1
+                if held < k or d < far[p] or (d == far[p] and other < out[i, p]):
+                    while p > 0 and (far[p - 1] > d or (far[p - 1] == d and out[i, p - 1] > other)):
+                        far[p], out[i, p] = far[p - 1], out[i, p - 1]
+                        p -= 1
+                    far[p], out[i, p] = d, other
+                    held = min(held + 1, k)
+                j += step
+
+
+def nearest(x: Int64, y: Int64, k: int) -> Int64:
+    """The k nearest others of each place (whole metres, int64[n]) by distance, then row (int64[n, min(k, n - 1)]).
+
+    >>> nearest(np.array([0, 3, 9]), np.array([0, 0, 0]), 1).tolist()
+    [[1], [0], [1]]
+    """
+    out = np.empty((len(x), max(0, min(k, len(x) - 1))), np.int64)
+    if out.size:
+        _nearest(x, y, np.argsort(x, kind="stable").astype(np.int64), out.shape[1], out)
+    return out
+
+
+@njit(cache=True, nogil=True)
 def _first(key, time, wanted, since):  # type: ignore[no-untyped-def]
     """First of the sorted points at or after (wanted, since)."""
     lo, hi = 0, len(key)

@@ -37,6 +37,7 @@ from tests.indicators.oracle_law import (
 
 HORIZON = HORIZON | recounts.joined("HORIZON")
 FUTURE = recounts.joined("FUTURE")
+REFUSE = tuple(refuse for refuse in recounts.of("refuse", None) if refuse)
 #: What an event has beside its fields.
 FRAME = ("type", "time", "id", "source", "subject", "scope", "lon", "lat", "corrects", "revision", "retracted", "at")
 Event = dict[str, Any]
@@ -69,6 +70,9 @@ class Oracle:
         kind = self.world.entities.get(e["subject"], {}).get("kind")
         if (e["type"] == "obs" and e["subject"] and not kind) or (e["type"] == "device.status" and kind != "device"):
             return "unknown_subject"
+        for refuse in REFUSE:
+            if reason := refuse(self, e):
+                return str(reason)
         horizon = HORIZON.get(e["type"], 2**62)
         if self.now and e["time"] > self.now + FUTURE.get(e["type"], MINUTE):
             return "future"
@@ -326,7 +330,7 @@ class Oracle:
         out["waterlog_points"] = {row: float(sum(v)) for row, v in points.items()}
 
     def fold(self, events: list[Event]) -> dict[str, Event]:
-        """Each case as it stands, with the newest known value of its fields and the time it was filed."""
+        """Each case as it stands: newest known fields, `<state>_at` of its moves, when it was filed, holds, rework."""
         cases: dict[str, Event] = {}
         for e in events:
             case = cases.setdefault(
@@ -355,6 +359,10 @@ class Oracle:
             if move == "filed" or move.startswith("history"):
                 case["filed"] = e["created_at"] if move != "filed" else e["time"]
             case |= {k: v for k, v in e.items() if k not in (*FRAME, "due_at", "closed_at", "until") and v is not None}
+            if move.rstrip("-") not in ("extended", "escalated", "reopened", "history"):
+                case[f"{following}_at"] = e["time"]
+            case["held"] = case.get("held", 0) - hold
+            case["rework"] = case.get("rework", 0) + (move == "verified-")
             case["state"] = following
             if e["at"] >= 0:
                 case["at"] = e["at"]

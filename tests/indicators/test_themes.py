@@ -105,4 +105,4 @@ def test_scores_are_100_at_best_60_at_warning_0_at_alarm() -> None:
 def test_all_but_the_register_measures_have_feeds() -> None:
     """A stopped source must be seen; who lives near a station is what the register says, and that has no period."""
     silent = {s.id for s in SPECS if not s.feeds and not any(a.kind == "ind" for a in s.params.values())}
-    assert silent == {"ems_coverage_5km"}
+    assert silent == {"ems_coverage_5km", "facility_intact_rate", "twin_link_completeness"}

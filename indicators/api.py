@@ -198,7 +198,8 @@ class Indicator:
     """Class form, for state that is no sum: metadata as class attributes and `values(ctx)`.
 
     `every`: how often it is worked out; "" for one made of other indicators alone: in each tick in which one of them
-    moved, and then only `ctx.moved()`, the scopes at which one did, keep no older value.
+    moved, and then only `ctx.moved()`, the scopes at which one did, keep no older value. `whole`: a value rests on what
+    is elsewhere in the city too (neighbours, ranks, people away from home), so an explanation tells of all of it.
     """
 
     id: ClassVar[str]
@@ -219,6 +220,7 @@ class Indicator:
     aggregates: ClassVar[Mapping[str, Any]] = {}
     editions: ClassVar[tuple[Threshold, ...]] = ()
     every: ClassVar[str] = "1s"
+    whole: ClassVar[bool] = False
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """Scope rows (int32[m]) and their values (float64[m]); rows not named have no data."""

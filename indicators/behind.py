@@ -51,9 +51,9 @@ class Behind:
         self._rest_on(agg, rows, amount, owners, label)
 
     def rows(self, agg: Aggregate, owners: set[str], label: str) -> None:
-        """The rows that a class form asks for, as far as they lie below."""
+        """The rows that a class form asks for, as far as they lie below or are said of all that is above."""
         found = self.sight.aggregates.rows(agg, self.sight.now)
-        mine = found.row[self.outlook.below[found.scope]]
+        mine = found.row[self.outlook.said[found.scope]]
         self._rest_on(agg, mine, np.ones(len(mine)), owners, label)
 
     def datastreams(self, prop: str, owners: set[str], label: str) -> None:
@@ -100,6 +100,7 @@ class Behind:
         if isinstance(table, EntityTable):
             names = {name.partition(".")[0] for space, name in reads if space == "row"} - {"last_seen"}
             self.evidence.state(owners, label, rows, amount, tuple(sorted(names)))
+            self.outlook.follow(agg, rows, owners, "row")
             if ("row", "last_seen") in reads:
                 self._seen = True
                 self.last_words(rows, owners)

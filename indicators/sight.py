@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -53,10 +54,35 @@ class Outlook:
     def __init__(self, sight: Sight, row: int) -> None:
         self.sight, self.row = sight, row
         tree = sight.scopes
+        #: Scopes that count: what lies below, all of the city while `wide`.
         self.below: Bool = tree.ancestors()[:, int(tree.level[row])] == row
+        self._mine = self.below
         self.evidence = Evidence(sight.ledgers)
         self._notes: dict[str, None] = {}
         self._places = {id(ledger): name for name, ledger in sight.ledgers.items()}
+
+    @property
+    def wide(self) -> bool:
+        """Whether all of the city counts."""
+        return self.below is not self._mine
+
+    @contextmanager
+    def widened(self, whole: bool) -> Iterator[None]:
+        """Look at all of the city for a while, if it is to be the whole."""
+        before = self.below
+        if whole and not self.wide:
+            self.below = np.ones(len(before), np.bool_)
+        yield
+        self.below = before
+
+    @property
+    def said(self) -> Bool:
+        """Scopes below, and those at which stands what was said of a scope above as a whole."""
+        tree, mask = self.sight.scopes, self.below.copy()
+        for above in tree.path(self.row):
+            end = tree.unlocated_child(above)
+            mask[above if end < 0 else end] = True
+        return mask
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -94,11 +120,15 @@ class Outlook:
             hours = horizon // 3_600_000
             self.note(f"events of {table} are kept for {hours} h; what older ones add is only in the sums")
 
-    def follow(self, agg: Aggregate, entity: Int64, owners: set[str]) -> None:
-        """Facts of the entities (rows) whose attributes the expressions of an aggregate read by `ent`."""
+    def follow(self, agg: Aggregate, entity: Int64, owners: set[str], space: str = "ent") -> None:
+        """Facts of the entities (rows) whose attributes the expressions of an aggregate read by `ent`.
+
+        By `row`, of a register itself: only of those that its relations lead to.
+        """
         rows = np.unique(entity[entity >= 0])
-        for path in sorted({name for space, name in refs_of(agg) if space == "ent"}):
-            self._follow(rows, path.split("."), owners)
+        for path in sorted({name for where, name in refs_of(agg) if where == space}):
+            if space == "ent" or "." in path:
+                self._follow(rows, path.split("."), owners)
 
     def _follow(self, rows: Int64, path: list[str], owners: set[str]) -> None:
         """`observes.length_m` reads a relation here and an attribute there."""

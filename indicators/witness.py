@@ -29,9 +29,9 @@ class Witness:
     def __init__(self, sight: Sight, row: int) -> None:
         self.sight, self.outlook = sight, Outlook(sight, row)
         self.behind = Behind(self.outlook)
-        self._made: dict[tuple[str, bool], slice] = {}
-        self._trusted: dict[tuple[str, bool], slice] = {}
-        self._picked: dict[tuple[str, bool, int, int], Int64] = {}
+        self._made: dict[tuple[str, bool, bool], slice] = {}
+        self._trusted: dict[tuple[str, bool, bool], slice] = {}
+        self._picked: dict[tuple[str, bool, bool, int, int], Int64] = {}
 
     def indicator(self, spec: Spec, owners: set[str] | None = None, *, fine: bool = False) -> None:
         """Evidence of its aggregates and of the indicators that it reads.
@@ -40,11 +40,16 @@ class Witness:
         reads it may look at every scope below, so extremes and distinct keys are those of each.
         """
         fine = fine or spec.cls is not None
-        made = self._made.get((spec.id, fine))
-        if made is not None:
-            self._share(made, owners or set())
-            return
-        begun = len(self.outlook.evidence.parts)
+        with self.outlook.widened(spec.cls is not None and spec.cls.whole):
+            known = (spec.id, fine, self.outlook.wide)
+            if known in self._made:
+                self._share(self._made[known], owners or set())
+                return
+            begun = len(self.outlook.evidence.parts)
+            self._parameters(spec, owners, fine)
+            self._made[known] = slice(begun, len(self.outlook.evidence.parts))
+
+    def _parameters(self, spec: Spec, owners: set[str] | None, fine: bool) -> None:
         line = self.sight.board.lines[spec.id]
         for name, agg in spec.params.items():
             mine, label = owners or {name}, name if owners is None else f"{spec.id}:{name}"
@@ -54,7 +59,6 @@ class Witness:
                 self._trust(child, mine, whole=spec.cls is not None)
             else:
                 self._aggregate(line, name, agg, mine, label, fine)
-        self._made[spec.id, fine] = slice(begun, len(self.outlook.evidence.parts))
 
     def _share(self, made: slice, owners: set[str]) -> None:
         """Somebody else reads it too."""
@@ -99,7 +103,7 @@ class Witness:
     def _pick(self, agg: Aggregate, source: Source, span: tuple[int, int]) -> Int64:
         """Live events of a span at the scopes below, or of the entities there (array indices)."""
         by_entity = agg.by == "subject"
-        asked = (agg.table, by_entity, *span)
+        asked = (agg.table, by_entity, self.outlook.wide, *span)
         if asked not in self._picked:
             unknown = self.sight.aggregates.unknown_scope
             scopes = np.flatnonzero(self.outlook.below) if not by_entity else np.arange(len(self.outlook.below))
@@ -151,9 +155,9 @@ class Witness:
 
         Not `whole`: only of inputs without which it would have no number. Sources are told beside, by their last time.
         """
-        known = self._trusted.get((line.spec.id, whole))
-        if known is not None:
-            self._share(known, owners)
+        known = (line.spec.id, whole, self.outlook.wide)
+        if known in self._trusted:
+            self._share(self._trusted[known], owners)
             return
         begun = len(self.outlook.evidence.parts)
         for table, prop in line.spec.feeds:
@@ -165,7 +169,7 @@ class Witness:
                 self.behind.last_words(rows[self.outlook.inside(rows)], owners)
         for child in line.children if whole else ():
             self._trust(self.sight.board.lines[child], owners, whole=True)
-        self._trusted[line.spec.id, whole] = slice(begun, len(self.outlook.evidence.parts))
+        self._trusted[known] = slice(begun, len(self.outlook.evidence.parts))
 
 
 def best_of(value: Float64, groups: Int64) -> Bool:

@@ -114,6 +114,7 @@ def registers(engine: Engine, told: Explanation, gone: str = "") -> Entities:
 def put(entities: Entities, kind: str, code: str, scope: int, said: dict[str, Any]) -> None:
     """One entity with some attributes."""
     columns: dict[str, Any] = {}
+    since, lon, lat = (np.array([said.pop(n, other)]) for n, other in (("since", 0), ("lon", np.nan), ("lat", np.nan)))
     for name, value in said.items():
         field = KINDS[kind].field(name)
         if field is not None and field.kind is Kind.CODE:
@@ -123,10 +124,7 @@ def put(entities: Entities, kind: str, code: str, scope: int, said: dict[str, An
         else:
             dtype = {Kind.FLAG: np.int8, Kind.NUMBER: np.float64}.get(field.kind if field else Kind.TIME, np.int64)
             columns[name] = np.array([value], dtype)
-    where = np.array([np.nan])
-    entities.upsert(
-        kind, Strings.of([code]), np.array([scope], np.int32), where, where, columns, np.zeros(1, np.int64)
-    )  # fmt: skip
+    entities.upsert(kind, Strings.of([code]), np.array([scope], np.int32), lon, lat, columns, since)
 
 
 def again(engine: Engine, told: Explanation, events: list[EventTold], entities: Entities | None = None) -> Engine:

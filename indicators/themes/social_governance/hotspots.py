@@ -49,6 +49,7 @@ class HotSpotGrids(Indicator):
     owner = "command centre"
     feeds = (("case", ""),)
     every = "1m"
+    whole = True
     aggregates = {"filed": tally("case", where=row.counted == 1, at=row.filed_at)}
 
     def __init__(self) -> None:

@@ -43,6 +43,7 @@ class GridWorkerPresence(Indicator):
     owner = "grid management"
     feeds = (("vehicle.pos", ""),)
     every = "10s"
+    whole = True
     aggregates = {
         "on_duty": rows(
             "vehicle.pos",

@@ -1,4 +1,4 @@
-"""Traffic: travel time against free flow, the 0-10 index, and the share of congested road length.
+"""Traffic: travel time against free flow, the 0-10 index, congested length, speed, reliability, open incidents.
 
 Readings come from a detector that `observes` a road, or from the road itself; a road's reading counts for 15 minutes
 (three periods of the usual five). The catalogue gives tumbling windows of 5 and 15 minutes to what it defines over the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from citytwin.indicators.api import ind, indicator, row, tally
+from citytwin.indicators.api import col, ind, indicator, quantile, row, tally
 from citytwin.indicators.expr import Expr, ref
 from citytwin.models.columns import Float64
 
@@ -100,4 +100,85 @@ def congested_length_ratio(
     return 100 * jammed / length
 
 
-INDICATORS = (traffic_tti, traffic_tpi, congested_length_ratio)
+@indicator(
+    "network_mean_speed", theme="traffic", window="instant", unit="km/h", better="up", levels="city district street",
+    decimals=1, name={"zh": "路网平均行程速度", "en": "Network mean speed"},
+    meaning={
+        "zh": "按车公里加权的空间平均速度：总车公里除以总车小时",
+        "en": "Space mean speed of the network: vehicle kilometres over vehicle hours",
+    },
+    bands={"yellow": 25, "red": 20},
+    source="DB11/T 785-2011: 30 and 20 km/h bound the arterial classes; the warning at 25 between them is local",
+    status="V+L", owner="traffic", feeds=(("obs", "traffic.speed"),),
+    examples=[
+        {"distance": 120.0, "hours": 4.0, "gives": 30.0}, {"distance": 90.0, "hours": 4.0, "gives": 22.5},
+        {"distance": 0.0, "hours": 0.0, "gives": None},
+    ],
+)  # fmt: skip
+def network_mean_speed(
+    distance: Float64 = tally("obs", _VKT, _PAIRED, end=_END, per_unit=1000),
+    hours: Float64 = tally("obs", _VKT / row.value.clip(1, 1000), _PAIRED, end=_END, per_unit=1_000_000),
+) -> Float64:
+    """sum(flow * length) / sum(flow * length / v) over roads: a slow road weighs with the time that is spent on it.
+
+    Each road has its newest good speed and the flow of the same time, as in the travel time index; the catalogue's five
+    minutes are a publishing period.
+    """
+    return distance / hours
+
+
+@indicator(
+    "travel_time_reliability_p95", theme="traffic", window="sliding 7d/1h", unit="ratio", better="down",
+    levels="city district street", decimals=2, name={"zh": "行程时间可靠性指数", "en": "Planning time index"},
+    meaning={
+        "zh": "七天内同一小时的行程时间与自由流行程时间之比的 95 分位，按道路长度加权",
+        "en": "95th percentile of travel time over free-flow time at this hour of seven days, weighted by road length",
+    },
+    bands={"yellow": 1.8, "red": 2.5}, source="definition after the FHWA planning time index; limits are local",
+    status="K+L", owner="traffic", feeds=(("obs", "traffic.speed"),),
+    examples=[{"p95": 1.75, "gives": 1.75}, {"p95": float("nan"), "gives": None}],
+)  # fmt: skip
+def travel_time_reliability_p95(
+    p95: Float64 = quantile(
+        "obs", _road("free_flow_kmh") / col.value.clip(1, 1000), 0.95,
+        (col.property == "traffic.speed") & (col.quality == "good") & (col.value >= 1),
+        weight=_LENGTH, season="1d",
+    ),
+) -> Float64:  # fmt: skip
+    """P95 of t / t_free over the good readings of this hour of seven days, each as heavy as its road is long.
+
+    The catalogue weighs by vehicle kilometres, but a reading of speed does not carry the flow of its moment, and the
+    newest flow is not that of a reading of last week; so the weight is the length of the road in whole metres.
+    """
+    return p95
+
+
+@indicator(
+    "traffic_incidents_open", theme="traffic", window="instant", unit="count", better="down",
+    levels="city district street grid", decimals=0, name={"zh": "未结交通事件数", "en": "Open traffic incidents"},
+    meaning={
+        "zh": "类别为交通（traffic.*）的已立案未结案件数",
+        "en": "Cases of a category traffic.* that were filed and are not closed, merged nor voided",
+    },
+    bands={"yellow": 20, "red": 50}, source="local default for a city; a district sets its own", status="L",
+    owner="traffic", feeds=(("case", ""),), examples=[{"open": 7, "gives": 7.0}, {"open": 0, "gives": 0.0}],
+)  # fmt: skip
+def traffic_incidents_open(
+    open: Float64 = tally("case", where=row.category.startswith("traffic.") & (row.open == 1)),
+) -> Float64:
+    """Number of open cases whose category begins with "traffic.".
+
+    The catalogue counts all that are neither closed nor voided; here a report counts once it is filed, and one that was
+    rejected or merged into another does not, as in `case_backlog`.
+    """
+    return open
+
+
+INDICATORS = (
+    traffic_tti,
+    traffic_tpi,
+    congested_length_ratio,
+    network_mean_speed,
+    travel_time_reliability_p95,
+    traffic_incidents_open,
+)

@@ -148,6 +148,8 @@ def town() -> tuple[Any, World]:
         put("facility", code, at, attrs)
     for code, at, period, in_service, attrs in (*DEVICES, *(d for found in recounts.of("DEVICES", ()) for d in found)):
         put("device", code, at, {"period_s": period, "in_service": in_service, **attrs})
+    for kind, code, at, attrs in (e for found in recounts.of("ENTITIES", ()) for e in found):
+        put(kind, code, at, attrs)
     for i, people in enumerate(PEOPLE):
         put("grid", scopes.code[grids[i]], i, {"population": people, "power_customers": people // 3})
     boxes = [shapely.box(x - SIDE / 2, y - SIDE / 2, x + SIDE / 2, y + SIDE / 2) for x, y in map(centre, range(16))]

@@ -1,8 +1,10 @@
 """Plain recounts by theme, beside those of `oracle.py`: one module a group of themes. None imports the program.
 
-A module may have (see `of`): DEVICES, FACILITIES (more of the town), SENT (properties that devices send), FEEDS,
-SCALES, SKETCHES, HORIZON, FUTURE (laws), `deeds` (functions of (writer, bytes) that write events), `revise` (function
-of (event, bytes) that gives the changed fields of a correction), and `recount(oracle, live, newest, out)`.
+A module may have (see `of`): DEVICES, FACILITIES, ENTITIES (more of the town), SENT (properties that devices send),
+FEEDS, SCALES, SKETCHES, HORIZON, FUTURE, ALONE (laws; ALONE: types named like one of a family that are none), `refuse`
+(function of (oracle, event) that gives a reason or ""), `deeds` (functions of (writer, bytes) that write events),
+`revise` (function of (event, bytes) that gives the changed fields of a correction), and `recount(oracle, live, newest,
+out)`.
 """
 
 from __future__ import annotations

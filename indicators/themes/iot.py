@@ -1,8 +1,8 @@
-"""Devices: online, and how many of their readings are valid."""
+"""Devices: online, how many of their readings are valid, how many of their datastreams are fresh."""
 
 from __future__ import annotations
 
-from citytwin.indicators.api import col, count, indicator, row, tally
+from citytwin.indicators.api import col, count, datastreams, indicator, row, tally
 from citytwin.models.columns import Float64
 
 #: An event may be this far ahead of the clock (vocabulary: future_ms); such a device is online now.
@@ -45,4 +45,27 @@ def obs_valid_rate(good: Float64 = count("obs", col.quality == "good"), n: Float
     return 100 * good / n
 
 
-INDICATORS = (device_online_rate, obs_valid_rate)
+@indicator(
+    "data_freshness_rate", theme="iot", window="instant", unit="%", better="up", levels="city district street grid",
+    decimals=2, name={"zh": "数据新鲜率", "en": "Fresh data rate"},
+    meaning={
+        "zh": "应有数据流中最近一次观测不足两个上报周期的比例",
+        "en": "Share of the expected datastreams whose newest reading is less than two periods old",
+    },
+    bands={"yellow": 95, "red": 90}, source="local default", status="L", owner="iot", feeds=(("obs", ""),),
+    examples=[{"fresh": 95, "streams": 100, "gives": 95.0}, {"fresh": 0, "streams": 0, "gives": None}],
+)  # fmt: skip
+def data_freshness_rate(
+    fresh: Float64 = datastreams(count="fresh"), streams: Float64 = datastreams(count="expected")
+) -> Float64:
+    """Datastreams with a reading less than two periods old, over those that are expected, at the place of the device.
+
+    A datastream is one property of one device. Expected are the properties that a device in service declares, heard or
+    not, and those that it sends without declaring them; a device out of service or removed counts nowhere. The period
+    is the device's, one hour where none is said. The catalogue lets a reading of exactly two periods be fresh; the
+    quality of all values takes it as stale, and one rule is better than two.
+    """
+    return 100 * fresh / streams
+
+
+INDICATORS = (device_online_rate, obs_valid_rate, data_freshness_rate)

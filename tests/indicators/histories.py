@@ -41,7 +41,10 @@ SENT: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
     "air.so2": (("A2",), (4, 801)),
     "air.no2": (("A3",), (40, 100)),
 }
-SENT |= recounts.joined("SENT")
+for _found in recounts.of("SENT", {}):
+    for _prop, (_devices, _values) in _found.items():
+        _old = SENT.get(_prop, ((), ()))
+        SENT[_prop] = (_old[0] + _devices, _old[1] + _values)
 PROPERTIES = tuple(SENT)
 #: Deeds of the recounts' own events, and how their corrections differ.
 MORE = tuple(deed for found in recounts.of("deeds", ()) for deed in found)

@@ -163,15 +163,35 @@ def heat(writer: Any, w: bytes) -> None:
 
 
 def speeds(writer: Any, w: bytes) -> None:
-    """Speeds of a road about one time of the day, now and a day before."""
+    """Speeds of roads about one time of the day, now and a day before, some with the flow of the same time."""
     choice, time = random.Random(w), writer.time(w[1], w[2])
-    devices, values = ("T1", "T2", "T3", "R3", "R4"), (0.9, 1, 7.3, 12, 33.3, 60)
     for _ in range(1 + choice.randrange(6)):
-        writer.add("obs", time - choice.choice((0, 9 * MINUTE, DAY, DAY - HOUR)), choice.choice(devices),
-                   property="traffic.speed", quality="good", value=choice.choice(values))  # fmt: skip
+        at, road = (
+            time - choice.choice((0, 0, 9 * MINUTE, DAY, DAY - HOUR)),
+            choice.choice(("T1", "T2", "T3", "R3", "R4")),
+        )
+        writer.add("obs", at, road, property="traffic.speed", quality="good",
+                   value=choice.choice((0.9, 1, 7.3, 12, 33.3, 60)))  # fmt: skip
+        if choice.random() < 0.5:
+            writer.add("obs", at + MINUTE, road, property="traffic.flow", quality="good", value=choice.choice((3, 40)))
 
 
-deeds = (trips, trouble, trouble, water_day, heat, speeds)
+_METERS = ("parking.occupied", "crowd.count", "water.turbidity", "water.chlorine", "water.ph", "power.voltage")
+
+
+def meters(writer: Any, w: bytes) -> None:
+    """A few readings of car parks, stations, taps and voltages within minutes."""
+    choice, time = random.Random(w), writer.time(w[1], w[2])
+    props = choice.choice((_METERS[:1], _METERS[1:2], _METERS[2:5], _METERS[5:], _METERS))
+    for _ in range(1 + choice.randrange(9)):
+        prop = choice.choice(props)
+        devices, values = SENT[prop]
+        place = choice.randrange(64) if choice.random() < 0.2 else 0
+        writer.add("obs", time - choice.randrange(6) * MINUTE, choice.choice(devices), place, property=prop,
+                   quality=choice.choice(("good", "good", "good", "suspect")), value=choice.choice(values))  # fmt: skip
+
+
+deeds = (trips, trouble, trouble, water_day, heat, speeds, meters, meters)
 
 
 def revise(first: dict[str, Any], w: bytes) -> dict[str, Any]:
@@ -195,6 +215,8 @@ def recount(o: Any, live: list[Any], newest: dict[Any, Any], out: dict[str, dict
     obs = [e for e in live if e["type"] == "obs" and e.get("quality") == "good"]
     cases = list(o.fold([e for e in live if e["type"].startswith("case.")]).values())
     roads(o, obs, newest, out)
+    jams = [(c["at"], 1) for c in cases if c.get("category", "").startswith("traffic.") and c["state"] in OPEN]
+    out["traffic_incidents_open"] = zeros(o) | {row: float(len(v)) for row, v in o.grouped(jams).items()}
     buses(o, live, out)
     stations_and_parks(o, obs, newest, out)
     water(o, obs, out)

@@ -219,6 +219,9 @@ def _nearest(ledger: Ledger, index: Int64, after: Key | None, limit: int) -> Int
 
 # Cursors.
 
+#: The place before the first event, for who wants events without the entities before them.
+EVENTS = "events"
+
 
 def cursor(place: tuple[Any, ...]) -> str:
     """A place in the listing as a text for addresses.
@@ -231,7 +234,13 @@ def cursor(place: tuple[Any, ...]) -> str:
 
 
 def place_of(text: str) -> tuple[Any, ...]:
-    """The place that `cursor` made a text of. Raises ValueError for any other text."""
+    """The place that `cursor` made a text of, or the one before all events. Raises ValueError for any other text.
+
+    >>> place_of(EVENTS) < place_of(cursor((0, "s", "a", 0, "")))
+    True
+    """
+    if text == EVENTS:
+        return -(2**63), "", "", 0, ""
     try:
         found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, RecursionError) as error:

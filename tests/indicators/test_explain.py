@@ -71,6 +71,8 @@ def whole(engine: Engine, id: str, row: int, parameter: str = "", limit: int = 1
         events += page.events
         after = page.next
     assert (len(entities), len(events)) == (first.entities_total, first.events_total)
+    skipped = explain(engine, id, row, parameter=parameter, limit=limit, after="events")
+    assert (skipped.entities, list(skipped.events)) == ((), events[:limit])
     return _with(first, entities, events)
 
 
@@ -142,9 +144,11 @@ def again(engine: Engine, told: Explanation, events: list[EventTold], entities: 
 
 
 def sums(engine: Engine, id: str, row: int) -> dict[str, float]:
-    """Counts and sums of an indicator and those that it reads, at a scope."""
+    """Counts and sums of an indicator and those that it reads, at a scope; not of those that rest on all of the city."""
     out = {}
     for spec in family(REGISTRY[id]):
+        if spec.cls is not None and spec.cls.whole:
+            continue
         for name, param in engine.board.lines[spec.id].params.items():
             agg = spec.params[name]
             if agg.kind in _SUMS and agg.reduce == "sum":

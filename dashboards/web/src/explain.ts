@@ -51,9 +51,11 @@ export interface Explained {
   of: string;
   scale: number;
   threshold: Threshold | null;
-  behind: Behind[];
-  /** Events and entities of all pages. */
-  total: number;
+  entities: Behind[];
+  events: Behind[];
+  /** Of all pages. */
+  entitiesTotal: number;
+  eventsTotal: number;
   next: string;
   /** What else is to be known: events no longer kept, an error of the formula. */
   notes: string[];
@@ -97,15 +99,21 @@ export function explainedOf(x: Item): Explained {
     level: (BAND as Record<string, Level>)[text(x.band)] ?? 0, fresh: Number(x.fresh ?? 0), expected: Number(x.expected ?? 0),
     window: { text: text(window.text), from: number(window.start), to: number(window.end) }, formula: text(x.formula), code: text(x.code), parts: partsOf(x),
     bands: (x.bands ?? {}) as Bands, of: text(x.of), scale: number(x.scale), threshold: x.threshold ? thresholdOf(x.threshold as Item) : null,
-    behind: [...list(x.entities).map(entityOf), ...list(x.events).map(eventOf)], total: Number(x.events_total ?? 0) + Number(x.entities_total ?? 0), next: text(x.next),
+    entities: list(x.entities).map(entityOf), events: list(x.events).map(eventOf), entitiesTotal: Number(x.entities_total ?? 0), eventsTotal: Number(x.events_total ?? 0), next: text(x.next),
     notes: [text(x.error), text(x.note)].filter(Boolean),
   };
 }
 
 /** A page put behind what is there; what both have is told once. */
-export function joined(old: Explained, more: Explained): Explained {
-  const seen = new Set(old.behind.map((e) => e.key));
-  return { ...old, behind: [...old.behind, ...more.behind.filter((e) => !seen.has(e.key))], total: more.total, next: more.next };
+export function joined(old: Behind[], more: Behind[]): Behind[] {
+  const seen = new Set(old.map((e) => e.key));
+  return [...old, ...more.filter((e) => !seen.has(e.key))];
+}
+
+/** The function of a decorated source, without the declaration above it: that is told in words elsewhere. */
+export function bodyOf(source: string): string {
+  const start = /^(?:async )?def /m.exec(source)?.index ?? 0;
+  return source.startsWith('@') ? source.slice(start) : source;
 }
 
 /** A number as an author writes it: no more digits than it has, six at most. */

@@ -1,11 +1,12 @@
-/** The only file that talks to the server: one WebSocket with subscriptions and resume, and the HTTP reads. */
+/** The line to the server: one WebSocket with subscriptions and resume, and what is read when it stands. */
 
 import { batch } from '@preact/signals';
 import { extend } from './board';
 import { definitionOf } from './definition';
 import { stamped } from './hook';
+import { read, token } from './reads';
 import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, scopes, ticker, trends, unknown } from './store';
-import { LEVELS, type City, type EntityDetail, type Indicator, type Trend } from './types';
+import { LEVELS, type City, type Indicator, type Trend } from './types';
 import { caseOf, healthOf, mergeTwin, patchOf, ratesOf, tickerOf, withScopes, type Dictionary, type Item, type Payload, type ServerMessage } from './wire';
 
 interface Wanted { channel: string; filter: Record<string, unknown>; hz: number }
@@ -24,56 +25,6 @@ let heard = 0;
 let tries = 0;
 let timer = 0;
 export const tally = { gaps: 0, frames: 0, conflated: 0, reconnects: 0 };
-
-const token = new URLSearchParams(location.hash.slice(1)).get('token');
-const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
-
-/** What the server says went wrong, else the code of its answer. */
-async function said(answer: Response): Promise<string> {
-  const problem = (await answer.json().catch(() => null)) as { detail?: unknown; title?: unknown } | null;
-  return String(problem?.detail || problem?.title || `HTTP ${answer.status}`);
-}
-
-/** Read JSON; throws with the server's own words. */
-export async function read<T>(url: string): Promise<T> {
-  const answer = await fetch(url, { headers });
-  if (!answer.ok) throw new Error(await said(answer));
-  return (await answer.json()) as T;
-}
-
-let layers: Promise<Set<string>> | null = null;
-
-/** Names of the layers that this city has: one made of CSV alone has none, and that is no error. */
-async function layerNames(): Promise<Set<string>> {
-  layers ??= read<{ items: string[] }>('/api/v1/layers').then((found) => new Set(found.items));
-  return layers.catch((error: unknown) => { layers = null; throw error; });
-}
-
-/** GeoJSON of a layer, empty where the city has none of that name. */
-export async function layer(name: string): Promise<unknown> {
-  if (!(await layerNames()).has(name)) return { type: 'FeatureCollection', features: [] };
-  const data = await read<{ type: string; features: { id?: number; properties: Record<string, unknown> }[] }>(`/api/v1/layers/${name}`);
-  for (const f of data.features) f.properties = { ...f.properties, row: f.properties.row ?? f.id };
-  return data;
-}
-
-/** One search over places, entities and indicators. */
-export async function search(text: string): Promise<Item[]> {
-  return (await read<{ items: Item[] }>(`/api/v1/search?q=${encodeURIComponent(text)}&limit=30`)).items;
-}
-
-/** All that is known of an entity. */
-export async function detail(kind: string, code: string, row: number): Promise<EntityDetail> {
-  const { item } = await read<{ item: Item }>(`/api/v1/entities/${encodeURIComponent(kind)}/${encodeURIComponent(code)}`);
-  const attrs = Object.entries((item.attributes ?? {}) as Item).filter(([, v]) => v !== null && v !== '').map(([k, v]): [string, string] => [k, String(v)]);
-  const readings = ((item.readings ?? []) as Item[]).map((r) => ({ property: String(r.property), value: typeof r.value === 'number' ? r.value : NaN, unit: String(r.unit ?? ''), at: Number(r.time ?? 0), quality: String(r.quality ?? ''), stale: Boolean(r.stale) }));
-  const relations = ((item.relations ?? []) as Item[]).map((r) => ({ relation: String(r.relation), kind: String(r.kind), code: String(r.code), name: String(r.name ?? '') }));
-  const line = (item.path ?? []) as Item[];
-  return {
-    row, kind, code, name: String(item.name ?? ''), type: '', state: '', seen: NaN, scope: Number(line.at(-1)?.k ?? 0),
-    lon: Number(item.lon ?? NaN), lat: Number(item.lat ?? NaN), attrs, readings, relations, cases: [],
-  };
-}
 
 function dictionary(d: Dictionary | undefined): void {
   if (!d) return;

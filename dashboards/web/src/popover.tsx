@@ -7,7 +7,7 @@ import { addressOf } from './address';
 import { Chart } from './chart';
 import { age, countdown, hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
-import { detail } from './link';
+import { detail } from './reads';
 import { moved } from './map/map';
 import { view } from './map/view';
 import { asOf, BandList, Figure, look, Mark, QualityTag, Spark, trendText, windowText, unit } from './parts';

@@ -5,7 +5,7 @@ import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { KEYS } from './actions';
 import { lang, say, t, word } from './i18n';
-import { search } from './link';
+import { search } from './reads';
 import { view } from './map/view';
 import { choose, drill, entities, entitiesRev, indicators, panel, picked, placesIn, scopeName, scopes } from './store';
 import type { Item } from './wire';

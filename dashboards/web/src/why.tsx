@@ -1,17 +1,17 @@
 /** "Why is this number?": formula, parameters, parts to go down into, bands, and the events behind it. A drawer of both pages. */
 
-import { signal } from '@preact/signals';
+import { signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { addressOf } from './address';
-import { explainedOf, joined, plain, type Behind, type Explained, type Part } from './explain';
+import { bodyOf, explainedOf, joined, plain, type Behind, type Explained, type Part } from './explain';
 import { hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { pieces } from './lab/code';
 import { isLocal } from './definition';
-import { read } from './link';
+import { read } from './reads';
 import { BandList, Figure, Mark, unit, windowText } from './parts';
-import { ask, page, why, type Question } from './route';
+import { ask, page as shown, why, type Question } from './route';
 import { byId, city, link, now, path, placesIn, scopeName, scopes } from './store';
 import { Quality, type Indicator } from './types';
 import type { Item } from './wire';
@@ -24,15 +24,19 @@ const KEPT = 2_000;
 interface Answer { key: string; state: 'loading' | 'ready' | 'error'; error: string; got: Explained | null; more: boolean }
 const BLANK: Answer = { key: '', state: 'loading', error: '', got: null, more: false };
 const answer = signal<Answer>(BLANK);
-/** Only the events of this parameter; '' = of all. */
+/** Entities of registers, asked for when they are opened: there may be thousands, and events matter first. */
+const facts = signal<{ list: Behind[]; next: string; busy: boolean }>({ list: [], next: '', busy: false });
+/** Only what this parameter rests on; '' = all. */
 const only = signal('');
 const copied = signal<'' | 'done' | 'hand'>('');
 
-function url(q: Question, after: string): string {
+const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+async function page(q: Question, after: string): Promise<Explained> {
   const query = new URLSearchParams({ scope: q.scope, limit: String(PAGE) });
   if (after) query.set('after', after);
   if (only.peek()) query.set('parameter', only.peek());
-  return `/api/v1/indicators/${encodeURIComponent(q.id)}/explain?${query}`;
+  return explainedOf(await read<Item>(`/api/v1/indicators/${encodeURIComponent(q.id)}/explain?${query}`));
 }
 
 const keyOf = (q: Question): string => `${q.id}\n${q.scope}\n${only.peek()}`;
@@ -40,31 +44,48 @@ const keyOf = (q: Question): string => `${q.id}\n${q.scope}\n${only.peek()}`;
 /** Ask the server; of several questions only the newest is answered here. */
 async function load(q: Question): Promise<void> {
   const key = keyOf(q);
-  const same = answer.peek().key === key || answer.peek().got?.id === q.id;
-  answer.value = { ...BLANK, key, got: same ? answer.peek().got : null };
+  const { got: old } = answer.peek();
+  answer.value = { ...BLANK, key, got: old?.id === q.id ? old : null };
+  facts.value = { list: [], next: '', busy: false };
   try {
-    const got = explainedOf(await read<Item>(url(q, '')));
+    const got = await page(q, 'events');
     if (answer.peek().key === key) answer.value = { ...BLANK, key, state: 'ready', got };
   } catch (error) {
-    if (answer.peek().key === key) answer.value = { ...BLANK, key, state: 'error', error: error instanceof Error ? error.message : String(error) };
+    if (answer.peek().key === key) answer.value = { ...BLANK, key, state: 'error', error: words(error) };
   }
 }
 
 async function loadMore(q: Question): Promise<void> {
   const { key, got } = answer.peek();
   if (!got?.next) return;
-  answer.value = { ...answer.peek(), more: true };
+  answer.value = { ...answer.peek(), more: true, error: '' };
   try {
-    const page = explainedOf(await read<Item>(url(q, got.next)));
-    if (answer.peek().key === key) answer.value = { ...answer.peek(), got: joined(got, page), more: false };
+    const found = await page(q, got.next);
+    if (answer.peek().key === key) answer.value = { ...answer.peek(), got: { ...got, events: joined(got.events, found.events), next: found.next }, more: false };
   } catch (error) {
-    if (answer.peek().key === key) answer.value = { ...answer.peek(), more: false, error: error instanceof Error ? error.message : String(error) };
+    if (answer.peek().key === key) answer.value = { ...answer.peek(), more: false, error: words(error) };
+  }
+}
+
+/** The next page of entities; they come before the events. */
+async function loadFacts(q: Question): Promise<void> {
+  const { key } = answer.peek();
+  const { list, next, busy } = facts.peek();
+  if (busy || (list.length > 0 && !next)) return;
+  facts.value = { list, next, busy: true };
+  try {
+    const found = await page(q, next);
+    if (answer.peek().key === key) facts.value = { list: joined(list, found.entities), next: found.events.length ? '' : found.next, busy: false };
+  } catch (error) {
+    if (answer.peek().key !== key) return;
+    facts.value = { list, next, busy: false };
+    answer.value = { ...answer.peek(), error: words(error) };
   }
 }
 
 /** Put the link to this answer on the clipboard; where the browser forbids it, show it to be copied by hand. */
 async function copy(q: Question): Promise<void> {
-  const link = location.origin + addressOf(page.peek(), q.id, q.scope);
+  const link = location.origin + addressOf(shown.peek(), q.id, q.scope);
   try {
     await navigator.clipboard.writeText(link);
     copied.value = 'done';
@@ -98,7 +119,7 @@ function Head({ q, ind }: { q: Question; ind: Indicator | undefined }): JSX.Elem
       <div class="top"><h2>{t('why.title')}</h2>
         <button class="btn" onClick={() => void copy(q)} data-testid="why-copy">{t(copied.value === 'done' ? 'why.copied' : 'why.copy')}</button>
         <button class="x" aria-label={t('pop.close')} onClick={() => (why.value = null)}>✕</button></div>
-      {copied.value === 'hand' && <input class="byhand" readOnly value={location.origin + addressOf(page.value, q.id, q.scope)} aria-label={t('why.copy')} onFocus={(e) => e.currentTarget.select()} ref={(el) => el?.focus()} />}
+      {copied.value === 'hand' && <input class="byhand" readOnly value={location.origin + addressOf(shown.value, q.id, q.scope)} aria-label={t('why.copy')} onFocus={(e) => e.currentTarget.select()} ref={(el) => el?.focus()} />}
       {trail.length > 0 && (
         <nav class="trail s" aria-label={t('why.trail')}>
           {trail.map((back, i) => [<button key={i} onClick={() => ask(back.id, back.scope, trail.slice(0, i))}>{say(byId.value.get(back.id)?.name) || back.id}</button>, <i key={`s${i}`} class="d">›</i>])}
@@ -121,7 +142,7 @@ function bounds(got: Explained, ind: Indicator): string {
 /** The number with its quality in words, n of m inputs, and the bounds of its window. */
 function Value({ got, ind }: { got: Explained; ind: Indicator }): JSX.Element {
   const tz = city.value.timezone;
-  const differs = Number.isFinite(got.computed) && !Object.is(got.computed, got.value);
+  const differs = Number.isFinite(got.computed) && num(got.computed, ind.decimals) !== num(got.value, ind.decimals);
   return (
     <>
       <div class="val">
@@ -150,13 +171,20 @@ function Read({ p, down }: { p: Part; down: () => void }): JSX.Element {
   );
 }
 
+/** A declaration; a long one shows its first lines until it is clicked. */
+function Long({ text }: { text: string }): JSX.Element {
+  const open = useSignal(false);
+  if (text.length < 160) return <span class="s d tx">{text}</span>;
+  return <button class={`s d tx${open.value ? '' : ' cl2'}`} aria-expanded={open.value} onClick={() => (open.value = !open.value)}>{text}</button>;
+}
+
 function Parts({ got, q }: { got: Explained; q: Question }): JSX.Element {
   if (got.parts.length === 0) return <p class="s d">{t('why.noParts')}</p>;
   const counted = (p: Part): string => [p.events > 0 ? t('why.count', num(p.events, 0)) : '', p.rows > 0 ? t('why.rows', num(p.rows, 0)) : ''].filter(Boolean).join(' · ');
   return (
     <div class="parts" data-testid="why-parts">
       {got.parts.map((p) => (p.reads ? <Read key={p.name} p={p} down={() => ask(p.reads, q.scope, [...(why.peek()?.trail ?? []), q])} /> : (
-        <div class="pt" key={p.name}><span class="el"><b>{p.name}</b> <span class="m">{word('agg', p.kind)}</span></span><span class="pv">{plain(p.value)}</span><span class="s d r">{counted(p)}</span><span class="s d tx">{p.text}</span></div>
+        <div class="pt" key={p.name}><span class="el"><b>{p.name}</b> <span class="m">{word('agg', p.kind)}</span></span><span class="pv">{plain(p.value)}</span><span class="s d r">{counted(p)}</span><Long text={p.text} /></div>
       )))}
     </div>
   );
@@ -191,22 +219,42 @@ function BehindRow({ e }: { e: Behind }): JSX.Element {
   );
 }
 
+function Table({ list, adds, id }: { list: Behind[]; adds: boolean; id: string }): JSX.Element {
+  return (
+    <table class={`evs${adds ? '' : ' fact'}`} data-testid={id}>
+      <thead><tr><th>{t('why.time')}</th><th>{t(adds ? 'why.event' : 'why.entity')}</th><th class="r">{t('why.adds')}</th></tr></thead>
+      <tbody>{list.map((e) => <BehindRow key={e.key} e={e} />)}</tbody>
+    </table>
+  );
+}
+
 function Events({ got, q }: { got: Explained; q: Question }): JSX.Element {
   const { more, error, state } = answer.value;
+  const none = got.parts.some((p) => p.reads) ? 'why.noEventsParts' : got.entitiesTotal > 0 ? 'why.noEventsFacts' : 'why.noEvents';
   return (
     <>
-      <h3>{t('why.events')} <span class="e">{t('why.shown', num(got.behind.length, 0), num(got.total, 0))}</span></h3>
+      <h3>{t('why.events')} <span class="e">{t('why.shown', num(got.events.length, 0), num(got.eventsTotal, 0))}</span></h3>
       <Filter got={got} />
-      {got.behind.length === 0 ? <p class="s d">{state === 'loading' ? t('why.loading') : t(got.parts.some((p) => p.reads) ? 'why.noEventsParts' : 'why.noEvents')}</p> : (
-        <table class="evs" data-testid="why-events">
-          <thead><tr><th>{t('why.time')}</th><th>{t('why.event')}</th><th class="r">{t('why.adds')}</th></tr></thead>
-          <tbody>{got.behind.map((e) => <BehindRow key={e.key} e={e} />)}</tbody>
-        </table>
-      )}
-      {got.next && got.behind.length < KEPT && <button class="btn more" disabled={more} onClick={() => void loadMore(q)} data-testid="why-more">{t(more ? 'why.loading' : 'why.more')}</button>}
-      {got.next && got.behind.length >= KEPT && <p class="s d">{t('why.most', num(KEPT, 0))}</p>}
+      {got.events.length === 0 ? <p class="s d">{t(state === 'loading' ? 'why.loading' : none)}</p> : <Table list={got.events} adds id="why-events" />}
+      {got.next && got.events.length < KEPT && <button class="btn more" disabled={more} onClick={() => void loadMore(q)} data-testid="why-more">{t(more ? 'why.loading' : 'why.more')}</button>}
+      {got.next && got.events.length >= KEPT && <p class="s d">{t('why.most', num(KEPT, 0))}</p>}
       {error && state === 'ready' && <p class="s" role="alert">{t('why.error', error)}</p>}
     </>
+  );
+}
+
+/** Entities of registers whose attributes were read, closed until somebody wants them. */
+function Facts({ got, q }: { got: Explained; q: Question }): JSX.Element | null {
+  const { list, next, busy } = facts.value;
+  if (got.entitiesTotal === 0) return null;
+  return (
+    <details class="facts2" key={`${q.scope}${only.value}`} onToggle={(e) => { if (e.currentTarget.open && facts.peek().list.length === 0) void loadFacts(q); }} data-testid="why-facts">
+      <summary>{t('why.facts')} <span class="e">{list.length > 0 ? t('why.shown', num(list.length, 0), num(got.entitiesTotal, 0)) : num(got.entitiesTotal, 0)}</span></summary>
+      {list.length > 0 && <Table list={list} adds={false} id="why-entities" />}
+      {busy && <p class="s d">{t('why.loading')}</p>}
+      {next && !busy && list.length < KEPT && <button class="btn more" onClick={() => void loadFacts(q)}>{t('why.more')}</button>}
+      {next && list.length >= KEPT && <p class="s d">{t('why.most', num(KEPT, 0))}</p>}
+    </details>
   );
 }
 
@@ -230,12 +278,13 @@ function Answered({ got, ind, q }: { got: Explained; ind: Indicator; q: Question
       <h3>{t('ind.formula')}</h3>
       {say(ind.meaning) && <p class="m">{say(ind.meaning)}</p>}
       {got.formula && <p class="m">{got.formula}</p>}
-      {(got.code || ind.code) && <Code source={got.code || ind.code} />}
+      {(got.code || ind.code) && <Code source={bodyOf(got.code || ind.code)} />}
       <h3>{t('why.parts')}</h3>
       <Parts got={got} q={q} />
       <h3>{t('lab.thresholds')}</h3>
       <Limits got={got} ind={ind} />
       <Events got={got} q={q} />
+      <Facts got={got} q={q} />
     </>
   );
 }

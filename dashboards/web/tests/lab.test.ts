@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { addressOf, askedOf, pageOf } from '../src/address';
 import { answers, definitionOf, editsOf, holds, isLocal, labStateOf, news, turned } from '../src/definition';
-import { explainedOf, joined, plain } from '../src/explain';
+import { bodyOf, explainedOf, joined, plain } from '../src/explain';
 import { pieces } from '../src/lab/code';
 import { feeds, graphOf, heights, MOST } from '../src/lab/lineage';
 import { classOf, edges, levelOf, listed, ramp, severity } from '../src/level';
@@ -96,15 +96,19 @@ describe('the answer to why', () => {
   });
   test('is read: value, quality, window, parts, what other indicators stand at', () => {
     const got = explainedOf(page(['1', '2'], '2'));
-    expect(got).toMatchObject({ at: 9, scope: '42', quality: 2, level: 3, fresh: 7, expected: 9, window: { from: 1, to: 2 }, total: 4, next: '2', notes: ['kept for 24 h'], threshold: { edition: '2026', from: NaN, source: 'HJ' } });
+    expect(got).toMatchObject({ at: 9, scope: '42', quality: 2, level: 3, fresh: 7, expected: 9, window: { from: 1, to: 2 }, eventsTotal: 3, entitiesTotal: 1, next: '2', notes: ['kept for 24 h'], threshold: { edition: '2026', from: NaN, source: 'HJ' } });
     expect(got.parts.map((p) => [p.name, p.value, p.events, p.rows, p.reads, p.quality])).toEqual([['a', 3, 3, 1, '', NaN], ['o', NaN, 0, 0, 'y', 3], ['z', 5, 0, 0, 'z', 0]]);
-    expect(got.behind[0]).toMatchObject({ type: 'device', subject: 'P1', at: NaN, fields: [['in_service', '1']], gives: [['n', '1']] });
-    expect(got.behind[1]).toMatchObject({ at: 5000, subject: '1', fields: [['value', '3.14159'], ['due_at', '1763890000000']], gives: [['a', '1']] });
-    expect(explainedOf({ quality: 'nodata', value: null })).toMatchObject({ value: NaN, quality: 4, level: 0, behind: [], parts: [], total: 0, next: '', threshold: null });
+    expect(got.entities[0]).toMatchObject({ type: 'device', subject: 'P1', at: NaN, fields: [['in_service', '1']], gives: [['n', '1']] });
+    expect(got.events[0]).toMatchObject({ at: 5000, subject: '1', fields: [['value', '3.14159'], ['due_at', '1763890000000']], gives: [['a', '1']] });
+    expect(explainedOf({ quality: 'nodata', value: null })).toMatchObject({ value: NaN, quality: 4, level: 0, events: [], entities: [], parts: [], eventsTotal: 0, next: '', threshold: null });
   });
   test('pages join, what both have is told once', () => {
-    const got = joined(explainedOf(page(['1', '2'], '2')), explainedOf(page(['2', '3'], '')));
-    expect([got.behind.map((e) => e.subject), got.next]).toEqual([['P1', '1', '2', '3'], '']);
+    const got = joined(explainedOf(page(['1', '2'], '2')).events, explainedOf(page(['2', '3'], '')).events);
+    expect(got.map((e) => e.subject)).toEqual(['1', '2', '3']);
+  });
+  test('of a decorated function the function is shown, of anything else all', () => {
+    expect(bodyOf("@indicator('x',\n  n=1)\ndef f(a=count('obs')):\n    return a")).toBe("def f(a=count('obs')):\n    return a");
+    expect([bodyOf('class X:\n    def values(self): ...'), bodyOf('expr = "a"'), bodyOf('')]).toEqual(['class X:\n    def values(self): ...', 'expr = "a"', '']);
   });
   test('numbers have no more digits than they need', () => {
     expect([3, -1234567, 0.1 + 0.2, 12345.678, NaN].map(plain)).toEqual(['3', '\u22121,234,567', '0.3', '12345.7', '—']);

@@ -3,7 +3,7 @@
 import type { JSX } from 'preact';
 import { Chart } from '../chart';
 import { age, num, stamp } from '../format';
-import { lang, say, t, word } from '../i18n';
+import { lang, t, word } from '../i18n';
 import { Legend, MapBox } from '../map/map';
 import { asOf, Figure, look, Mark, QualityTag, trendText, unit } from '../parts';
 import { ask } from '../route';
@@ -103,7 +103,6 @@ export function Live({ ind }: { ind: Indicator }): JSX.Element {
       <Values ind={ind} />
       <Machine ind={ind} />
       <BeforeAfter ind={ind} />
-      <span class="sr">{say(ind.name)}</span>
     </aside>
   );
 }

@@ -109,7 +109,7 @@ export function Sheet({ ind }: { ind: Indicator }): JSX.Element {
         <div><Thresholds ind={ind} /><Examples ind={ind} /></div>
       </div>
       <Parameters ind={ind} />
-      <section><h3>{t('lab.doc')}</h3><p class="doc m">{ind.doc || t('lab.noDoc')}</p></section>
+      <section><h3>{t('lab.doc')} <a class="e" href={`/reference/${encodeURIComponent(ind.id)}`}>{t('lab.reference')}</a></h3><p class="doc m">{ind.doc || t('lab.noDoc')}</p></section>
     </main>
   );
 }

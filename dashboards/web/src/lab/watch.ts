@@ -2,7 +2,8 @@
 
 import { batch, computed, signal } from '@preact/signals';
 import { editsOf, labStateOf, news, turned, type Edit, type LabState } from '../definition';
-import { read, redefine } from '../link';
+import { redefine } from '../link';
+import { read } from '../reads';
 import { clock, link } from '../store';
 import type { Item } from '../wire';
 

@@ -257,6 +257,9 @@ class Board:
         line.last_period = period
         chosen, found = instance.values(view)
         line.detail = instance.detail(view)
+        if not every:  # what it says beside the scopes that moved is as good
+            touched = touched.copy()
+            touched[chosen] = True
         value = np.full(n, np.nan)
         value[chosen] = finish(np.asarray(found, np.float64), line.spec.decimals)
         return value, line.closed, touched
@@ -332,9 +335,11 @@ class View:
             return line.value[rows] / line.scale[rows]
 
     def moved(self) -> Bool:
-        """Scopes at which an indicator that is read (declared with ind()) differs since the last tick."""
+        """Scopes at which an indicator that is read (declared with ind()) or a tally differs since the last tick."""
         board = self._board
         out = np.full(len(self.scopes), board.whole or bool(self._line.error) or not self._line.children)
+        for param in self._line.params.values():
+            out |= param.changed()
         for child in self._line.children:
             out |= board.lines[child].altered
         return out

@@ -27,6 +27,7 @@ from citytwin.indicators.themes import (
     platform,
     power,
     public_transport,
+    risk,
     safe_city,
     sanitation,
     social_governance,
@@ -68,17 +69,22 @@ _MODULES: tuple[ModuleType, ...] = (
 )
 
 
+_MEASURES: tuple[Spec | type[Indicator], ...] = tuple(item for module in _MODULES for item in module.INDICATORS)
+#: The count of all measures comes after them, the composites after that.
+_ALL = (*_MEASURES, gov_service.indicator_models([item.id for item in _MEASURES]))
+
+
+def _graded(item: Spec | type[Indicator]) -> bool:
+    """Whether it has bands, of one edition or of several."""
+    return bool(item.bands or getattr(item, "editions", ()))
+
+
 def _by_theme() -> dict[str, list[str]]:
     themes: dict[str, list[str]] = {}
-    for module in _MODULES:
-        for item in module.INDICATORS:
-            if item.bands:
-                themes.setdefault(item.theme, []).append(item.id)
-    return themes
+    for theme in dict.fromkeys(item.theme for item in _MEASURES):
+        themes[theme] = [item.id for item in _ALL if item.theme == theme and _graded(item)]
+    return {theme: members for theme, members in themes.items() if members}
 
 
 #: Function and class forms of all themes; composites last.
-INDICATORS: tuple[Spec | type[Indicator], ...] = (
-    *(item for module in _MODULES for item in module.INDICATORS),
-    *composite.composites(_by_theme()),
-)
+INDICATORS: tuple[Spec | type[Indicator], ...] = (*_ALL, *composite.composites(_by_theme()), risk.GridRisk)

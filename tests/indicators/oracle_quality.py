@@ -14,6 +14,7 @@ from typing import Any
 from tests.indicators import oracle_law, recounts
 from tests.indicators.oracle import Event, Oracle, Values
 from tests.indicators.oracle_law import MESSAGES, SILENT_S, THEMES, interpolate, rounded
+from tests.indicators.recounts import risk
 
 FEEDS = oracle_law.FEEDS | recounts.joined("FEEDS")
 #: Types that look like one of a family and are none.
@@ -44,7 +45,8 @@ class Watch:
     def __init__(self, oracle: Oracle) -> None:
         self.world, self.now, self.above = oracle.world, oracle.now, oracle.above
         self.seen = list(oracle.seen.values())
-        live = oracle.live()
+        self.oracle = oracle
+        self.live = live = oracle.live()
         self.newest: dict[tuple[str, str], Event] = {
             (e["subject"], e["property"]): e for e in live if e["type"] == "obs"
         }
@@ -107,7 +109,7 @@ class Watch:
             s for s, (_, types) in says.items() if any(fnmatchcase(f"{feed}{x}", t) for t in types for x in ("", ".x"))
         }
         for e in self.seen:
-            fits = [f for f in watched if e["type"] == f or e["type"].startswith(f + ".") and e["type"] not in ALONE]
+            fits = [f for f in watched if e["type"] == f or (e["type"].startswith(f + ".") and e["type"] not in ALONE)]
             if feed in fits:
                 expected.add(e["source"])
             if fits or e["source"] in says:
@@ -177,6 +179,39 @@ def composite(parts: list[Part], scores: list[float | None], least: bool = False
     return value, (PROVISIONAL if provisional else GOOD, fresh, expected)
 
 
+def inherited(value: float | None, parts: list[Part]) -> Part:
+    """A value made of other indicators, with the trust of its parts."""
+    fresh, expected = (sum(p[1][i] for p in parts) for i in (1, 2))
+    if any(p[1][0] == STALE for p in parts) and not any(known(p) for p in parts):
+        return value, (STALE, fresh, expected)
+    if value is None:
+        return None, (NODATA, fresh, expected)
+    if any(missing(p) or p[1][0] == PARTIAL for p in parts):
+        return value, (PARTIAL, fresh, expected)
+    provisional = any(known(p) and p[1][0] == PROVISIONAL for p in parts)
+    return value, (PROVISIONAL if provisional else GOOD, fresh, expected)
+
+
+def grid_risk(watch: Watch, given: Callable[[str, int], float | None]) -> dict[int, Part]:
+    """The risk of every scope from the published values of its parts."""
+    found = risk.risks(watch.oracle, watch.live, given)
+    out = {}
+    for row in range(len(watch.world.level)):
+        value = rounded(found[row], 1) if row in found else None
+        parts = [(v, watch.trust(i, row, v)) for i in risk.MEASURED for v in [given(i, row)]]
+        out[row] = inherited(value, parts)
+    return out
+
+
+def models(watch: Watch, given: Callable[[str, int], float | None]) -> dict[int, Part]:
+    """How many indicators have a number at the city that counts, itself left out; nothing where nobody publishes."""
+    mine, numbers = "indicator_models", {id: given(id, 0) for id in FEEDS}
+    count = sum(known((v, watch.trust(id, 0, v))) for id, v in numbers.items() if id != mine)
+    value = float(count) if watch.feeds["indicator.value", ""][0][1] else None
+    rows = range(len(watch.world.level))
+    return {row: (v, watch.trust(mine, row, v)) for row in rows for v in [None if row else value]}
+
+
 def composites(
     watch: Watch, given: Callable[[str, int], float | None], scales: Mapping[str, Mapping[int, float]]
 ) -> dict[str, dict[int, Part]]:
@@ -206,4 +241,6 @@ def composites(
         parts, values = list(found.values()), [p[0] for p in found.values()]
         out["theme_score"][row] = composite(parts, values, least=True)
         out["city_health_index"][row] = composite(parts, values)
+    out["grid_risk_score"] = grid_risk(watch, given)
+    out["indicator_models"] = models(watch, given)
     return out

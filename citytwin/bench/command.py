@@ -109,9 +109,17 @@ def ticks(size: Size, folder: Path, report: Report) -> None:
     """Ticks of the real city with the built-in indicators."""
     say("the city of Wuhan: an hour of life, then ticks")
     found = scale.ticks(size.tick_seconds, size.tick_load)
+    say("the same with the first two dozen indicators")
+    few = scale.ticks(size.tick_seconds, size.tick_load, ids=scale.FIRST)
     what = f"{found.indicators} indicators, {found.grids} grids"
-    report.add(f"tick p50, {what}", found.p50, "ms")
-    report.add(f"tick p99, {what}", found.p99, "ms")
+    report.add(f"tick and encode p50, {what}", found.p50, "ms")
+    report.add(f"tick and encode p99, {what}", found.p99, "ms")
+    report.add(f"tick and encode p99, {few.indicators} indicators", few.p99, "ms")
+    report.add(f"feed, {few.indicators} indicators", few.feed_us, "us/event", 1.0)
+    report.add(f"feed, {found.indicators} indicators", found.feed_us, "us/event", found.feed_us / few.feed_us)
+    report.add(f"feed and tick, {few.indicators} indicators", few.whole_us, "us/event", 1.0)
+    more = found.whole_us / few.whole_us
+    report.add(f"feed and tick, {found.indicators} indicators", found.whole_us, "us/event", more)
     report.add("events per tick", found.events / size.tick_seconds, "events")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from citytwin.app import settle
 from citytwin.bench.job import START_MS, Job, bodies, prepare
 from citytwin.bench.measures import EVENT, KINDS, registry
 from citytwin.bench.town import BenchCity, device_codes, homes
-from citytwin.bench.whole import decoder, run
+from citytwin.bench.whole import decoder, run, wire
+from citytwin.dashboards.encode import Bands
 from citytwin.engine import Engine
-from citytwin.indicators.registry import builtin
+from citytwin.indicators.registry import Registry, builtin
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Column, Int64, Strings
 from citytwin.streams.log import SqliteLog
@@ -30,42 +31,59 @@ from citytwin.twin.pack import load_city
 _HOUR_MS = 3_600_000
 
 
+#: The indicators of the first build: how much the others cost is told beside them.
+FIRST = (
+    "traffic_tti", "traffic_tpi", "congested_length_ratio", "water_pressure_compliance", "gas_ch4_max", "aqi",
+    "surface_water_class", "rain_1h_max", "river_level", "waterlog_points", "waterlog_depth_max",
+    "case_on_time_closing_rate", "case_backlog", "case_overdue_open", "hotline_answer_rate", "hotline_wait_p95",
+    "citycode_active_users", "ems_coverage_5km", "data_timeliness_rate", "device_online_rate", "obs_valid_rate",
+    "e2e_latency_p95", "aqi_hourly", "online_items",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """Tick times in ms of wall clock, and under which load."""
+    """Tick times in ms of wall clock, frame encoded, under which load; CPU us an event to feed it, and to tick too."""
 
     p50: float
     p99: float
     events: int
     indicators: int
     grids: int
+    feed_us: float
+    whole_us: float
 
 
-def ticks(seconds: int, load: float, seed: int = 7) -> Ticks:
-    """Ticks once a second with the built-in indicators on the real city, after an hour of simulated life."""
+def ticks(seconds: int, load: float, seed: int = 7, ids: Collection[str] | None = None) -> Ticks:
+    """Ticks once a second on the real city after an hour of simulated life, each frame encoded for the wire.
+
+    `ids`: these built-in indicators alone (default: all, at their levels and every coarser one).
+    """
     city = load_city("wuhan")
-    engine, simulator = Engine(city, builtin()), Simulator(city, seed, START_MS, load=None)
-    position = itertools.count(1)
-
-    def feed(live: Simulator, until: int) -> int:
-        batches = live.step(until)
-        for batch in batches:
-            engine.feed(batch, next(position))
-        return sum(map(len, batches))
-
+    specs = Registry(s for s in builtin() if ids is None or s.id in ids)
+    engine, simulator = Engine(city, specs), Simulator(city, seed, START_MS, load=None)
+    position, bands = itertools.count(1), Bands()
     for now in range(START_MS, START_MS + _HOUR_MS, 60_000):
-        feed(simulator, now)
+        for batch in simulator.step(now):
+            engine.feed(batch, next(position))
         engine.tick(now, next(position))
     settle()
     start = START_MS + _HOUR_MS
-    live, fed, took = Simulator(city, seed + 1, start, load=load), 0, []
+    live, fed, took, feeding, cpu = Simulator(city, seed + 1, start, load=load), 0, [], 0.0, 0.0
     for now in range(start + 1000, start + 1000 * (seconds + 1), 1000):
-        fed += feed(live, now)
+        batches = live.step(now)
+        fed += sum(map(len, batches))
+        begun = time.process_time()
+        for batch in batches:
+            engine.feed(batch, next(position))
+        feeding += time.process_time() - begun
         began = time.perf_counter()
-        engine.tick(now, next(position))
+        wire(engine.tick(now, next(position)), bands)
         took.append((time.perf_counter() - began) * 1000)
+        cpu += time.process_time() - begun
     p50, p99 = np.percentile(took, (50, 99)).tolist()
-    return Ticks(p50, p99, fed, len(builtin()), len(city.scopes.at_level(4)))
+    grids = len(city.scopes.at_level(4))
+    return Ticks(p50, p99, fed, len(specs), grids, feeding / fed * 1e6, cpu / fed * 1e6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ def _term(sight: Sight, line: Line, row: int, name: str, witness: Witness) -> Te
     elif agg.kind == "rows":
         found = sight.aggregates.rows(agg, sight.now)
         rows = int(np.count_nonzero(witness.outlook.below[found.scope]))
-    sums = param is not None and (agg.kind in ("count", "total", "distinct", "tally") and agg.reduce == "sum")
+    adds = agg.kind in ("count", "total", "distinct", "tally") and agg.reduce == "sum"
+    sums = param is not None and adds and not (line.spec.cls is not None and line.spec.cls.whole)
     events = evidence.total(name) if agg.kind == "ind" else evidence.counts(name)
     return Term(
         name, agg.kind, agg.table, aggregate_text(agg, line.spec.window), plain(value),

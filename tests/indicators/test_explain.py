@@ -144,7 +144,7 @@ def again(engine: Engine, told: Explanation, events: list[EventTold], entities: 
 
 
 def sums(engine: Engine, id: str, row: int) -> dict[str, float]:
-    """Counts and sums of an indicator and those that it reads, at a scope; not of those that rest on all of the city."""
+    """Counts and sums of an indicator and those that it reads, at a scope; not of what rests on all the city."""
     out = {}
     for spec in family(REGISTRY[id]):
         if spec.cls is not None and spec.cls.whole:

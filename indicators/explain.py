@@ -20,6 +20,7 @@ from citytwin.indicators.retell import events_of, facts_of, lost_of, place_of_en
 from citytwin.indicators.sight import Sight, span_ms
 from citytwin.indicators.told import EventTold, Explanation, Fact, Feed, Heard, Reach, Read, Term, plain
 from citytwin.indicators.witness import Witness
+from citytwin.models.columns import MISSING
 from citytwin.models.frame import Quality
 
 #: Most items of a page.
@@ -139,7 +140,7 @@ def _term(sight: Sight, line: Line, row: int, name: str, witness: Witness) -> Te
     elif param is not None:
         value = param.values()[row]
     if isinstance(param, TallyParam):
-        rows = int(param.state.counted.total.data[row])
+        rows = param.state.counting(witness.outlook.below)
     elif agg.kind == "rows":
         found = sight.aggregates.rows(agg, sight.now)
         rows = int(np.count_nonzero(witness.outlook.below[found.scope]))

@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import Watched, watched
 
+#: An answer may be asked for again while the city is busy.
+WAIT_MS = 60_000
 SIZES = [(1280, 720), (1366, 768), (1920, 1080), (3840, 2160)]
 
 #: Boxes that stick out of their column sideways, texts that are cut without an ellipsis, texts under 12 px.
@@ -42,6 +44,11 @@ def read(url: str, path: str) -> Any:
         return json.load(answer)
 
 
+def grave(view: Watched) -> list[str]:
+    """What the page complained of, but for a busy city that asked for patience (503): the page asks again."""
+    return [c for c in view.complaints if not c.startswith("503 ") and "status of 503" not in c]
+
+
 def line(page: Page, id: str) -> Locator:
     """An indicator in the list."""
     return page.locator(f"[data-testid=lab-list] [data-indicator='{id}']")
@@ -51,7 +58,7 @@ def ask(view: Watched, id: str, lang: str = "en") -> Page:
     """The lab page at an indicator with the drawer open and answered."""
     page = view.open(f"lab?id={id}&lang={lang}")
     page.get_by_test_id("why-open").click()
-    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=20_000)
+    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=WAIT_MS)
     return page
 
 
@@ -70,7 +77,7 @@ def test_every_indicator_is_listed(view: Watched, lang: str) -> None:
     assert not [h for h in heads if re.fullmatch(r"[a-z_]+", h)], "a theme without a name"
     page.wait_for_timeout(6_000)  # one more look at the workshop
     assert view.foreign == []
-    assert view.complaints == []
+    assert grave(view) == []
 
 
 def test_states_are_told_in_words(view: Watched) -> None:
@@ -175,7 +182,7 @@ def test_why_shows_the_events(view: Watched) -> None:
     expect(page.get_by_test_id("why-value")).to_be_visible()
     page.keyboard.press("Escape")
     expect(drawer).to_have_count(0)
-    assert view.complaints == []
+    assert grave(view) == []
     assert view.foreign == []
 
 
@@ -185,11 +192,11 @@ def test_why_goes_down_to_the_parts_and_back(view: Watched) -> None:
     name = part.locator("b").inner_text()
     part.click()
     expect(page.locator(".why .who b")).to_have_text(name)
-    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=20_000)
+    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=WAIT_MS)
     page.locator(".why .trail button").first.click()
     expect(page.locator(".why .who b")).to_have_text("City health index")
     expect(page.locator(".why .trail")).to_have_count(0)
-    assert view.complaints == []
+    assert grave(view) == []
 
 
 def test_a_link_opens_the_same_answer(view: Watched) -> None:
@@ -200,7 +207,7 @@ def test_a_link_opens_the_same_answer(view: Watched) -> None:
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == f"{view.url}/lab?id=traffic_tti&why=420100"
     page.goto(link)
-    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=WAIT_MS)
 
 
 def test_why_on_the_wall(view: Watched) -> None:
@@ -209,12 +216,12 @@ def test_why_on_the_wall(view: Watched) -> None:
     page.get_by_test_id("popover").get_by_test_id("why-open").click()
     drawer = page.get_by_test_id("why")
     expect(drawer).to_contain_text("为什么是这个数")
-    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=20_000)
+    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=WAIT_MS)
     expect(drawer).to_contain_text("级别与依据")
     page.keyboard.press("Escape")
     expect(drawer).to_have_count(0)
     expect(page.get_by_test_id("popover")).to_be_visible()
-    assert view.complaints == []
+    assert grave(view) == []
 
 
 def test_from_page_to_page_without_reload(view: Watched) -> None:
@@ -238,14 +245,14 @@ def test_from_page_to_page_without_reload(view: Watched) -> None:
     view.until("n => window.__citytwin.frames > n", frames)
     assert page.evaluate("window.kept") == 1
     assert page.evaluate("window.__citytwin.tally.reconnects") == 0
-    assert view.complaints == []
+    assert grave(view) == []
 
 
 def test_an_unknown_id_is_said(view: Watched) -> None:
     page = view.open("lab?id=no_such_thing&lang=en")
     expect(page.get_by_test_id("toasts")).to_contain_text("There is no indicator no_such_thing")
     expect(page.get_by_test_id("lab-name")).to_be_visible()
-    assert view.complaints == []
+    assert grave(view) == []
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
@@ -259,6 +266,6 @@ def test_nothing_overflows(driver: Browser, base_url: str, size: tuple[int, int]
         page.wait_for_timeout(500)
         assert page.evaluate(OVERFLOW) == [], id
     page.get_by_test_id("why-open").click()
-    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=20_000)
+    expect(page.get_by_test_id("why-value")).to_be_visible(timeout=WAIT_MS)
     assert page.evaluate(OVERFLOW) == []
     page.close()

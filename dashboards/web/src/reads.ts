@@ -12,10 +12,17 @@ async function said(answer: Response): Promise<string> {
   return String(problem?.detail || problem?.title || `HTTP ${answer.status}`);
 }
 
+/** An answer that was none; `wait` ms: when the server says that it may be asked again, NaN = it does not say. */
+export class Refused extends Error {
+  constructor(words: string, readonly wait: number) {
+    super(words);
+  }
+}
+
 /** Read JSON; throws with the server's own words. */
 export async function read<T>(url: string): Promise<T> {
   const answer = await fetch(url, { headers });
-  if (!answer.ok) throw new Error(await said(answer));
+  if (!answer.ok) throw new Refused(await said(answer), 1000 * Number(answer.headers.get('retry-after') ?? NaN));
   return (await answer.json()) as T;
 }
 

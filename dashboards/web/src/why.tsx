@@ -9,7 +9,7 @@ import { hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { pieces } from './lab/code';
 import { isLocal } from './definition';
-import { read } from './reads';
+import { read, Refused } from './reads';
 import { BandList, Figure, Mark, unit, windowText } from './parts';
 import { ask, page as shown, why, type Question } from './route';
 import { byId, city, link, now, path, placesIn, scopeName, scopes } from './store';
@@ -41,8 +41,12 @@ async function page(q: Question, after: string): Promise<Explained> {
 
 const keyOf = (q: Question): string => `${q.id}\n${q.scope}\n${only.peek()}`;
 
-/** Ask the server; of several questions only the newest is answered here. */
-async function load(q: Question): Promise<void> {
+/** How often a server that is busy is asked again by itself, and the longest wait between. */
+const TRIES = 5;
+const LONGEST_MS = 5_000;
+
+/** Ask the server; of several questions only the newest is answered here. One that asks for patience is asked again. */
+async function load(q: Question, tried = 0): Promise<void> {
   const key = keyOf(q);
   const { got: old } = answer.peek();
   answer.value = { ...BLANK, key, got: old?.id === q.id ? old : null };
@@ -51,7 +55,11 @@ async function load(q: Question): Promise<void> {
     const got = await page(q, 'events');
     if (answer.peek().key === key) answer.value = { ...BLANK, key, state: 'ready', got };
   } catch (error) {
-    if (answer.peek().key === key) answer.value = { ...BLANK, key, state: 'error', error: words(error) };
+    if (answer.peek().key !== key) return;
+    if (error instanceof Refused && error.wait >= 0 && tried < TRIES) {
+      answer.value = { ...answer.peek(), error: error.message };
+      window.setTimeout(() => { if (why.peek()?.at.id === q.id && answer.peek().key === key) void load(q, tried + 1); }, Math.min(LONGEST_MS, error.wait));
+    } else answer.value = { ...BLANK, key, state: 'error', error: words(error) };
   }
 }
 
@@ -302,7 +310,7 @@ function Drawer({ q }: { q: Question }): JSX.Element {
       <Head q={q} ind={ind} />
       <div class="body" tabIndex={0}>
         {!ind && <p class="d">{live ? t('lab.unknown', q.id) : t('banner.start')}</p>}
-        {ind && state === 'loading' && !mine && <p class="d">{t('why.loading')}</p>}
+        {ind && state === 'loading' && !mine && <p class="d">{t('why.loading')}{error && <span class="blk">{t('why.busy', error)}</span>}</p>}
         {ind && state === 'error' && <p role="alert">{t('why.error', error)} <button class="btn" onClick={() => void load(q)}>{t('why.again')}</button></p>}
         {ind && mine && state !== 'error' && <Answered got={mine} ind={ind} q={q} />}
       </div>

@@ -42,7 +42,8 @@ const themes = computed(() => {
 /** How an indicator stands: where it comes from and its check in grey; what is unusual as a tag. */
 function Standing({ ind }: { ind: Indicator }): JSX.Element {
   const s = states.value.get(ind.id);
-  const checked = !s || s.error ? '' : t(Number.isFinite(s.checkedAt) ? 'lab.ok' : 'lab.unchecked');
+  // what is built in was checked with its release, a file when it was read
+  const checked = !s || s.error ? '' : Number.isFinite(s.checkedAt) ? t('lab.ok') : s.origin === 'file' ? t('lab.unchecked') : '';
   return (
     <>
       <span class="el d">{ind.id}</span>

@@ -64,7 +64,7 @@ function Machine({ ind }: { ind: Indicator }): JSX.Element {
         <div><span class="s d">{t('lab.cost')}</span><b>{s && Number.isFinite(s.costUs) ? <>{num(s.costUs, s.costUs < 10 ? 1 : 0)} <span class="u">µs</span></> : '—'}</b></div>
         <div><span class="s d">{t('lab.bytes')}</span><b>{s ? size(s.bytes) : '—'}</b></div>
         <div><span class="s d">{t('lab.version')}</span><b class="mono">{s?.version || ind.hash || '—'}</b></div>
-        <div><span class="s d">{t('lab.checked')}</span><b>{s && Number.isFinite(s.checkedAt) ? <span title={age(now.value - s.checkedAt)}>{stamp(s.checkedAt, now.value, tz)}</span> : t('lab.unchecked')}</b></div>
+        <div><span class="s d">{t('lab.checked')}</span><b>{s && Number.isFinite(s.checkedAt) ? <span title={age(now.value - s.checkedAt)}>{stamp(s.checkedAt, now.value, tz)}</span> : s ? t(s.origin === 'builtin' ? 'lab.atStart' : 'lab.unchecked') : '—'}</b></div>
       </div>
       <div class="s lasterr"><span class="d">{t('lab.lastError')}</span> {s?.error ? <pre>{s.error}</pre> : s ? t('lab.none') : '—'}</div>
     </section>

@@ -74,11 +74,29 @@ export function ramp(ind: Banded & { unit?: string }, data: ArrayLike<number> = 
   return [...before, first, ...(list.length === 2 ? [(first + last) / 2] : list.slice(1, -1)), last].slice(-5);
 }
 
+/** Edges from the data, each beyond the one before, the first beyond the best value: where all are equal all are class 0. */
 function quantiles(data: ArrayLike<number>, descending: boolean): number[] {
-  const known = Array.from(data).filter(Number.isFinite).sort((a, b) => a - b);
-  if (known.length === 0) return [1, 2, 3, 4, 5];
-  const cut = [1, 2, 3, 4, 5].map((i) => nice(known[Math.floor((i * (known.length - 1)) / 6)] ?? 0));
-  return descending ? cut.reverse() : cut;
+  const sign = descending ? -1 : 1;
+  const known = Array.from(data).filter(Number.isFinite).map((v) => sign * v).sort((a, b) => a - b);
+  const [least = 0] = known;
+  const step = nice(((known.at(-1) ?? 0) - least) / 6) || 1;
+  let before = least;
+  const cut = [1, 2, 3, 4, 5].map((i) => {
+    const at = known.length ? sign * nice(sign * (known[Math.floor((i * (known.length - 1)) / 6)] ?? 0)) : i;
+    before = at > before ? at : before + step;
+    return before;
+  });
+  return cut.map((v) => nice6(sign * v));
+}
+
+/** Without the noise of added fractions. */
+function nice6(x: number): number {
+  return Number(x.toPrecision(6));
+}
+
+/** Map class of a level, where a value alone says nothing of its band: normal is the lowest class, I the highest. */
+export function classOfLevel(level: Level): number {
+  return [0, 5, 4, 3, 2][level] ?? 0;
 }
 
 /** Map class of a value: 0..5, -1 for no data. `cut` as of ramp(). */

@@ -4,7 +4,7 @@ import { answers, definitionOf, editsOf, holds, isLocal, labStateOf, news, turne
 import { bodyOf, explainedOf, joined, plain } from '../src/explain';
 import { pieces } from '../src/lab/code';
 import { feeds, graphOf, heights, MOST } from '../src/lab/lineage';
-import { classOf, edges, levelOf, listed, ramp, severity } from '../src/level';
+import { classOf, classOfLevel, edges, levelOf, listed, ramp, severity } from '../src/level';
 import { fit, FOLD_HEAD, folded, HEAD, LINE, ROW, share } from '../src/room';
 import type { Indicator } from '../src/types';
 import en from '../src/en.json';
@@ -75,12 +75,24 @@ describe('bands', () => {
     expect([classOf(1e9, cut, 'band'), classOf(-1e9, cut, 'band')]).toEqual([5, 0]);
     expect(ramp({ better: 'none', bands: {} }, [1, 2, 3, 4, 5, 6, 7])).toHaveLength(5);
   });
+  test('edges from the data go one way, and equal values are all of the best class', () => {
+    for (const better of ['down', 'up', 'none'] as const) {
+      for (const data of [[], [0, 0, 0], [5], [1, 1, 1, 9], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], [-3, -2, -1]]) {
+        const cut = ramp({ better, bands: {} }, data);
+        expect(cut).toHaveLength(5);
+        for (let i = 1; i < 5; i++) expect(Math.sign((cut[i] ?? 0) - (cut[i - 1] ?? 0)), `${better} ${data} ${cut}`).toBe(better === 'up' ? -1 : 1);
+        const best = better === 'up' ? Math.max(...data) : Math.min(...data);
+        if (data.length) expect(classOf(best, cut, better), `${better} ${data} ${cut}`).toBe(0);
+      }
+    }
+  });
   test('relative bands: a value alone says nothing, the level that was told counts', () => {
     const rel = { better: 'down' as const, bands: { yellow: 0.3, red: 0.5 }, of: 'facilities' };
     expect([levelOf(1000, rel), edges(rel), severity(1000, rel)]).toEqual([0, [], 0]);
     expect(listed(rel.bands)).toEqual([{ edge: 0.3, level: 3 }, { edge: 0.5, level: 1 }]);
     expect(severity(2, rel, 1)).toBeGreaterThan(severity(9, rel, 3));
     expect(ramp(rel, [1, 2, 3, 4, 5, 6, 7])).not.toContain(0.3);
+    expect(([0, 4, 3, 2, 1] as const).map(classOfLevel)).toEqual([0, 2, 3, 4, 5]);
   });
 });
 

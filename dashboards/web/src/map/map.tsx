@@ -8,7 +8,7 @@ import { toggle } from '../actions';
 import { num } from '../format';
 import { lang, say, t } from '../i18n';
 import { show } from '../hook';
-import { classOf, edges, ramp } from '../level';
+import { classOf, classOfLevel, edges, listed, ramp } from '../level';
 import { wantMarks, wantValues } from '../link';
 import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
 import { layer } from '../reads';
@@ -63,6 +63,13 @@ function cuts(ind: Indicator): number[] {
   return ramp(ind, scopes.value.children.get(0)?.map((r) => board.value(ind.id, r)) ?? []);
 }
 
+/** Map class of a scope: by the edges, or by the band that the engine gave it where edges differ from place to place. */
+function classAt(ind: Indicator, row: number, cut: readonly number[]): number {
+  if (!ind.of) return classOf(board.value(ind.id, row), cut, ind.better);
+  const cell = board.cell(ind.id, row);
+  return Number.isFinite(cell.value) ? classOfLevel(effective(ind, cell)) : -1;
+}
+
 async function loadAreas(map: CityMap, level: number): Promise<void> {
   const name = AREAS[level - 1];
   if (!name || map.areas.has(name)) return;
@@ -100,7 +107,7 @@ function paint(map: CityMap): void {
   map.show(name);
   learn(ind.id, shownLevel(), map.areas.get(name)?.keys() ?? []);
   const cut = cuts(ind);
-  map.colour(name, (row) => classOf(board.value(ind.id, row), cut, ind.better));
+  map.colour(name, (row) => classAt(ind, row, cut));
   map.contours(name, (row) => effective(ind, board.cell(ind.id, row)));
 }
 
@@ -204,19 +211,23 @@ function Tools({ small }: { small: boolean }): JSX.Element {
   );
 }
 
-/** The ramp with its edges. Where bands are relative or there are none, edges follow the data and lines alone tell the bands. */
+/** What stands under the ramp: its edges with the levels among them; shares where bands are relative, at the class of each level. */
+function ticks(ind: Indicator): { at: number; text: string; level: Level }[] {
+  if (ind.of) return listed(ind.bands).map(({ edge, level }) => ({ at: classOfLevel(level), text: `${num(edge * 100, 0)} %`, level }));
+  const text = (v: number): string => num(v, Math.min(ind.decimals, Number.isInteger(v) ? 0 : 2));
+  const marks = edges(ind);
+  return cuts(ind).map((v, i) => ({ at: i + 1, text: text(v), level: marks.find((e) => e.edge === v)?.level ?? 0 }));
+}
+
+/** The ramp with its edges; without bands they follow the data. */
 export function Legend({ ind, small = false }: { ind: Indicator; small?: boolean }): JSX.Element {
   void frame.value;
-  const cut = cuts(ind);
-  const marks = edges(ind);
-  const text = (v: number): string => num(v, Math.min(ind.decimals, Number.isInteger(v) ? 0 : 2));
   return (
     <div class={small ? 'leg flat' : 'ov leg'} data-testid="legend">
       <div class="s m" style={{ display: 'flex', justifyContent: 'space-between', gap: '.5rem' }}><span class="el">{say(ind.name)} {unit(ind.unit)}</span><span class="d nw"><span class="hatch" style={{ width: '1.25rem', height: '.625rem', border: 'var(--hair) solid var(--m-hatch)' }} /> {t('map.nodata')}</span></div>
       <div class="ramp" style={{ gridTemplateColumns: 'repeat(6,1fr)' }}>{[0, 1, 2, 3, 4, 5].map((i) => <i key={i} style={{ background: `var(--m${i})` }} />)}</div>
       <div class="rl">
-        {cut.map((v, i) => <span key={i} style={{ left: `${((i + 1) * 100) / 6}%` }}>{text(v)}</span>)}
-        {cut.map((v, i) => { const m = marks.find((e) => e.edge === v); return m && <span class="lm" key={`m${i}`} style={{ left: `${((i + 1) * 100) / 6}%` }}><Mark level={m.level as Level} size={0.75} /></span>; })}
+        {ticks(ind).map(({ at, text, level }) => [<span key={at} style={{ left: `${(at * 100) / 6}%` }}>{text}</span>, level > 0 && <span class="lm" key={`m${at}`} style={{ left: `${(at * 100) / 6}%` }}><Mark level={level} size={0.75} /></span>])}
       </div>
       <div class="s d">{t('map.iso')} · {t(ind.better === 'none' ? (theme.value === 'dark' ? 'map.higher' : 'map.higherLight') : theme.value === 'dark' ? 'map.worse' : 'map.worseLight')}</div>
       {small ? <div class="s d">© OpenStreetMap</div> : <div class="s d marks">
@@ -251,7 +262,7 @@ function Inset({ ind }: { ind: Indicator }): JSX.Element | null {
       <svg viewBox={`0 0 ${INSET.w} ${INSET.h}`} style={{ width: '10rem', height: '7.375rem' }} aria-hidden="true" onClick={() => view.whole()}>
         {districts.value.map((f) => {
           const row = f.properties.row;
-          const c = classOf(board.value(ind.id, row), cut, ind.better);
+          const c = classAt(ind, row, cut);
           return <path key={row} d={outlineOf(f, x, y)} style={{ fill: c < 0 ? 'var(--m0)' : `var(--m${c})`, stroke: 'var(--m-dist)', strokeWidth: 0.5 }} />;
         })}
         {x1 > x0 && y1 > y0 && <rect x={x0} y={y0} width={x1 - x0} height={y1 - y0} fill="none" stroke="var(--text)" stroke-width="1.2" />}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -98,53 +98,48 @@ class Facts:
     names: tuple[str, ...]
 
 
-@dataclass(eq=False)
 class Evidence:
     """Everything behind one value."""
 
-    ledgers: Mapping[str, Ledger]
-    parts: list[Events | Facts] = field(default_factory=list)
-
-    @property
-    def events(self) -> list[Events]:
-        """Parts that are events."""
-        return [p for p in self.parts if isinstance(p, Events)]
-
-    @property
-    def facts(self) -> list[Facts]:
-        """Parts that are rows of registers."""
-        return [p for p in self.parts if isinstance(p, Facts)]
+    def __init__(self, ledgers: Mapping[str, Ledger]) -> None:
+        self.ledgers = ledgers
+        #: All parts, in the order in which they were found.
+        self.parts: list[Events | Facts] = []
+        self.facts: list[Facts] = []
+        self._events: dict[tuple[str, bool], list[Events]] = {}
 
     def held(self, place: str, owner: str | None = None, *, lost: bool = False) -> Int64:
         """Array indices (or lost slots) of all parts of a place, or of those of one parameter: sorted, unique."""
-        parts = [p.index for p in self.events if p.place == place and p.lost == lost and _is_of(p, owner)]
-        return np.unique(np.concatenate(parts)) if parts else _NONE
+        return union([p.index for p in self._events.get((place, lost), ()) if _is_of(p, owner)])
 
     def places(self, *, lost: bool = False) -> list[str]:
         """Ledgers (or tables) that there are events of."""
-        return sorted({p.place for p in self.events if p.lost == lost})
+        return sorted(place for place, gone in self._events if gone == lost)
 
     def add(
         self, owners: set[str], label: str, place: str, index: Int64, amount: Float64, *, lost: bool = False
     ) -> None:
         """Add events; repeated indices keep the first amount. Without owners only what is not there yet."""
-        kept, at = np.unique(index, return_index=True)
-        if not owners:
-            new = ~np.isin(kept, self.held(place, lost=lost))
-            kept, at = kept[new], at[new]
+        kept, amount = _once(index, amount)
+        if not owners and len(kept):
+            new = ~np.isin(kept, self.held(place, lost=lost), assume_unique=True)
+            kept, amount = kept[new], amount[new]
         if len(kept):
-            self.parts.append(Events(owners, label, place, kept, amount[at], lost))
+            part = Events(owners, label, place, kept, amount, lost)
+            self.parts.append(part)
+            self._events.setdefault((place, lost), []).append(part)
 
     def state(self, owners: set[str], label: str, rows: Int64, amount: Float64, names: tuple[str, ...]) -> None:
         """Add facts of the registers."""
-        kept, at = np.unique(rows, return_index=True)
+        kept, amount = _once(rows, amount)
         if len(kept):
-            self.parts.append(Facts(owners, label, kept, amount[at], names))
+            part = Facts(owners, label, kept, amount, names)
+            self.parts.append(part)
+            self.facts.append(part)
 
     def entity_rows(self, owner: str | None = None) -> Int64:
         """Rows of the registers, sorted, unique."""
-        parts = [f.rows for f in self.facts if _is_of(f, owner)]
-        return np.unique(np.concatenate(parts)) if parts else _NONE
+        return union([f.rows for f in self.facts if _is_of(f, owner)])
 
     def names_of(self, row: int, owner: str | None = None) -> list[str]:
         """Attributes that are read of a row of the registers."""
@@ -153,21 +148,16 @@ class Evidence:
 
     def counts(self, label: str) -> int:
         """How many different events carry a label."""
-        seen = 0
-        for lost in (False, True):
-            for place in self.places(lost=lost):
-                mine = [p.index for p in self.events if (p.place, p.lost, p.label) == (place, lost, label)]
-                seen += len(np.unique(np.concatenate(mine))) if mine else 0
-        return seen
+        found = ([p.index for p in parts if p.label == label] for parts in self._events.values())
+        return sum(len(union(parts)) for parts in found)
 
     def total(self, owner: str | None = None) -> int:
         """How many different events there are."""
-        pairs = [(p, lost) for lost in (False, True) for p in self.places(lost=lost)]
-        return sum(len(self.held(p, owner, lost=lost)) for p, lost in pairs)
+        return sum(len(self.held(place, owner, lost=lost)) for place, lost in self._events)
 
     def gives(self, place: str, index: int, *, lost: bool = False) -> dict[str, float]:
         """What one event contributes, by label."""
-        parts = [p for p in self.events if p.place == place and p.lost == lost and p.label]
+        parts = (p for p in self._events.get((place, lost), ()) if p.label)
         found = ((p.label, p.amount[at]) for p in parts if (at := _at(p.index, index)) >= 0)
         return {label: float(amount) for label, amount in found if not np.isnan(amount)}
 
@@ -184,6 +174,28 @@ class Evidence:
             index = _nearest(ledger, self.held(place, owner), after, limit)
             out += [(key_of(ledger, i), place, i) for i in index.tolist()]
         return sorted(out)[:limit]
+
+
+def union(parts: Sequence[Int64]) -> Int64:
+    """What is in any of some columns of whole numbers >= 0, each sorted and unique: sorted, unique.
+
+    >>> union([np.array([1, 4]), np.array([0, 4])]).tolist()
+    [0, 1, 4]
+    """
+    if len(parts) < 2:
+        return parts[0] if parts else _NONE
+    mask = np.zeros(max(int(p[-1]) + 1 if len(p) else 0 for p in parts), np.bool_)
+    for part in parts:
+        mask[part] = True
+    return np.flatnonzero(mask)
+
+
+def _once(index: Int64, amount: Float64) -> tuple[Int64, Float64]:
+    """Sorted and unique, with the first amount of each."""
+    if len(index) < 2 or bool((index[1:] > index[:-1]).all()):
+        return index, amount
+    kept, at = np.unique(index, return_index=True)
+    return kept, amount[at]
 
 
 def _is_of(part: Events | Facts, owner: str | None) -> bool:

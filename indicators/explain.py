@@ -16,11 +16,10 @@ from citytwin.indicators.evidence import Evidence, cursor, place_of
 from citytwin.indicators.lineage import aggregate_text, window_text
 from citytwin.indicators.params import TallyParam
 from citytwin.indicators.pulse import SourceInputs
-from citytwin.indicators.retell import events_of, facts_of, lost_of, place_of_entity
+from citytwin.indicators.retell import events_of, facts_of, lost_of, placed
 from citytwin.indicators.sight import Sight, span_ms
 from citytwin.indicators.told import EventTold, Explanation, Fact, Feed, Heard, Reach, Read, Term, plain
 from citytwin.indicators.witness import Witness
-from citytwin.models.columns import MISSING
 from citytwin.models.frame import Quality
 
 #: Most items of a page.
@@ -62,19 +61,18 @@ def _page(
 ) -> tuple[tuple[Fact, ...], tuple[EventTold, ...], str]:
     """Facts of registers by kind and code, then events in order; and where the next page goes on."""
     rows = evidence.entity_rows(owner) if after is None or len(after) == 2 else np.zeros(0, np.int64)
-    placed = sorted((place_of_entity(sight, r), r) for r in rows.tolist())
-    placed = [p for p in placed if after is None or p[0] > after]
-    chosen = placed[:limit]
+    found = placed(sight, rows, after, limit + 1)
+    chosen = found[:limit]
     facts = tuple(facts_of(sight, evidence, np.array([r for _, r in chosen], np.int64), owner))
-    if len(placed) > limit:
+    if len(found) > limit:
         return facts, (), cursor(chosen[-1][0])
     begin = after if after is not None and len(after) != 2 else None
     room = limit - len(facts)
-    found = _events(sight, evidence, owner, begin, room + 1)
-    events = tuple(event for _, event in found[:room])
-    if len(found) <= room:
+    told = _events(sight, evidence, owner, begin, room + 1)
+    events = tuple(event for _, event in told[:room])
+    if len(told) <= room:
         return facts, events, ""
-    return facts, events, cursor(found[room - 1][0] if room else chosen[-1][0])
+    return facts, events, cursor(told[room - 1][0] if room else chosen[-1][0])
 
 
 def _events(

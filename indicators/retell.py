@@ -12,7 +12,7 @@ from citytwin.indicators.evidence import Evidence, Key, key_of
 from citytwin.indicators.sight import Sight
 from citytwin.indicators.told import EventTold, Fact, plain
 from citytwin.models.columns import MISSING, Coded, Float64, Int64, Strings, physical
-from citytwin.models.entities import KINDS, all_fields, all_relations
+from citytwin.models.entities import KIND_NUMBER, KINDS, all_fields, all_relations
 from citytwin.models.vocabulary import Field, Kind
 from citytwin.twin.growable import GrowText
 from citytwin.twin.ledger import Ledger
@@ -129,9 +129,17 @@ def facts_of(sight: Sight, evidence: Evidence, rows: Int64, owner: str | None) -
     return out
 
 
-def place_of_entity(sight: Sight, row: int) -> tuple[str, str]:
-    """Place of a row of the registers in a listing: kind, code."""
-    return _KINDS[int(sight.entities.kind[row])], sight.entities.code(row)
+def placed(sight: Sight, rows: Int64, after: tuple[str, str] | None, limit: int) -> list[tuple[tuple[str, str], int]]:
+    """The first rows of the registers after a place in the listing: ((kind, code), row), by kind and code."""
+    out: list[tuple[tuple[str, str], int]] = []
+    kinds = sight.entities.kind[rows]
+    for kind in sorted(_KINDS):
+        mine = rows[kinds == KIND_NUMBER[kind]]
+        if len(out) < limit and len(mine) and (after is None or kind >= after[0]):
+            codes = sight.entities.codes.take(mine).tolist()
+            found = sorted(zip(codes, mine.tolist(), strict=True))
+            out += [((kind, code), row) for code, row in found if after is None or (kind, code) > after]
+    return out[:limit]
 
 
 def _has(kind: str, name: str) -> bool:

@@ -327,13 +327,7 @@ class Aggregates:
     def clear_changed(self) -> None:
         """Forget which scopes changed, after every formula has seen it."""
         for part in self._rolled():
-            if isinstance(part, Tally):
-                part.rolled.changed.data[:] = False
-                part.counted.changed.data[:] = False
-                part.extreme.changed.data[:] = False
-                part.histograms.changed.data[:] = False
-            else:
-                part.changed.data[:] = False
+            part.changed.clear()
 
     def next_due(self) -> int:
         """Earliest pane edge that a window with content will cross, or deadline of a row."""

@@ -3,86 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.geo.scopes import ScopeTree
+from citytwin.geo.scopes import GRID, LEVELS, ScopeTree
 from citytwin.indicators.aggregates import Aggregates
-from citytwin.indicators.api import Indicator, Panes, Rows, Spec, evaluate, finish
+from citytwin.indicators.api import Indicator, Spec, evaluate, finish
 from citytwin.indicators.feeds import inputs_of
+from citytwin.indicators.line import Line, values_at
 from citytwin.indicators.params import Param
 from citytwin.indicators.pulse import Pulse
-from citytwin.indicators.quality import Coverage, Inputs, Standing, inherit, settle
+from citytwin.indicators.quality import Coverage, inherit, settle
+from citytwin.indicators.view import View
 from citytwin.models.columns import Bool, Float64, Int32, Int64, UInt8
 from citytwin.models.frame import Quality, Values
 from citytwin.twin.entities import Entities
-
-
-@dataclass(eq=False)
-class Line:
-    """One indicator on the board: its parameters and its newest values by scope.
-
-    `moved`: scopes whose value differs since the last tick, `altered`: whose value, quality or inputs do.
-    """
-
-    spec: Spec
-    params: dict[str, Param]
-    closed_params: dict[str, Param]
-    feeds: list[Inputs]
-    children: list[str]
-    instance: Indicator | None
-    value: Float64 = field(default_factory=lambda: np.zeros(0))
-    closed: Float64 = field(default_factory=lambda: np.zeros(0))
-    #: What the bands are shares of, where the declaration says so.
-    scale: Float64 = field(default_factory=lambda: np.zeros(0))
-    quality: UInt8 = field(default_factory=lambda: np.zeros(0, np.uint8))
-    fresh: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    expected: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    moved: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
-    altered: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
-    restated: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
-    coverage: Coverage | None = None
-    _standing: Standing | None = None
-    error: str = ""
-    detail: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    last_period: int = -1
-
-    def resize(self, n: int) -> None:
-        """Make room for n scopes."""
-        more = n - len(self.value)
-        if more > 0:
-            self.value = np.append(self.value, np.full(more, np.nan))
-            self.closed = np.append(self.closed, np.full(more, np.nan))
-            self.scale = np.append(self.scale, np.full(more, np.nan))
-            self.quality = np.append(self.quality, np.full(more, Quality.NODATA, np.uint8))
-            self.fresh = np.append(self.fresh, np.zeros(more, np.int32))
-            self.expected = np.append(self.expected, np.zeros(more, np.int32))
-            self.moved, self.altered, self.restated = np.zeros((3, n), np.bool_)
-            self.coverage = self._standing = None
-
-    def look(self, now: int) -> Bool | None:
-        """Count the inputs again; scopes that may have a number from now on, None when no input moved."""
-        for inputs in self.feeds:
-            inputs.look(now)
-        before = self.coverage
-        if not self.feeds or (before is not None and not any(f.moved() for f in self.feeds)):
-            return None
-        self.coverage = Coverage.of(self.feeds, len(self.value))
-        return ~self.coverage.blank if before is None else before.blank & ~self.coverage.blank
-
-    def standing(self, rows: Int32) -> Standing:
-        """How far others may count on it at the rows; worked out once for all who ask until it changes."""
-        if self._standing is None:
-            self._standing = Standing.of(self.value, self.quality, self.fresh, self.expected)
-        return self._standing.at(rows)
-
-    def forget_standing(self) -> None:
-        """Its values or their quality are others now."""
-        self._standing = None
-
 
 _NO_COVERAGE = Coverage()
 
@@ -98,6 +35,10 @@ class Board:
         #: Whether the next evaluation works everything out.
         self.whole = True
         self._specs = {s.id: s for s in specs}
+        #: Rows of all scopes down to each level: the same arrays until the tree grows, so that others can keep by them.
+        self._down: list[Int32] = []
+        #: Of a line of which nothing moved; shared, never written to.
+        self.none = np.zeros(0, np.bool_)
         self.lines: dict[str, Line] = {s.id: self._line(s) for s in in_order(specs)}
         self.resize()
 
@@ -124,8 +65,14 @@ class Board:
         """Follow the scope tree as it grows."""
         n = len(self.scopes)
         self.aggregates.resize(n)
+        self._down = [np.flatnonzero(self.scopes.level <= k).astype(np.int32) for k in range(len(LEVELS))]
+        self.none = np.zeros(n, np.bool_)
         for line in self.lines.values():
             line.resize(n)
+
+    def down_to(self, level: int) -> Int32:
+        """Rows of all scopes down to a level."""
+        return self._down[level]
 
     def evaluate(self, now: int) -> dict[str, Values]:
         """Values of every indicator that changed at some scope, after `Aggregates.tick(now)`."""
@@ -133,6 +80,8 @@ class Board:
         out: dict[str, Values] = {}
         for id, line in self.lines.items():
             changed = self._step(line, now)
+            if changed is self.none:
+                continue
             rows = np.flatnonzero(changed).astype(np.int32)
             if len(rows):
                 out[id] = values_at(line, rows)
@@ -143,9 +92,12 @@ class Board:
     def _step(self, line: Line, now: int) -> Bool:
         """Work a line out again where something moved; scopes that have something new to tell."""
         n = len(self.scopes)
+        told = np.ones(n, np.bool_) if line.error else line.look(now)
+        if told is None and self._still(line, now):
+            line.moved = line.altered = line.restated = self.none
+            return self.none
         line.moved, line.altered, line.restated = np.zeros((3, n), np.bool_)
         wanted = self.scopes.level <= line.spec.finest
-        told = np.ones(n, np.bool_) if line.error else line.look(now)
         try:
             value, closed, touched = self._compute(line, now, told)
         except Exception as error:  # a plugin may raise anything; it must not stop the tick
@@ -159,7 +111,8 @@ class Board:
             return self._settle(line, value, closed, touched, wanted, whole=told is not None)
         below = touched.copy()
         for child in line.children:
-            below |= self.lines[child].altered
+            if self.lines[child].altered is not self.none:
+                below |= self.lines[child].altered
         if not below.any():
             return line.altered
         before = (line.value, line.closed, line.quality, line.fresh, line.expected)
@@ -168,6 +121,14 @@ class Board:
             line.closed = np.where(wanted, np.where(touched, closed, line.closed), np.nan)
         self._inherit(line, below & wanted)
         return self._compare(line, before, wanted)
+
+    def _still(self, line: Line, now: int) -> bool:
+        """Whether nothing that a line is made of moved since the last tick, so that it is as it was."""
+        if self.whole or any(p.stirred() for p in (*line.params.values(), *line.closed_params.values())):
+            return False
+        if line.spec.every_ms and now // line.spec.every_ms != line.last_period:
+            return False
+        return all(self.lines[c].altered is self.none or not self.lines[c].altered.any() for c in line.children)
 
     def _settle(self, line: Line, value: Float64, closed: Float64, touched: Bool, wanted: Bool, whole: bool) -> Bool:
         """Take over what was worked out, with its quality by the line's own inputs; what there is to tell."""
@@ -206,6 +167,8 @@ class Board:
     def _inherit(self, line: Line, below: Bool) -> None:
         """Quality of an indicator without feeds of its own: that of those which it reads."""
         rows = np.flatnonzero(below).astype(np.int32)
+        if line.instance is not None and line.spec.finest < GRID:
+            rows = self.down_to(line.spec.finest)  # what the parts said of all of them is kept
         found = inherit(line.value[rows], [self.lines[c].standing(rows) for c in line.children])
         line.quality, line.fresh, line.expected = line.quality.copy(), line.fresh.copy(), line.expected.copy()
         line.quality[rows], line.fresh[rows], line.expected[rows] = found
@@ -231,9 +194,11 @@ class Board:
             return self._by_class(line, line.instance, now)
         touched = np.full(n, self.whole)
         for param in (*line.params.values(), *line.closed_params.values()):
-            touched |= param.changed()
+            if param.stirred():
+                touched |= param.changed()
         for child in line.children:
-            touched |= self.lines[child].moved
+            if self.lines[child].moved is not self.none:
+                touched |= self.lines[child].moved
         if told is not None:
             touched |= told
         rows = np.flatnonzero(touched)
@@ -297,68 +262,6 @@ class Board:
                 setattr(line, name, state[f"{id}|{name}"].copy())
             line.last_period = int(state[f"{id}|period"][0])
         self.whole = False
-
-
-class View:
-    """What a class form sees: implements indicators.api.Context."""
-
-    def __init__(self, board: Board, line: Line) -> None:
-        self._board, self._line = board, line
-        self.now, self.scopes, self.entities = board.now, board.scopes, board.entities
-
-    def panes(self, name: str) -> Panes:
-        """Panes per entity of an aggregate declared with by="subject"."""
-        return self._board.aggregates.panes(f"{self._line.spec.id}/{name}")
-
-    def tally(self, name: str) -> Float64:
-        """Values by scope of any other declared aggregate."""
-        return self._line.params[name].values()
-
-    def rows(self, name: str) -> Rows:
-        """Rows of a table that was declared with rows(), as they are now."""
-        return self._board.aggregates.rows(self._line.spec.params[name], self.now)
-
-    def value(self, id: str) -> Float64:
-        """Newest values of another indicator by scope."""
-        return self._board.lines[id].value
-
-    def standing(self, id: str, rows: Int32) -> Standing:
-        """How far one may count on another indicator at some scope rows."""
-        return self._board.lines[id].standing(rows)
-
-    def relative(self, id: str, rows: Int32) -> Float64:
-        """Values of another indicator as its bands are meant: shares where it is declared `of` a parameter."""
-        line = self._board.lines[id]
-        if not line.spec.of:
-            return line.value[rows]
-        with np.errstate(all="ignore"):
-            return line.value[rows] / line.scale[rows]
-
-    def moved(self) -> Bool:
-        """Scopes at which an indicator that is read (declared with ind()) or a tally differs since the last tick."""
-        board = self._board
-        out = np.full(len(self.scopes), board.whole or bool(self._line.error) or not self._line.children)
-        for param in self._line.params.values():
-            out |= param.changed()
-        for child in self._line.children:
-            out |= board.lines[child].altered
-        return out
-
-    def spec(self, id: str) -> Spec:
-        """The declaration of another indicator."""
-        return self._board.lines[id].spec
-
-    def ids(self) -> Sequence[str]:
-        """All indicators, in the order of evaluation."""
-        return tuple(self._board.lines)
-
-
-def values_at(line: Line, rows: Int32) -> Values:
-    """The line's values at the rows."""
-    return Values(
-        rows, line.value[rows], line.quality[rows], line.fresh[rows], line.expected[rows], line.restated[rows],
-        line.closed[rows], line.scale[rows] if line.spec.of else None,
-    )  # fmt: skip
 
 
 def in_order(specs: Sequence[Spec]) -> list[Spec]:

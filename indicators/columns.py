@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from citytwin.indicators.expr import Array
-from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings, physical
+from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings, physical, unique
 from citytwin.models.entities import KIND_NUMBER, all_fields, all_relations
 from citytwin.models.hashing import Keys, hash_strings
 from citytwin.models.vocabulary import Kind
@@ -196,7 +196,7 @@ class EntityTable:
 
     def marked(self) -> Int64:
         """Rows of this kind that are marked, sorted and unique; they stay marked."""
-        rows = np.unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
+        rows = unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
         mine: Int64 = rows[self._entities.kind[rows] == self._kind]
         return mine
 

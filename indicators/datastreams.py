@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from citytwin.indicators.quality import DEFAULT_PERIOD_S, PERIODS
 from citytwin.indicators.rolled import Rolled
-from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64
+from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64, unique
 from citytwin.twin.deadlines import Deadlines
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
@@ -38,7 +38,7 @@ class StreamInputs:
 
     def moved(self) -> bool:
         """Whether a total differs since flags were last cleared."""
-        return any(bool(r.changed.data.any()) for r in self.rolled())
+        return any(r.changed.any() for r in self.rolled())
 
     def rolled(self) -> tuple[Rolled, Rolled, Rolled]:
         """The three totals."""
@@ -97,8 +97,8 @@ class Datastreams:
         """Take in changed slots and entities and those whose time is over, and roll up."""
         if not self.inputs:
             return
-        marked = np.unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
-        slots, self._marked = np.union1d(slots, self.deadlines.due(now)), []
+        marked = unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
+        slots, self._marked = unique(np.concatenate([slots, self.deadlines.due(now)])), []
         if self._whole:
             slots, marked = np.arange(self._table.n), np.arange(self._entities.n)
             self._whole = False

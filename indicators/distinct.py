@@ -21,7 +21,7 @@ from citytwin.indicators import panes
 from citytwin.indicators.columns import EventColumns
 from citytwin.indicators.expr import Expr, as_mask
 from citytwin.indicators.panes import PaneStore, Span
-from citytwin.indicators.rolled import Rolled
+from citytwin.indicators.rolled import Flags, Rolled
 from citytwin.indicators.sketched import Pane, Sketches
 from citytwin.models.columns import Float64, Int32, Int64, UInt64
 from citytwin.models.hashing import HashIndex, Keys
@@ -137,7 +137,7 @@ class DistinctWindow:
         return range(lo, hi + 1)
 
     @property
-    def changed(self) -> Grow:
+    def changed(self) -> Flags:
         """Flags of scopes whose count differs since they were last cleared."""
         return self.rolled.changed
 
@@ -243,7 +243,7 @@ class Distinct:
         panes = [p for p in window.panes(self.store.current) if p in self.sketches]
         window.sketched = bool(panes)
         fresh = self.sketches.estimate(panes, scopes)
-        window.changed.data[scopes] |= fresh != window.estimate.data[scopes]
+        window.changed.open()[scopes] |= fresh != window.estimate.data[scopes]
         window.estimate.data[scopes] = fresh
 
     def _keys(self, raw: Keys) -> Int64:
@@ -258,9 +258,11 @@ class Distinct:
     def _shift(self, window: DistinctWindow, slots: Int64, by: Int64, ancestors: Int32) -> None:
         """Entries that enter (+1) or leave (-1) a window: count their keys at every level."""
         rolled = window.rolled
+        if len(slots) == 0:
+            return
         _shift(
             slots, by, window.bit, *window.span.at(self.store.current), self._entries(), self._head.data,
-            self._inside.data, ancestors, rolled.total.data, rolled.changed.data,
+            self._inside.data, ancestors, rolled.total.data, rolled.changed.open(),
         )  # fmt: skip
 
     def advance(self, old: int, new: int, ancestors: Int32) -> None:
@@ -284,7 +286,7 @@ class Distinct:
         self.sketches.forget(self.store.current - self.store.keep)
         for window in self.windows.values():
             if window.sketched:
-                window.changed.data[:] = True
+                window.changed.open()[:] = True
             window.estimate.data[:] = 0.0
             if window.span.ahead > window.span.back and any(p in self.sketches for p in window.panes(old)):
                 self.sketches.panes.setdefault(self.store.current, Pane())
@@ -293,7 +295,7 @@ class Distinct:
     def _take_over(self, window: DistinctWindow, inside: NDArray[np.bool_], total: Int64) -> None:
         """The window now spans just what another did: it takes over that one's counts."""
         held = window.rolled.total.data
-        window.rolled.changed.data[:] |= held != total
+        window.rolled.changed.open()[:] |= held != total
         held[:] = total
         np.bitwise_and(self._inside.data, ~window.bit, out=self._inside.data)
         self._inside.data[inside] |= window.bit
@@ -304,7 +306,7 @@ class Distinct:
         out, into, stay = _cross(window.bit, *span, self._count.data, self._pane.data, self._inside.data, leave, enter)
         if out and not stay:  # nothing stays: no need to take keys out one by one
             rolled = window.rolled
-            rolled.changed.data[:] |= rolled.total.data != 0
+            rolled.changed.open()[:] |= rolled.total.data != 0
             rolled.total.data[:] = 0
             np.bitwise_and(self._inside.data, ~window.bit, out=self._inside.data)
         else:

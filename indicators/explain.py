@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from citytwin.indicators.api import Aggregate, Spec, evaluate, finish
-from citytwin.indicators.board import Line, View
 from citytwin.indicators.evidence import Evidence, cursor, place_of
+from citytwin.indicators.line import Line
 from citytwin.indicators.lineage import aggregate_text, window_text
 from citytwin.indicators.params import TallyParam
 from citytwin.indicators.pulse import SourceInputs
 from citytwin.indicators.retell import events_of, facts_of, lost_of, placed
 from citytwin.indicators.sight import Sight, span_ms
 from citytwin.indicators.told import EventTold, Explanation, Fact, Feed, Heard, Reach, Read, Term, plain
+from citytwin.indicators.view import View
 from citytwin.indicators.witness import Witness
 from citytwin.models.frame import Quality
 

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from citytwin.indicators.buckets import value_of
+from citytwin.indicators.rolled import Flags
 from citytwin.models.columns import Int32, Int64
 from citytwin.twin.growable import Grow
 
@@ -58,7 +59,7 @@ class Histograms:
 
     def __init__(self, q: float) -> None:
         self.q = q
-        self.total, self.changed = Grow(np.float64, np.nan), Grow(np.bool_, False)
+        self.total, self.changed = Grow(np.float64, np.nan), Flags()
         self._slot, self._touched = Grow(np.int64, -1), Grow(np.bool_, False)
         self._waiting: list[tuple[Int64, Int64, Int64]] = []
         self.clear()
@@ -71,6 +72,7 @@ class Histograms:
         self._touched.data[:] |= self._slot.data >= 0
         self._slot.data[:] = -1
         self._waiting = []
+        self._cleared = True
 
     def resize(self, n: int) -> None:
         """Make room for n scopes."""
@@ -92,15 +94,16 @@ class Histograms:
                 scope, bucket, count, ancestors, self._slot.data, self._taken, self._lo, self._held, self._number,
                 self._touched.data,
             )  # fmt: skip
-        rows = np.flatnonzero(self._touched.data)
-        if len(rows) == 0:
+        elif not self._cleared:
             return
+        self._cleared = False
+        rows = np.flatnonzero(self._touched.data)
         found = np.full(self.total.n, -1, np.int64)
         _rank(self.q, self._slot.data, self._held, self._number, self._touched.data, found)
         at = found[rows]
         fresh = np.where(at < 0, np.nan, value_of(np.maximum(at, 0) + self._lo))
         old = self.total.data[rows]
-        self.changed.data[rows] |= ~((fresh == old) | (np.isnan(fresh) & np.isnan(old)))
+        self.changed.open()[rows] |= ~((fresh == old) | (np.isnan(fresh) & np.isnan(old)))
         self.total.data[rows] = fresh
         self._touched.data[:] = False
 

@@ -113,7 +113,7 @@ def _from_python(file: str, text: str) -> list[Spec]:
         return _declared(module)
     except NotAnIndicator:
         raise
-    except Exception as error:  # the author's code may raise anything
+    except (Exception, SystemExit) as error:  # the author's code may raise anything
         line = _line_of(error, module.__file__ or "")
         place = f" in line {line}" if line else ""
         raise NotAnIndicator(f"{file}: {type(error).__name__} while it was loaded{place}: {error}") from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from citytwin.indicators.columns import EventColumns
 from citytwin.indicators.expr import Expr, as_mask, as_numbers
 from citytwin.indicators.rolled import Rolled, RolledExtreme
-from citytwin.models.columns import MISSING, Bool, Int32, Int64
+from citytwin.models.columns import MISSING, Bool, Int32, Int64, unique
 from citytwin.models.hashing import HashIndex, Keys
 from citytwin.twin.growable import Grow
 
@@ -252,12 +252,12 @@ class Extreme:
         if sign > 0:
             np.maximum.at(self.column.data, slot, values)
         else:
-            self.stale.append(np.unique(slot[values >= self.column.data[slot]]))
+            self.stale.append(unique(slot[values >= self.column.data[slot]]))
         self._dirty |= len(slot) > 0
 
     def waiting(self) -> Int64:
         """Slots that wait to be counted again, sorted and unique."""
-        return np.unique(np.concatenate(self.stale)) if self.stale else np.zeros(0, np.int64)
+        return unique(np.concatenate(self.stale)) if self.stale else np.zeros(0, np.int64)
 
     def take_stale(self) -> Int64:
         """Slots to count again; they hold nothing until then."""

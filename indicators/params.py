@@ -22,6 +22,8 @@ class Param(Protocol):
 
     def changed(self) -> Bool: ...
 
+    def stirred(self) -> bool: ...
+
 
 @dataclass(eq=False)
 class SumParam:
@@ -38,6 +40,10 @@ class SumParam:
         """Scopes that moved."""
         flags: Bool = self.view.rolled.changed.data
         return flags
+
+    def stirred(self) -> bool:
+        """Whether any scope may have moved."""
+        return self.view.rolled.changed.stirred
 
 
 @dataclass(eq=False)
@@ -59,6 +65,10 @@ class MeanParam:
         flags: Bool = self.total.rolled.changed.data | self.counted.rolled.changed.data
         return flags
 
+    def stirred(self) -> bool:
+        """Whether any scope may have moved."""
+        return self.total.rolled.changed.stirred or self.counted.rolled.changed.stirred
+
 
 @dataclass(eq=False)
 class ExtremeParam:
@@ -75,6 +85,10 @@ class ExtremeParam:
         """Scopes that moved."""
         flags: Bool = self.state.rolled.changed.data
         return flags
+
+    def stirred(self) -> bool:
+        """Whether any scope may have moved."""
+        return self.state.rolled.changed.stirred
 
 
 @dataclass(eq=False)
@@ -93,6 +107,10 @@ class QuantileParam:
         flags: Bool = self.state.rolled.changed.data
         return flags
 
+    def stirred(self) -> bool:
+        """Whether any scope may have moved."""
+        return self.state.rolled.changed.stirred
+
 
 @dataclass(eq=False)
 class DistinctParam:
@@ -108,6 +126,10 @@ class DistinctParam:
         """Scopes that moved."""
         flags: Bool = self.state.rolled.changed.data
         return flags
+
+    def stirred(self) -> bool:
+        """Whether any scope may have moved."""
+        return self.state.rolled.changed.stirred
 
 
 @dataclass(eq=False)
@@ -125,6 +147,10 @@ class StreamsParam:
         flags: Bool = self.total.changed.data
         return flags
 
+    def stirred(self) -> bool:
+        """Whether any scope may have moved."""
+        return self.total.changed.stirred
+
 
 @dataclass(eq=False)
 class TallyParam:
@@ -138,5 +164,9 @@ class TallyParam:
 
     def changed(self) -> Bool:
         """Scopes that moved."""
-        flags: Bool = self.state.changed()[0].data
+        flags: Bool = self.state.changed.data
         return flags
+
+    def stirred(self) -> bool:
+        """Whether any scope may have moved."""
+        return self.state.changed.stirred

@@ -76,4 +76,4 @@ class Quantile:
     def refresh(self) -> None:
         """After a restore: count everything anew at the next tick."""
         self._stale = True
-        self.rolled.changed.data[:] = True
+        self.rolled.changed.open()[:] = True

@@ -38,12 +38,44 @@ def _maxima(scopes, values, ancestors, out):  # type: ignore[no-untyped-def]
                 out[up] = values[i]
 
 
+class Flags:
+    """Flags by scope that know whether any may be set: most stay down in most ticks, and cost nothing then."""
+
+    def __init__(self) -> None:
+        self._column = Grow(np.bool_, False)
+        self.stirred = False
+
+    @property
+    def data(self) -> NDArray[np.bool_]:
+        """The flags, to read (bool[n])."""
+        return self._column.data
+
+    def open(self) -> NDArray[np.bool_]:
+        """The flags, to write."""
+        self.stirred = True
+        return self._column.data
+
+    def resize(self, n: int) -> None:
+        """Make room for n scopes."""
+        self._column.resize(n)
+
+    def any(self) -> bool:
+        """Whether a flag is set."""
+        return self.stirred and bool(self._column.data.any())
+
+    def clear(self) -> None:
+        """Put all down."""
+        if self.stirred:
+            self._column.data[:] = False
+            self.stirred = False
+
+
 class Rolled:
     """`own` and `total` int64[n scopes]; `add` writes to own, then `settle` moves the difference up."""
 
     def __init__(self) -> None:
         self.own, self.total, self._seen = Grow(np.int64), Grow(np.int64), Grow(np.int64)
-        self.touched, self.changed = Grow(np.bool_, False), Grow(np.bool_, False)
+        self.touched, self.changed = Grow(np.bool_, False), Flags()
         #: Whether `settle` has something to do; set it when own and touched are written directly.
         self.waits = False
 
@@ -56,7 +88,7 @@ class Rolled:
         """Hold nothing; every scope counts as changed."""
         for column in (self.own, self.total, self._seen, self.touched):
             column.data[:] = 0
-        self.changed.data[:] = True
+        self.changed.open()[:] = True
 
     def add(self, rows: Int32 | Int64, values: Int64) -> None:
         """Add to own totals (rows may repeat)."""
@@ -71,7 +103,7 @@ class Rolled:
         if not self.waits:
             return
         self.waits = False
-        _move_up(self.own.data, self._seen.data, self.total.data, self.touched.data, self.changed.data, ancestors)
+        _move_up(self.own.data, self._seen.data, self.total.data, self.touched.data, self.changed.open(), ancestors)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot."""
@@ -85,14 +117,14 @@ class Rolled:
             column.load(state[name])
         self.waits = True
         self.touched.data[:] = True
-        self.changed.data[:] = True
+        self.changed.open()[:] = True
 
 
 class RolledExtreme:
     """Largest value by scope at every level; `own` int64 with MISSING = nothing. For minima store negated values."""
 
     def __init__(self) -> None:
-        self.total, self.changed = Grow(np.int64, MISSING), Grow(np.bool_, False)
+        self.total, self.changed = Grow(np.int64, MISSING), Flags()
 
     def resize(self, n: int) -> None:
         """Make room for n scopes."""
@@ -103,7 +135,7 @@ class RolledExtreme:
         """Replace by the maxima of these values at these scopes (rows may repeat), rolled up."""
         fresh = np.full(self.total.n, MISSING, np.int64)
         _maxima(scopes, values, ancestors, fresh)
-        self.changed.data[:] |= fresh != self.total.data
+        self.changed.open()[:] |= fresh != self.total.data
         self.total.data[:] = fresh
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -114,4 +146,4 @@ class RolledExtreme:
         """Restore; everything counts as changed."""
         self.resize(len(state["total"]))
         self.total.load(state["total"])
-        self.changed.data[:] = True
+        self.changed.open()[:] = True

@@ -13,8 +13,8 @@ from citytwin.indicators.buckets import bucket_of
 from citytwin.indicators.columns import RowColumns
 from citytwin.indicators.expr import Expr, as_mask, as_numbers, pinned_code
 from citytwin.indicators.histograms import Histograms
-from citytwin.indicators.rolled import Rolled, RolledExtreme
-from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, Strings
+from citytwin.indicators.rolled import Flags, Rolled, RolledExtreme
+from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, Strings, unique
 from citytwin.models.hashing import hash_strings
 from citytwin.twin.deadlines import NEVER, Deadlines
 from citytwin.twin.entities import Entities
@@ -33,9 +33,11 @@ class Tally:
         self.table, self.spec, self.window, self.origin_ms, self.closed = table, spec, window, origin_ms, closed
         self.contrib, self.where_at = Grow(np.int64, MISSING), Grow(np.int32, -1)
         self.rolled = Rolled()
-        self.counted = Rolled()
         self.extreme = RolledExtreme()
         self.histograms = Histograms(spec.q)
+        parts: dict[str, Rolled | RolledExtreme | Histograms] = {"sum": self.rolled, "quantile": self.histograms}
+        #: The one of the three that is in use.
+        self._part = parts.get(spec.reduce, self.extreme)
         self.deadlines = Deadlines()
         self._sign = -1 if spec.reduce == "min" else 1
         self._moved = False
@@ -45,10 +47,7 @@ class Tally:
 
     def resize(self, n: int) -> None:
         """Make room for n scopes."""
-        self.rolled.resize(n)
-        self.counted.resize(n)
-        self.extreme.resize(n)
-        self.histograms.resize(n)
+        self._part.resize(n)
 
     def relevant(self, rows: Int64) -> Int64:
         """Those of the rows that can contribute at all, by the property the condition pins."""
@@ -72,14 +71,14 @@ class Tally:
         # A sibling of which every event was retracted has no property any more.
         moved = rows[np.isin(codes[rows], [*wanted, -1])]
         if self.pinned is None:
-            return np.union1d(rows, table.of_subjects(moved))
+            return unique(np.concatenate([rows, table.of_subjects(moved)]))
         main = table.siblings(moved, hash_strings(Strings.of([self.pinned])))
-        return np.union1d(rows, main[main >= 0])
+        return unique(np.concatenate([rows, main[main >= 0]]))
 
     def update(self, rows: Int64, entities: Entities, now: int, unknown_scope: int) -> None:
         """Work out again what these rows (sorted, unique) and those whose deadline passed contribute."""
         due = self.deadlines.due(now)
-        rows = np.union1d(self.relevant(rows), due) if len(due) else self.relevant(rows)
+        rows = unique(np.concatenate([self.relevant(rows), due])) if len(due) else self.relevant(rows)
         if len(rows) == 0:
             return
         self.contrib.resize(int(rows.max()) + 1)
@@ -149,8 +148,6 @@ class Tally:
         elif self.spec.reduce == "quantile":
             self._recount(was[gone], old[gone], -1)
             self._recount(scope[come], amount[come], 1)
-        self.counted.add(was[gone], -np.ones(int(gone.sum()), np.int64))
-        self.counted.add(scope[come], np.ones(int(come.sum()), np.int64))
         self.contrib.data[rows], self.where_at.data[rows] = amount, scope
         self._moved |= len(rows) > 0
 
@@ -159,7 +156,6 @@ class Tally:
 
     def settle(self, ancestors: Int32) -> None:
         """Roll up what moved."""
-        self.counted.settle(ancestors)
         if self.spec.reduce == "sum":
             self.rolled.settle(ancestors)
         elif self.spec.reduce == "quantile":
@@ -178,18 +174,23 @@ class Tally:
         total = self.extreme.total.data
         return np.where(total == MISSING, np.nan, total * self._sign / self.spec.per_unit)
 
-    def changed(self) -> list[Grow]:
-        """Flags of scopes whose total differs since they were last taken."""
-        if self.spec.reduce == "quantile":
-            return [self.histograms.changed]
-        return [self.rolled.changed if self.spec.reduce == "sum" else self.extreme.changed]
+    def counting(self, below: Bool) -> int:
+        """How many rows contribute at these scopes (bool[n scopes])."""
+        rows = np.flatnonzero(self.contrib.data != MISSING)
+        return int(np.count_nonzero(below[self.where_at.data[rows]]))
+
+    @property
+    def changed(self) -> Flags:
+        """Flags of scopes whose total differs since they were last cleared."""
+        return self._part.changed
 
     def moved_now(self) -> bool:
         """Whether any scope's total differs since flags were last cleared."""
-        return bool(self.changed()[0].data.any())
+        return self.changed.any()
 
     def _parts(self) -> dict[str, Any]:
-        return {"r": self.rolled, "c": self.counted, "x": self.extreme, "d": self.deadlines}
+        named = {"sum": {"r": self.rolled}, "quantile": {}}.get(self.spec.reduce, {"x": self.extreme})
+        return {**named, "d": self.deadlines}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot."""
@@ -207,4 +208,4 @@ class Tally:
             rows = np.flatnonzero(self.contrib.data != MISSING)
             self.histograms.clear()
             self._recount(self.where_at.data[rows], self.contrib.data[rows], 1)
-            self.histograms.changed.data[:] = True
+            self.histograms.changed.open()[:] = True

@@ -11,10 +11,10 @@ import numpy as np
 
 from citytwin.indicators.api import Aggregate, Spec
 from citytwin.indicators.behind import Behind
-from citytwin.indicators.board import Line
 from citytwin.indicators.columns import EntityTable, EventColumns
 from citytwin.indicators.evidence import first_of
 from citytwin.indicators.expr import as_mask, as_numbers, pinned_code
+from citytwin.indicators.line import Line
 from citytwin.indicators.panes import contributions
 from citytwin.indicators.params import QuantileParam, TallyParam
 from citytwin.indicators.sight import READ, Outlook, Sight, span_ms

@@ -146,6 +146,18 @@ class Coded:
 Column = Int64 | Float64 | NDArray[np.int8] | Strings | Coded
 
 
+def unique(values: NDArray[Any]) -> NDArray[Any]:
+    """Sorted and without repeats, as np.unique gives it; by sorting, which is faster on the short columns of a tick.
+
+    >>> unique(np.array([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    ordered = np.sort(values)
+    keep = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
+    return ordered[keep]
+
+
 def physical(values: NDArray[Any], per_unit: int | Float64) -> Float64:
     """Stored integers as float64 in units: value / per_unit, MISSING and negative flags as NaN."""
     if values.dtype == np.int8:

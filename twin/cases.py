@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, Strings, physical
+from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, Strings, physical, unique
 from citytwin.models.hashing import HashIndex, Keys, fold
 from citytwin.models.lifecycle import COUNTED, DONE, MOVE_TYPES, MOVES, OPEN, STATES, TERMINAL, move_codes
 from citytwin.models.vocabulary import Kind
@@ -209,7 +209,7 @@ class CaseTable:
     def apply(self, index: Int64, sign: int) -> None:
         """Ledger rows began or ceased to count: their cases are folded again at the next `settle`."""
         del sign
-        self.todo.mark(np.unique(self._ledger.slot.data[index].astype(np.int64)))
+        self.todo.mark(unique(self._ledger.slot.data[index].astype(np.int64)))
 
     def settle(self) -> Int64:
         """Fold the cases whose events changed; returns them."""

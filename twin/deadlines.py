@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from citytwin.models.columns import MISSING, Int64
+from citytwin.models.columns import MISSING, Int64, unique
 from citytwin.twin.growable import Grow
 
 NEVER = 2**62
@@ -47,7 +47,7 @@ class Deadlines:
         found: list[Int64] = []
         while self._heap and self._heap[0] <= now // _BUCKET_MS:
             name = heapq.heappop(self._heap)
-            rows = np.unique(np.concatenate(self._buckets.pop(name)))
+            rows = unique(np.concatenate(self._buckets.pop(name)))
             when = self._planned.data[rows]
             live = rows[when // _BUCKET_MS == name]
             ripe = self._planned.data[live] <= now
@@ -58,7 +58,7 @@ class Deadlines:
                 self._buckets[name] = [late]
                 heapq.heappush(self._heap, name)
                 break
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+        return unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def next_due(self) -> int:
         """The earliest planned time, NEVER if none."""

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, physical
+from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, physical, unique
 from citytwin.models.hashing import HashIndex, Keys, fold
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.growable import Grow
@@ -109,7 +109,7 @@ class JourneyTable:
 
     def apply(self, index: Int64) -> None:
         """Ledger rows began or ceased to count: their subjects are folded again at the next `settle`."""
-        self.todo.mark(np.unique(self._ledger.slot.data[index].astype(np.int64)))
+        self.todo.mark(unique(self._ledger.slot.data[index].astype(np.int64)))
 
     def settle(self) -> Int64:
         """Fold the subjects whose events changed; returns them."""

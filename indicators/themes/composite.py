@@ -64,11 +64,8 @@ class _Score(Indicator):
         self._facts: dict[int, dict[str, Any]] = {}
 
     def scopes(self, ctx: Context) -> Int32:
-        """Rows of the scopes whose parts moved and that have a score: grids, most of the city's scopes, have none."""
-        moved = ctx.moved() & (ctx.scopes.level <= ctx.spec(self.id).finest)
-        if not self._facts:
-            moved |= ctx.scopes.level <= _WIDE
-        return np.flatnonzero(moved).astype(np.int32)
+        """Rows of the scopes that have a score, moved or not: what the parts say of them all is kept for all scores."""
+        return ctx.down_to(ctx.spec(self.id).finest)
 
     def note(self, ctx: Context, at: Int32, value: Float64, fact: Callable[[int], dict[str, Any]]) -> None:
         """Keep what `fact` says of the places of `at` down to district; of those without a value nothing."""

@@ -34,9 +34,11 @@ class StreetlightsLit(Indicator):
     """Lamps that are lit over lamps that must be lit now, of those with a good reading within 15 minutes.
 
     A lamp whose street light has the schedule "always", as in underpasses, must be lit at any hour, any other from
-    sunset to sunrise in the middle of the city's grids; so by day only the former count. After sunset the others count
-    from a quarter of an hour on: no reading from before the sunset is then held against a lamp. The catalogue's limits
-    by class of road (98 % for main roads, 96 % for others) are the two bands here, as a scope has roads of all.
+    sunset to sunrise in the middle of the city (the mean place of all that is registered); so by day only the former
+    count. The others count from a quarter of an hour after sunset to a quarter of an hour before sunrise: no reading
+    from before the sunset is then held against a lamp, nor a switch that is some minutes early. The catalogue's limits
+    by class of road (98 % for main roads, 96 % for others) are the two bands here, as a scope has roads of all. In a
+    city of which no place is known all lamps count at any hour.
     """
 
     id = "streetlight_lit_rate"
@@ -74,13 +76,12 @@ class StreetlightsLit(Indicator):
 
     @staticmethod
     def _dark(ctx: Context) -> bool:
-        """Whether the sun is down, and was as long ago as the oldest reading that counts."""
-        grids = ctx.entities.of_kind("grid")
-        lon, lat = ctx.entities.lon[grids], ctx.entities.lat[grids]
+        """Whether the sun is down, was as long ago as the oldest reading that counts, and will be as long from now."""
+        lon, lat = ctx.entities.lon, ctx.entities.lat
         placed = np.isfinite(lon) & np.isfinite(lat)
         if not placed.any():
-            return False
-        times = np.array([ctx.now - LAMP_FRESH_MS, ctx.now])
+            return True
+        times = ctx.now + np.array([-LAMP_FRESH_MS, 0, LAMP_FRESH_MS])
         return bool(is_night(lon[placed].mean(), lat[placed].mean(), times).all())
 
 

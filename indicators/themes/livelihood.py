@@ -132,7 +132,7 @@ class DemandSurge(Indicator):
     same few cases, MAD is 0 and any other number would be infinitely far. The value is the larger of two: the last full
     hour, and the open hour as far as it has come, which can only understate. So a surge shows while it happens, and
     stays until an hour closes without it; the catalogue does not say which hour "now" is. History begins with the first
-    case of the city; with less than 9 days of it there is no number, nor at a place without any case.
+    case of the city; with less than 9 days of it there is no number, nor at a place below the city without any case.
     """
 
     id = "demand_surge_z"
@@ -186,11 +186,12 @@ class DemandSurge(Indicator):
 
 
 def _hourly(ctx: Context, scopes: Int32, hour: Int64, n: int) -> tuple[Int32, Float64]:
-    """Counts of places (scope rows) by hour 0 to n - 1 at each scope down to streets that has any (float64[m, n])."""
+    """Counts of places (scope rows) by hour 0 to n - 1, of the city and of each scope down to streets that has any
+    (rows int32[m], counts float64[m, n])."""
     inside = (hour >= 0) & (hour < n)
     above = ctx.scopes.ancestors()[scopes[inside], : _STREET + 1].T  # what has a place has one at each of these levels
     some = np.zeros(len(ctx.scopes), np.bool_)
-    some[above] = True
+    some[above] = some[0] = True
     at, number = np.flatnonzero(some).astype(np.int32), np.cumsum(some) - 1
     counts = np.zeros(len(at) * n, np.int64)
     for up in above:
@@ -206,7 +207,7 @@ def forecast_two(history: Float64) -> tuple[Float64, Float64]:
     errors = np.zeros((history.shape[1] - period, len(history)))
     for k, values in enumerate(history[:, period:].T):
         errors[k] = values - model.update(values)
-    same_hour = errors[period:].T.reshape(len(history), -1, period)
+    same_hour = errors[period:].T.reshape(len(history), history.shape[1] // period - _START_DAYS, period)
     foreseen = np.stack([model.expected(1), model.expected(2)], axis=1)
     return foreseen, np.stack([robust_scale(same_hour[:, :, k]) for k in range(2)], axis=1)
 

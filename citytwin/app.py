@@ -15,6 +15,7 @@ from typing import Any, Self
 from citytwin.clock import Clock, SystemClock
 from citytwin.config import Config, check_exposure, privacy_key
 from citytwin.dashboards.access import Access
+from citytwin.dashboards.ports import Workshop
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.engine import Engine
 from citytwin.indicators.registry import Registry
@@ -24,7 +25,7 @@ from citytwin.letterbox import Letterbox
 from citytwin.metrics import Metrics
 from citytwin.models.frame import Frame
 from citytwin.models.vocabulary import HOUR_MS
-from citytwin.past import Make, Past
+from citytwin.past import Make, Past, texts_of
 from citytwin.plugins import registry_of
 from citytwin.recovery import Recovered, recover
 from citytwin.runtime import Runtime, Settings
@@ -72,7 +73,11 @@ class Node:
         self.folder = (folder or Path(config.data.dir)).absolute()
         self._load = load or (lambda: load_city(config.city.pack))
         self._registry = registry or (lambda: registry_of(config.city.plugins))
-        self._make = make or (_by_settings(config) if load is None and registry is None else None)
+        #: Texts of the plugin files in force, by name.
+        self.texts = texts_of(config.city.plugins) if registry is None else {}
+        self._make: Callable[[], Make] | None = (lambda: make) if make is not None else None
+        if make is None and load is None and registry is None:
+            self._make = lambda: _by_settings(config, self.texts)
         self._frame: Callable[[Frame], None] = lambda _: None
         #: Set once a frame was made since the start.
         self.first_frame = threading.Event()
@@ -112,6 +117,7 @@ class Node:
         self.codec = Codec(self.engine.vocabulary, privacy_key(config, self.folder), box)
         self.door = Door(self.codec, self.runtime)
         self.web: ServerThread | None = None
+        self.workshop: Workshop | None = None
 
     def _settings(self) -> Settings:
         engine, ingest = self.config.engine, self.config.ingest
@@ -179,7 +185,8 @@ class Node:
         server = self.config.server
         check_exposure(server)
         board = CityBoard(self.views)
-        web = Web(Parts(board, self.views, self.door, self.views, Access(server.token or None)))
+        access = Access(server.token or None)
+        web = Web(Parts(board, self.views, self.door, self.views, access, workshop=self.workshop))
         self.web = ServerThread(web, server.host, server.port)
         port = self.web.start()
         self._frame = web.gateway.publish
@@ -216,8 +223,8 @@ class Node:
         self.close()
 
 
-def _by_settings(config: Config) -> Make:
-    given = {"pack": config.city.pack, "plugins": config.city.plugins, "telemetry_hours": config.keep.telemetry_hours}
+def _by_settings(config: Config, texts: Mapping[str, str]) -> Make:
+    given = {"pack": config.city.pack, "telemetry_hours": config.keep.telemetry_hours, "texts": dict(texts)}
     return Make("citytwin.asof:from_settings", given)
 
 

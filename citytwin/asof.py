@@ -23,11 +23,11 @@ from typing import Any, BinaryIO
 from citytwin.engine import Engine
 from citytwin.indicators.api import Spec
 from citytwin.indicators.explain import explain
+from citytwin.indicators.loading import load_text
 from citytwin.indicators.registry import Registry, definition_hash
 from citytwin.models.vocabulary import HOUR_MS
-from citytwin.recovery import apply
 from citytwin.snapshot import DefinitionsChanged, restore
-from citytwin.streams.log import Definition, LogGap, SqliteLog
+from citytwin.streams.log import Definition, Events, LogGap, Record, SqliteLog, Tick
 from citytwin.streams.snapshots import Snapshot, Snapshots, read
 from citytwin.streams.store import StoreError
 from citytwin.twin.pack import City, load_city
@@ -49,15 +49,21 @@ class Supply:
 
 
 def from_settings(settings: Mapping[str, Any]) -> Supply:
-    """What a node with these settings uses: `pack`, `plugins`, `telemetry_hours`."""
-    from citytwin.plugins import registry_of
+    """What a node uses: `pack`, `telemetry_hours`, and `texts` of the plugin files in force by name."""
+    from citytwin.plugins import base
 
     def city() -> City:
         found = load_city(settings["pack"])
         found.vocabulary.keep_telemetry(round(settings["telemetry_hours"] * HOUR_MS))
         return found
 
-    return Supply(city, lambda: registry_of(settings["plugins"]))
+    def registry() -> Registry:
+        found, _ = base()
+        for file, text in settings["texts"].items():
+            found.add(load_text(file, text).specs)
+        return found
+
+    return Supply(city, registry)
 
 
 class Gone(Exception):
@@ -95,13 +101,21 @@ class PastCity:
                 self._leap(position)
             begun = self.position
             for at, record in log.read(begun + 1, position + 1):
-                assert self.engine is not None
-                apply(self.engine, at, record, lambda _p, _r: None)
-                if isinstance(record, Definition):
-                    self.definition = record.document
-                self.position = at
+                self._step(at, record)
                 if (at - begun) % _TELL == 0:
                     self.tell(at - begun, position - begun)
+
+    def _step(self, at: int, record: Record) -> None:
+        """One record; a definition is noted only: numbers are those of the definitions now in force."""
+        assert self.engine is not None
+        match record:
+            case Events(batch):
+                self.engine.feed(batch, at)
+            case Tick(now):
+                self.engine.tick(now, at)
+            case Definition("definitions", document):
+                self.definition = document
+        self.position = at
 
     def _begin(self, log: SqliteLog, position: int) -> None:
         self.engine, self.definition = None, None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from typing import Any
 
 from citytwin.asof import put, take
 from citytwin.dashboards.ports import Refused
+from citytwin.indicators.loading import NotAnIndicator
+from citytwin.plugins import plugin_files, read
 from citytwin.streams.log import SqliteLog
 
 #: It ends when nobody asked for so long.
@@ -108,7 +111,8 @@ class _Process:
 class Past:
     """Questions about times before the newest tick; any thread may ask."""
 
-    def __init__(self, folder: Path, log: SqliteLog, make: Make, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, folder: Path, log: SqliteLog, make: Callable[[], Make], *, idle_s: float = IDLE_S) -> None:
+        """`make` is asked whenever a process begins: the indicators in force may have changed."""
         self.folder, self.log, self.make, self.idle_s = folder, log, make, idle_s
         self._lock = threading.Lock()
         self._process: _Process | None = None
@@ -143,7 +147,7 @@ class Past:
         if self._process is not None and not self._fits(self._process, position, version):
             self._end()
         if self._process is None:
-            self._process, self._version = _Process(self.folder, self.make, self.idle_s), version
+            self._process, self._version = _Process(self.folder, self.make(), self.idle_s), version
         if self._process.target != position:
             self._process.go(position)
         self._process.asked_s = time.monotonic()
@@ -177,6 +181,15 @@ class Past:
         """End the process."""
         with self._lock:
             self._end()
+
+
+def texts_of(folder: str) -> dict[str, str]:
+    """Texts of the files of a folder by name ("" = no folder); those that cannot be read are left out."""
+    found = {}
+    for path in plugin_files(Path(folder)) if folder else ():
+        with contextlib.suppress(NotAnIndicator):
+            found[path.name] = read(path)
+    return found
 
 
 def moment(ms: int) -> str:

@@ -230,4 +230,4 @@ def test_a_past_without_a_log_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(Refused, match="no log that could be replayed"):
             found.views.as_of("calls_told", at(1))
     with SqliteLog(tmp_path / "empty" / "log.db") as log, pytest.raises(Refused, match="no data yet"):
-        Past(tmp_path / "empty", log, make("one")).ask(at(1), "", "values", "calls_told", {})
+        Past(tmp_path / "empty", log, lambda: make("one")).ask(at(1), "", "values", "calls_told", {})

@@ -147,9 +147,8 @@ def furniture(oracle: Any, newest: dict[Any, Any], out: dict[str, dict[int, floa
     fine = {k: e for k, e in newest.items() if e.get("quality") == "good"}
     bins = [e for (_, p), e in fine.items() if p == "bin.fill" and now < e["time"] + HOUR]
     out["bin_overflow_ratio"] = oracle.share((e["at"], e["value"] >= 90) for e in bins)
-    middles = [e["lonlat"] for e in known.values() if e["kind"] == "grid"]
-    lon, lat = (sum(m[i] for m in middles) / len(middles) for i in (0, 1))
-    dark = sun(lon, lat, now) < -0.833 and sun(lon, lat, now - 15 * MINUTE) < -0.833
+    lon, lat = (sum(e["lonlat"][i] for e in known.values()) / len(known) for i in (0, 1))
+    dark = all(sun(lon, lat, now + k * 15 * MINUTE) < -0.833 for k in (-1, 0, 1))
     lamps = []
     for (subject, prop), e in fine.items():
         if prop == "lamp.power_state" and now < e["time"] + 15 * MINUTE:

@@ -238,11 +238,12 @@ def surges(oracle: Any, cases: list[dict[str, Any]], out: dict[str, dict[int, fl
     if days < 9:
         return
     first = last - 24 * days
-    for row, hours in oracle.grouped((at, t // HOUR - first) for at, t in times).items():
+    groups = oracle.grouped((at, t // HOUR - first) for at, t in times)
+    for row in {0, *groups}:
         counts: dict[int, int] = defaultdict(int)
-        for h in hours:
+        for h in groups.get(row, ()):
             counts[h] += 1
-        if oracle.world.level[row] <= 2 and max(hours) >= 0:
+        if row == 0 or (oracle.world.level[row] <= 2 and max(counts) >= 0):
             series = [float(counts[h]) for h in range(24 * days)]
             z = surge(series, [counts[24 * days], counts[24 * days + 1]])
             out["demand_surge_z"][row] = rounded(max(z), 2)

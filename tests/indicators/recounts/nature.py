@@ -175,8 +175,8 @@ def loud(o: Any, obs: list[Any], out: dict[str, dict[int, float]]) -> None:
         zone = o.world.entities.get(e["subject"], {}).get("zone_class")
         begun = o.inside(e["time"], DAY, HOUR)  # a reading may be a minute ahead, in an hour that is not open yet
         if e["property"] == "noise.laeq" and zone and begun and o.pane(e["time"], DAY) == today:
-            night = not 6 <= o.pane(e["time"], HOUR) % 24 < 22
-            periods[e["subject"], int(night)].append(round(10.0 ** (e["value"] / 10)))
+            night = int(not 6 <= o.pane(e["time"], HOUR) % 24 < 22)
+            periods[e["subject"], night].append(round(10.0 ** (e["value"] / 10)))
     parts = []
     for (subject, night), energies in periods.items():
         station = o.world.entities[subject]

@@ -383,7 +383,7 @@ def leaks(o: Any, newest: dict[Any, Any], cases: list[Any], out: dict[str, dict[
 def rooms(o: Any, obs: list[Any], live: list[Any], out: dict[str, dict[int, float]]) -> None:
     """Warm rooms by their newest hour, where a network is on."""
     world = o.world
-    named = {}  # the coarsest scope whose unlocated grid it is
+    named: dict[int, int] = {}  # the coarsest scope whose unlocated grid it is
     for row, grid in enumerate(world.unlocated):
         if grid not in named or world.level[row] < world.level[named[grid]]:
             named[grid] = row

@@ -187,14 +187,14 @@ def test_why_shows_the_events(view: Watched) -> None:
 
 
 def test_why_goes_down_to_the_parts_and_back(view: Watched) -> None:
-    page = ask(view, "city_health_index")
+    page = ask(view, "traffic_tpi")
     part = page.get_by_test_id("why-parts").locator("button").first
     name = part.locator("b").inner_text()
     part.click()
     expect(page.locator(".why .who b")).to_have_text(name)
     expect(page.get_by_test_id("why-value")).to_be_visible(timeout=WAIT_MS)
     page.locator(".why .trail button").first.click()
-    expect(page.locator(".why .who b")).to_have_text("City health index")
+    expect(page.locator(".why .who b")).to_have_text("Traffic performance index")
     expect(page.locator(".why .trail")).to_have_count(0)
     assert grave(view) == []
 

@@ -66,9 +66,14 @@ const number = (v: unknown): number => (v === null || v === undefined || v === '
 const list = (v: unknown): Item[] => (Array.isArray(v) ? (v as Item[]) : []);
 const quality = (v: unknown): number => (Quality as Record<string, number>)[text(v).toUpperCase()] ?? Quality.NODATA;
 
-/** Pairs in the order they come, without what is not known; times (`..._at`) stay milliseconds. */
+/** Whether a number can only be a time: ms UTC between 2001 and 2096. */
+export function isTime(v: unknown): boolean {
+  return Number.isInteger(Number(v)) && Number(v) >= 1e12 && Number(v) < 4e12;
+}
+
+/** Pairs in the order they come, without what is not known; times stay milliseconds. */
 function pairs(v: unknown): Given {
-  return Object.entries((v ?? {}) as Item).filter(([, x]) => x !== null && x !== '').map(([k, x]): [string, string] => [k, typeof x === 'number' && !k.endsWith('_at') ? plain(x) : text(x)]);
+  return Object.entries((v ?? {}) as Item).filter(([, x]) => x !== null && x !== '').map(([k, x]): [string, string] => [k, typeof x === 'number' && !isTime(x) ? plain(x) : text(x)]);
 }
 
 function eventOf(x: Item): Behind {

@@ -4,7 +4,7 @@ import { signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { addressOf } from './address';
-import { bodyOf, explainedOf, joined, plain, type Behind, type Explained, type Part } from './explain';
+import { bodyOf, explainedOf, isTime, joined, plain, type Behind, type Explained, type Part } from './explain';
 import { hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { pieces } from './lab/code';
@@ -12,7 +12,7 @@ import { isLocal } from './definition';
 import { read, Refused } from './reads';
 import { BandList, Figure, Mark, unit, windowText } from './parts';
 import { ask, page as shown, why, type Question } from './route';
-import { byId, city, link, now, path, placesIn, scopeName, scopes } from './store';
+import { byId, city, link, now, path, placeName, placesIn, scopeName, scopes } from './store';
 import { Quality, type Indicator } from './types';
 import type { Item } from './wire';
 
@@ -188,7 +188,7 @@ function Long({ text }: { text: string }): JSX.Element {
 
 function Parts({ got, q }: { got: Explained; q: Question }): JSX.Element {
   if (got.parts.length === 0) return <p class="s d">{t('why.noParts')}</p>;
-  const counted = (p: Part): string => [p.events > 0 ? t('why.count', num(p.events, 0)) : '', p.rows > 0 ? t('why.rows', num(p.rows, 0)) : ''].filter(Boolean).join(' · ');
+  const counted = (p: Part): string => [p.events > 0 ? t('why.count', num(p.events, 0)) : '', p.rows > 0 && p.rows !== p.events ? t('why.rows', num(p.rows, 0)) : ''].filter(Boolean).join(' · ');
   return (
     <div class="parts" data-testid="why-parts">
       {got.parts.map((p) => (p.reads ? <Read key={p.name} p={p} down={() => ask(p.reads, q.scope, [...(why.peek()?.trail ?? []), q])} /> : (
@@ -208,15 +208,15 @@ function Filter({ got }: { got: Explained }): JSX.Element | null {
   );
 }
 
-/** Where an event happened: the name of its scope, else the code. */
+/** Where an event happened: district and street, else the code. */
 function place(code: string): string {
   const row = scopes.value.code.indexOf(code);
-  return row < 0 ? code : scopeName(row, lang.value) || code;
+  return row < 0 ? code : placeName(row, lang.value) || code;
 }
 
 /** An event, or an entity of a register, with what it gives to which parameter. */
 function BehindRow({ e }: { e: Behind }): JSX.Element {
-  const said = e.fields.map(([k, v]) => `${k} ${k.endsWith('_at') ? stamp(Number(v), now.value, city.value.timezone) : v}`).join(' · ');
+  const said = e.fields.map(([k, v]) => `${k} ${isTime(v) ? stamp(Number(v), now.value, city.value.timezone) : v}`).join(' · ');
   const entity = !Number.isFinite(e.at);
   return (
     <tr>

@@ -88,7 +88,7 @@ def catalogue(folder: str) -> tuple[list[dict[str, Any]], list[str]]:
         problems += [f"{path}: {t}" for t in taken]
         if not taken:
             registry.add(plugin.specs)
-            origins |= {i: f"file {path.name}" for i in plugin.ids}
+            origins |= dict.fromkeys(plugin.ids, f"file {path.name}")
     return [described(s, origins[s.id]) for s in registry], problems
 
 

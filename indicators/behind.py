@@ -13,7 +13,7 @@ import numpy as np
 from citytwin.indicators.api import Aggregate
 from citytwin.indicators.buckets import value_of
 from citytwin.indicators.columns import EntityTable
-from citytwin.indicators.evidence import first_of, last_of
+from citytwin.indicators.evidence import first_of, last_of, sorted_once
 from citytwin.indicators.sight import READ, Outlook, refs_of, siblings_of
 from citytwin.indicators.tally import Tally
 from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int64, Strings
@@ -133,7 +133,7 @@ class Behind:
         assert isinstance(table, NewestTable)
         for prop in sorted(props) if len(slots) else ():
             other = table.siblings(slots, hash_strings(Strings.of([prop])))
-            other = np.unique(other[other >= 0])
+            other = sorted_once(other)
             other = other[table.present(other)]
             self.newest(name, other, np.full(len(other), READ), owners, "")
 
@@ -203,8 +203,7 @@ class Behind:
         """Rows of a table of which some event is among the evidence."""
         source = self.sight.aggregates.source(name)
         index = source.pick(self.evidence.held(self.outlook.place_of(source.ledger)))
-        slots = np.unique(source.ledger.slot.data[index].astype(np.int64))
-        return slots[slots >= 0]
+        return sorted_once(source.ledger.slot.data[index])
 
     def _speakers(self) -> Int64:
         """Entities that sent some event of the evidence whose type keeps newest events."""
@@ -212,8 +211,7 @@ class Behind:
         for name, table in self.sight.tables.items():
             if isinstance(table, NewestTable):
                 found.append(table.entity.data[self._slots_in(name)].astype(np.int64))
-        entity = np.unique(np.concatenate(found))
-        return entity[entity >= 0]
+        return sorted_once(np.concatenate(found))
 
 
 def _within(ledger: Ledger, size: int) -> Int64:

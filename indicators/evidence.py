@@ -190,6 +190,20 @@ def union(parts: Sequence[Int64]) -> Int64:
     return np.flatnonzero(mask)
 
 
+def sorted_once(values: NDArray[np.integer[Any]]) -> Int64:
+    """Those whole numbers that are not negative, sorted and unique; quick where they are row numbers.
+
+    >>> sorted_once(np.array([4, -1, 0, 4])).tolist()
+    [0, 4]
+    """
+    if len(values) == 0:
+        return _NONE
+    mask = np.zeros(int(values.max()) + 2, np.bool_)  # the last one takes the negative ones
+    mask[values] = True
+    mask[-1] = False
+    return np.flatnonzero(mask)
+
+
 def _once(index: Int64, amount: Float64) -> tuple[Int64, Float64]:
     """Sorted and unique, with the first amount of each."""
     if len(index) < 2 or bool((index[1:] > index[:-1]).all()):

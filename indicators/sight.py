@@ -13,7 +13,7 @@ from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.api import Aggregate, Spec
 from citytwin.indicators.board import Board
 from citytwin.indicators.columns import EntityTable
-from citytwin.indicators.evidence import Evidence
+from citytwin.indicators.evidence import Evidence, sorted_once
 from citytwin.indicators.pulse import Pulse
 from citytwin.models.columns import Bool, Int32, Int64
 from citytwin.models.vocabulary import ALWAYS
@@ -125,7 +125,7 @@ class Outlook:
 
         By `row`, of a register itself: only of those that its relations lead to.
         """
-        rows = np.unique(entity[entity >= 0])
+        rows = sorted_once(entity)
         for path in sorted({name for where, name in refs_of(agg) if where == space}):
             if space == "ent" or "." in path:
                 self._follow(rows, path.split("."), owners)
@@ -135,7 +135,7 @@ class Outlook:
         self.evidence.state(owners, "", rows, np.full(len(rows), READ), (path[0],))
         if len(path) > 1 and len(rows):
             other = np.asarray(self.sight.entities.attr(path[0]))[rows].astype(np.int64)
-            self._follow(np.unique(other[other >= 0]), path[1:], owners)
+            self._follow(sorted_once(other), path[1:], owners)
 
 
 def refs_of(agg: Aggregate) -> frozenset[tuple[str, str]]:

@@ -20,6 +20,7 @@ from citytwin.indicators.params import QuantileParam, TallyParam
 from citytwin.indicators.sight import READ, Outlook, Sight, span_ms
 from citytwin.indicators.sources import Source
 from citytwin.models.columns import Bool, Float64, Int64
+from citytwin.twin.growable import Grow
 from citytwin.twin.ledger import Ledger
 
 
@@ -93,6 +94,7 @@ class Witness:
             pane = (agg.window or spec.window).pane_ms
             panes = (source.ledger.time.data[index] - origin) // pane
             index = index[inside(panes, (self.sight.now - origin) // pane)]
+        index = _of_property(agg, source.ledger, index)
         columns = EventColumns(source.ledger, index, source.per_unit, self.sight.entities)
         chosen, amount = _amounts(agg, columns, len(index))
         index, amount = self._least(agg, source, index[chosen], amount[chosen], fine)
@@ -170,6 +172,18 @@ class Witness:
         for child in line.children if whole else ():
             self._trust(self.sight.board.lines[child], owners, whole=True)
         self._trusted[known] = slice(begun, len(self.outlook.evidence.parts))
+
+
+def _of_property(agg: Aggregate, ledger: Ledger, index: Int64) -> Int64:
+    """Those of the one property that the condition asks for: no need to look at what the others say."""
+    prop = pinned_code(agg.where, "col", "property")
+    if prop is None or "property" not in ledger.names:
+        return index
+    code = ledger.names["property"].known.get(prop, -2)
+    held = ledger.columns["property"]
+    assert isinstance(held, Grow)
+    mine: Int64 = index[held.data[index] == code]
+    return mine
 
 
 def best_of(value: Float64, groups: Int64) -> Bool:

@@ -16,6 +16,8 @@ export const link = signal<{ state: LinkState; lastData: number; lag: number; re
 /** Server time of the last message and the local time it came in: the clock runs on between messages. */
 export const clock = signal<{ server: number; local: number }>({ server: 0, local: 0 });
 export const now = signal(0);
+/** The clock in steps of 10 s, for what need not be drawn anew each moment. */
+export const slowNow = computed(() => Math.floor(now.value / 10_000) * 10_000);
 export const cases = new Map<string, Case>();
 export const casesRev = signal(0);
 export const entities = new Map<number, Entity>();
@@ -39,6 +41,9 @@ export const flags = signal({ three: false, devices: true, labels: true });
 export function emptyScopes(): Scopes {
   return { code: [], name: [], nameEn: [], parent: new Int32Array(), level: new Int8Array(), synthetic: [], unlocated: [], children: new Map() };
 }
+
+/** Rows by scope code. */
+export const rowByCode = computed(() => new Map(scopes.value.code.map((code, row) => [code, row])));
 
 /** The one composite that stands for the whole city. */
 export const INDEX = 'city_health_index';

@@ -12,7 +12,7 @@ import { isLocal } from './definition';
 import { read, Refused } from './reads';
 import { BandList, Figure, Mark, unit, windowText } from './parts';
 import { ask, page as shown, why, type Question } from './route';
-import { byId, city, link, now, path, placeName, placesIn, scopeName, scopes } from './store';
+import { byId, city, link, path, placeName, placesIn, rowByCode, scopeName, scopes, slowNow } from './store';
 import { Quality, type Indicator } from './types';
 import type { Item } from './wire';
 
@@ -108,7 +108,7 @@ export function Code({ source }: { source: string }): JSX.Element {
 
 /** The places one may ask about from here: up to the city, and one level down. */
 function Places({ q, ind }: { q: Question; ind: Indicator | undefined }): JSX.Element {
-  const row = scopes.value.code.indexOf(q.scope);
+  const row = rowByCode.value.get(q.scope) ?? -1;
   const up = path(Math.max(0, row));
   const name = (r: number): string => scopeName(r, lang.value);
   const go = (r: number): void => { const code = scopes.value.code[r]; if (code) why.value = { at: { id: q.id, scope: code }, trail: why.peek()?.trail ?? [] }; };
@@ -158,7 +158,7 @@ function Value({ got, ind }: { got: Explained; ind: Indicator }): JSX.Element {
         <dl class="s">
           <div><dt>{t('why.quality')}</dt><dd data-testid="why-quality">{t(`quality.${got.quality as 0}`)}{got.expected > 0 && ` · ${t('why.inputs', num(got.fresh, 0), num(got.expected, 0))}`}</dd></div>
           <div><dt>{t('why.window')}</dt><dd>{bounds(got, ind)}</dd></div>
-          <div><dt>{t('why.asof')}</dt><dd>{hms(got.at || now.value, tz)}</dd></div>
+          <div><dt>{t('why.asof')}</dt><dd>{hms(got.at || slowNow.value, tz)}</dd></div>
         </dl>
       </div>
       {Number.isFinite(got.closed) && <p class="s d">{t('ind.closed', `${num(got.closed, ind.decimals)} ${unit(ind.unit)}`)}</p>}
@@ -210,17 +210,17 @@ function Filter({ got }: { got: Explained }): JSX.Element | null {
 
 /** Where an event happened: district and street, else the code. */
 function place(code: string): string {
-  const row = scopes.value.code.indexOf(code);
-  return row < 0 ? code : placeName(row, lang.value) || code;
+  const row = rowByCode.value.get(code);
+  return row === undefined ? code : placeName(row, lang.value) || code;
 }
 
 /** An event, or an entity of a register, with what it gives to which parameter. */
 function BehindRow({ e }: { e: Behind }): JSX.Element {
-  const said = e.fields.map(([k, v]) => `${k} ${isTime(v) ? stamp(Number(v), now.value, city.value.timezone) : v}`).join(' · ');
+  const said = e.fields.map(([k, v]) => `${k} ${isTime(v) ? stamp(Number(v), slowNow.value, city.value.timezone) : v}`).join(' · ');
   const entity = !Number.isFinite(e.at);
   return (
     <tr>
-      <td class="nw d">{entity ? t('lab.table') : stamp(e.at, now.value, city.value.timezone)}</td>
+      <td class="nw d">{entity ? t('lab.table') : stamp(e.at, slowNow.value, city.value.timezone)}</td>
       <td><span class="el" title={`${e.type} ${e.subject}`}>{word(entity ? 'kind' : 'event', e.type)} <span class="d">{e.subject}</span></span><span class="el s d" title={said}>{[place(e.scope), said].filter(Boolean).join(' · ')}</span></td>
       <td class="r">{e.gives.length === 0 && <span class="d s">{t('why.read')}</span>}{e.gives.slice(0, 3).map(([k, v]) => <span key={k} class="gv"><b>{v}</b> <span class="s d">{k}</span></span>)}{e.gives.length > 3 && <span class="s d">{t('strip.more', e.gives.length - 3)}</span>}</td>
     </tr>
@@ -268,7 +268,7 @@ function Facts({ got, q }: { got: Explained; q: Question }): JSX.Element | null 
 
 function Limits({ got, ind }: { got: Explained; ind: Indicator }): JSX.Element {
   const held = got.threshold;
-  const local = held ? held.status === 'L' : isLocal(ind, now.value);
+  const local = held ? held.status === 'L' : isLocal(ind, slowNow.value);
   return (
     <div class="kv s">
       <span>{t('ind.bands')}</span><BandList ind={ind} bands={got.bands} />

@@ -7,21 +7,18 @@ import { answers, isLocal } from '../definition';
 import { num } from '../format';
 import { both, say, t, word } from '../i18n';
 import { Mark, unit } from '../parts';
-import { cellFor, choose, chosen, effective, focus, frame, indicators, listing, now } from '../store';
+import { cellFor, choose, chosen, effective, focus, frame, indicators, listing, slowNow } from '../store';
 import type { Indicator } from '../types';
 import { states } from './watch';
 
 const query = signal('');
 type Which = 'all' | 'bad' | 'local' | 'error' | 'own';
 const which = signal<Which>('all');
-/** Changes every 10 s: what holds of a threshold depends on the day, not on the second. */
-const day = computed(() => Math.floor(now.value / 10_000) * 10_000);
-
 const isError = (ind: Indicator): boolean => { const s = states.value.get(ind.id); return s !== undefined && (s.error !== '' || s.quarantined); };
 const TESTS: Record<Which, (ind: Indicator) => boolean> = {
   all: () => true,
   bad: (ind) => { void frame.value; return effective(ind, cellFor(ind, focus.value)) > 0; },
-  local: (ind) => isLocal(ind, day.value),
+  local: (ind) => isLocal(ind, slowNow.value),
   error: isError,
   own: (ind) => (states.value.get(ind.id)?.origin ?? 'builtin') !== 'builtin',
 };
@@ -50,7 +47,7 @@ function Standing({ ind }: { ind: Indicator }): JSX.Element {
       <span class="std">
         {s?.quarantined && <i class="od">{t('lab.quarantined')}</i>}
         {s && s.error !== '' && !s.quarantined && <i class="od">{t('lab.error')}</i>}
-        {isLocal(ind, day.value) && <i class="tag dot">{t('lab.local')}</i>}
+        {isLocal(ind, slowNow.value) && <i class="tag dot">{t('lab.local')}</i>}
         {s && s.origin !== 'builtin' && <i class="tag" title={s.place}>{word('origin', s.origin)}</i>}
         {s && <span class="d nw">{s.origin === 'builtin' ? `${word('origin', 'builtin')}${checked ? ' · ' : ''}` : ''}{checked}</span>}
       </span>

@@ -7,7 +7,7 @@ import { lang, t, word } from '../i18n';
 import { Legend, MapBox } from '../map/map';
 import { asOf, Figure, look, Mark, QualityTag, trendText, unit } from '../parts';
 import { ask } from '../route';
-import { board, cellFor, city, drill, effective, focus, frame, harm, now, placesIn, scopeName, scopes } from '../store';
+import { board, cellFor, city, drill, effective, focus, frame, harm, placesIn, rowByCode, scopeName, scopes, slowNow } from '../store';
 import { LEVELS, Quality, type Cell, type Indicator } from '../types';
 import { trendOf } from '../vitals';
 import { newest, states, trouble } from './watch';
@@ -64,7 +64,7 @@ function Machine({ ind }: { ind: Indicator }): JSX.Element {
         <div><span class="s d">{t('lab.cost')}</span><b>{s && Number.isFinite(s.costUs) ? <>{num(s.costUs, s.costUs < 10 ? 1 : 0)} <span class="u">µs</span></> : '—'}</b></div>
         <div><span class="s d">{t('lab.bytes')}</span><b>{s ? size(s.bytes) : '—'}</b></div>
         <div><span class="s d">{t('lab.version')}</span><b class="mono">{s?.version || ind.hash || '—'}</b></div>
-        <div><span class="s d">{t('lab.checked')}</span><b>{s && Number.isFinite(s.checkedAt) ? <span title={age(now.value - s.checkedAt)}>{stamp(s.checkedAt, now.value, tz)}</span> : s ? t(s.origin === 'builtin' ? 'lab.atStart' : 'lab.unchecked') : '—'}</b></div>
+        <div><span class="s d">{t('lab.checked')}</span><b>{s && Number.isFinite(s.checkedAt) ? <span title={age(slowNow.value - s.checkedAt)}>{stamp(s.checkedAt, slowNow.value, tz)}</span> : s ? t(s.origin === 'builtin' ? 'lab.atStart' : 'lab.unchecked') : '—'}</b></div>
       </div>
       <div class="s lasterr"><span class="d">{t('lab.lastError')}</span> {s?.error ? <pre>{s.error}</pre> : s ? t('lab.none') : '—'}</div>
     </section>
@@ -76,10 +76,10 @@ function BeforeAfter({ ind }: { ind: Indicator }): JSX.Element {
   const e = newest.value.get(ind.id);
   const tz = city.value.timezone;
   const codes = e ? [...new Set([...e.before.keys(), ...e.after.keys()])] : [];
-  const rows = codes.map((code) => ({ code, row: scopes.value.code.indexOf(code), a: e?.before.get(code) ?? NaN, b: e?.after.get(code) ?? NaN })).sort((x, y) => x.row - y.row);
+  const rows = codes.map((code) => ({ code, row: rowByCode.value.get(code) ?? -1, a: e?.before.get(code) ?? NaN, b: e?.after.get(code) ?? NaN })).sort((x, y) => x.row - y.row);
   return (
     <section>
-      <h3>{t('lab.edit')} <span class="e">{e ? `${word('edit', e.kind)} ${stamp(e.at, now.value, tz)}` : ''}</span></h3>
+      <h3>{t('lab.edit')} <span class="e">{e ? `${word('edit', e.kind)} ${stamp(e.at, slowNow.value, tz)}` : ''}</span></h3>
       {!e && <p class="d">{t('lab.noEdit')}</p>}
       {e && e.error && <pre class="s">{e.error}</pre>}
       {rows.length > 0 && (

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { holds } from '../definition';
 import { lang, say, t, word } from '../i18n';
 import { BandList, unit, windowText } from '../parts';
-import { city, now } from '../store';
+import { city, slowNow } from '../store';
 import type { Indicator, Threshold } from '../types';
 import { Code } from '../why';
 import { Lineage } from './graph';
@@ -33,7 +33,7 @@ function Head({ ind }: { ind: Indicator }): JSX.Element {
 }
 
 function Edition({ ind, x }: { ind: Indicator; x: Threshold }): JSX.Element {
-  const at = now.value;
+  const at = slowNow.value;
   const held = holds(x, at);
   const state = held ? 'lab.held' : at < x.from ? 'lab.coming2' : 'lab.past';
   return (

@@ -221,8 +221,8 @@ def times(oracle: Any, cases: list[dict[str, Any]], out: dict[str, dict[int, flo
         if end >= sent and limit > 0 and oracle.inside(end, 30 * DAY, HOUR):
             done.append((c["at"], ((end - sent) / HOUR, limit / HOUR)))
     groups = oracle.grouped(done)
-    for key, which, q in (("case_handling_time_p90", 0, 0.9), ("case_handling_time_p90|scale", 1, 0.5)):
-        found = {row: oracle.quantile(sorted(pair[which] for pair in v), q) for row, v in groups.items()}
+    for key, which in (("case_handling_time_p90", 0), ("case_handling_time_p90|scale", 1)):
+        found = {row: oracle.quantile(sorted(pair[which] for pair in v), 0.9) for row, v in groups.items()}
         out[key] = oracle.upto(2, found)
 
 

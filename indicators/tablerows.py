@@ -7,7 +7,7 @@ import numpy as np
 from citytwin.indicators.api import Aggregate, Rows
 from citytwin.indicators.columns import EntityTable, RowColumns
 from citytwin.indicators.expr import Value, as_mask, as_numbers
-from citytwin.models.columns import Coded, Float64
+from citytwin.models.columns import Coded, Float64, Int64
 from citytwin.twin.entities import Entities
 from citytwin.twin.journeys import JourneyTable
 from citytwin.twin.tables import NewestTable, Table
@@ -20,6 +20,7 @@ def rows_of(table: Table, agg: Aggregate, entities: Entities, now: int, unknown_
         rows = entities.of_kind(agg.table).astype(np.int64)
     elif isinstance(table, NewestTable | JourneyTable):
         rows = rows[table.present(rows)]
+    rows = _pinned(table, agg, rows, entities, now)
     if agg.where is not None and len(rows):
         rows = rows[as_mask(agg.where.evaluate(RowColumns(table, rows, entities, now)), len(rows))]
     columns = RowColumns(table, rows, entities, now)
@@ -27,6 +28,15 @@ def rows_of(table: Table, agg: Aggregate, entities: Entities, now: int, unknown_
     found = {name: _column(expr.evaluate(columns), len(rows)) for name, expr in agg.columns}
     placed = np.where(scope < 0, unknown_scope, scope).astype(np.int32)
     return Rows(rows, placed, table.entities(rows), found)
+
+
+def _pinned(table: Table, agg: Aggregate, rows: Int64, entities: Entities, now: int) -> Int64:
+    """Those of the rows whose codes are what the condition pins them to: of many cases only few are outages."""
+    for space, name, code in sorted(agg.where.pins) if agg.where is not None else ():
+        if space == "row" and len(rows):
+            column = RowColumns(table, rows, entities, now).get(space, name)
+            rows = rows[column.equals(code)] if isinstance(column, Coded) else rows
+    return rows
 
 
 def _column(value: Value, n: int) -> Float64 | Coded:

@@ -40,7 +40,7 @@ class SupplyAvailability(Indicator):
     status = "K+L"
     owner = "power"
     feeds = (("case", ""),)
-    every = "10s"
+    every = "1m"
     aggregates = {
         "customers": twin("grid.power_customers"),
         "outages": rows(

@@ -98,6 +98,8 @@ class Town:
     sites: Sites
     organisations: Strings
     addresses: Strings
+    #: The most populous grid of each district (rows of `grids`): where what belongs to a whole district is placed.
+    seats: Int64
     departments: tuple[str, ...]
     centre: tuple[float, float]
     weight: Float64
@@ -121,20 +123,14 @@ class Town:
         )
         return cls(
             city.vocabulary, datastreams(e), grids, _units(stations), stations, sites(e),
-            e.codes.take(e.of_kind("organisation")), e.codes.take(e.of_kind("address")), DEPARTMENTS, middle, weight,
+            e.codes.take(e.of_kind("organisation")), e.codes.take(e.of_kind("address")), _seats(grids, weight),
+            DEPARTMENTS, middle, weight,
             off=off.astype(np.int64), on=on.astype(np.int64),
         )  # fmt: skip
 
     def works(self, day: int) -> bool:
         """Whether local day number `day` is a working day."""
         return bool(((day + 3) % 7 < 5 and not (self.off == day).any()) or (self.on == day).any())
-
-    def seats(self, most: int = 20) -> Int64:
-        """The most populous grid of each district, as a row: where what belongs to a whole district is placed."""
-        best: dict[str, int] = {}
-        for row in np.argsort(-self.weight, kind="stable").tolist():
-            best.setdefault(self.grids.code[row][:6], row)
-        return np.array(list(best.values())[:most], np.int64)
 
     def draw(self, rng: np.random.Generator, n: int) -> Int64:
         """Rows of `n` grids, drawn by weight (people make incidents)."""
@@ -219,6 +215,14 @@ def sites(e: Entities) -> Sites:
     rows = rows[np.isfinite(e.lon[rows]) & np.isfinite(e.lat[rows])]
     number = {n: _number(e, n)[rows] for n in ("capacity", "usable_area_m2", "courts", "open_hours")}
     return Sites(places(e, rows, "facility_kind"), *number.values())
+
+
+def _seats(grids: Places, weight: Float64, most: int = 20) -> Int64:
+    """The most populous grid of each of the largest districts (int64)."""
+    best: dict[str, int] = {}
+    for row in np.argsort(-weight, kind="stable").tolist():
+        best.setdefault(grids.code[row][:6], row)
+    return np.array(list(best.values())[:most], np.int64)
 
 
 def _stations(e: Entities) -> Places:

@@ -49,13 +49,15 @@ class Day:
     def say(
         self, type: str, time: Int64, stem: Stem, source: str, *, word: str = "", subject: Strings | None = None,
         at: tuple[Float64, Float64] | None = None, fields: Mapping[str, Plain] | None = None, who: Bool | None = None,
-        begun: Int64 | None = None, delay: int = 80,
+        begun: Int64 | None = None, delay: int = 80, per_unit: int | None = None,
     ) -> None:  # fmt: skip
         """Put events into the box: of those in `who`, and of things that began (`begun`, ms) after the cut."""
         n = len(time)
         ids = joined([*stem, f".{word}".encode()] if word else stem, n)
         lon, lat = (None, None) if at is None else at
-        batch = self.writer.batch(type, time, ids, source, subject=subject, lon=lon, lat=lat, fields=fields)
+        batch = self.writer.batch(
+            type, time, ids, source, subject=subject, lon=lon, lat=lat, fields=fields, per_unit=per_unit
+        )
         if batch is None or not n:
             return
         said = np.ones(n, np.bool_) if who is None else who
@@ -69,12 +71,13 @@ class Family:
     """Events that are planned by the day.
 
     `lasts`: what begins on a day may still be told of so many days later. `kept`: of a history only the last so many
-    days are planned, as nobody reads older ones.
+    days are planned, as nobody reads older ones. `before`: of so many days before a history what comes late is told.
     """
 
     plan: Callable[[Day], None]
     lasts: int = 1
     kept: int = 10_000
+    before: int = 0
 
 
 def hours_of(rng: np.random.Generator, per_day: float, shape: Float64, every_ms: int = 0) -> Int64:

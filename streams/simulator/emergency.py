@@ -16,7 +16,7 @@ _STATION = ("fire_station", "ems_station", "police_station", "")
 _SHARE = (0.14, 0.6, 0.26)
 #: Median seconds of each step after the one before, and their spread (of the logarithm): fire, ems, police.
 _STEPS: tuple[tuple[str, tuple[float, float, float], float], ...] = (
-    ("dispatched", (42, 50, 60), 0.3), ("turnout", (48, 85, 45), 0.36), ("arrived", (165, 400, 280), 0.3),
+    ("dispatched", (42, 50, 60), 0.3), ("turnout", (48, 85, 45), 0.36), ("arrived", (156, 400, 280), 0.3),
     ("controlled", (900, 700, 1200), 0.5), ("closed", (700, 1500, 1500), 0.4),
 )  # fmt: skip
 _SOURCE, _BUREAU = "emergency/119-120", "emergency/bureau"
@@ -86,13 +86,13 @@ def accidents_of_day(day: Day, per_month: float = 4.0) -> None:
 
 
 def hazards_of_day(day: Day) -> None:
-    """Hazards that inspectors find: rectified within 7 to 15 days, looked at again; a few too late."""
+    """Hazards that inspectors find: rectified within 1 to 15 days, looked at again; a few too late."""
     rng = day.random("hazards")
     n = int(rng.poisson(58 if day.works else 16)) + 2
     found = day.midnight + office_hours(rng, n)
     lon, lat = day.town.near(rng, day.town.draw(rng, n))
     major = rng.random(n) < 0.04
-    limit = np.where(major, 15, rng.integers(3, 11, n)) * DAY
+    limit = np.where(major, 15, rng.integers(1, 11, n)) * DAY
     share = np.where(rng.random(n) < 0.965, 0.2 + 0.78 * rng.beta(2, 2, n), rng.uniform(1.05, 1.35, n))
     done = found + (limit * share).astype(np.int64)
     stem = day.stem(b"H", n, 4)

@@ -24,7 +24,8 @@ _NEXT[_ALPHABET] = np.roll(_ALPHABET, 7)
 def batches_of_day(day: Day, datasets: int = 4) -> None:
     """Deliveries of a day: announced at 00:05 with their due time, then received, a few late or not at all.
 
-    One more of each department is due a minute after the next midnight: a day has its first before its third minute.
+    One more of each department is due minutes after the next midnight, some only then received: a day has its first
+    before its third minute.
     Half of them belong to a district and have the place of its seat.
     """
     town, rng = day.town, day.random("batches")
@@ -32,9 +33,12 @@ def batches_of_day(day: Day, datasets: int = 4) -> None:
     dept = np.repeat(np.arange(len(town.departments)), datasets + 1)
     which = np.tile(np.arange(datasets + 1), len(town.departments))
     night = which == datasets
-    due = day.midnight + np.where(night, DAY + MINUTE, (7 + 3 * which) * HOUR + (dept % 4) * 15 * MINUTE)
-    late, lost = rng.random(n) < 0.04, rng.random(n) < 0.008
+    due = day.midnight + np.where(
+        night, DAY + MINUTE + dept % 2 * 90_000, (7 + 3 * which) * HOUR + (dept % 4) * 15 * MINUTE
+    )
+    late, lost = rng.random(n) < 0.025, rng.random(n) < 0.006
     received = due + np.where(late, rng.uniform(5, 180, n), -rng.uniform(2, 110, n)).astype(np.int64) * MINUTE
+    received = np.where(night & (dept % 2 == 1), due - (rng.uniform(0.2, 2.2, n) * MINUTE).astype(np.int64), received)
     rows = rng.integers(200, 50_000, n)
     names = tuple(f"{d}/{k}" for d in town.departments for k in range(1, datasets + 2))
     common: dict[str, Plain] = {
@@ -53,7 +57,7 @@ def batches_of_day(day: Day, datasets: int = 4) -> None:
 
 def seats(day: Day, who: np.ndarray, which: Int64) -> tuple[Float64, Float64]:
     """Place of a district's seat for those in `who`, none (NaN) for the others."""
-    rows = day.town.seats()
+    rows = day.town.seats
     row = rows[which % len(rows)]
     return np.where(who, day.town.grids.lon[row], np.nan), np.where(who, day.town.grids.lat[row], np.nan)
 
@@ -158,7 +162,7 @@ def credits_of_day(day: Day) -> None:
     decided = day.midnight + office_hours(rng, n)
     clock = WorkClock.around(day.midnight, town.offset_ms, town.off, town.on)
     due = clock.after(decided, np.full(n, 7 * 8.0 * HOUR))
-    share = np.where(rng.random(n) < 0.985, 0.05 + 0.85 * rng.beta(1.5, 3, n), rng.uniform(1.05, 1.5, n))
+    share = np.where(rng.random(n) < 0.99, 0.05 + 0.85 * rng.beta(1.5, 3, n), rng.uniform(1.05, 1.5, n))
     reported = clock.after(decided, share * 7 * 8 * HOUR)
     stem, at = day.stem(b"R", n, 4), seats(day, rng.random(n) < 0.8, rng.integers(0, 20, n))
     about: dict[str, Plain] = {
@@ -167,5 +171,6 @@ def credits_of_day(day: Day) -> None:
     }  # fmt: skip
     day.say("credit.record", decided, stem, "credit", word="decided", subject=joined(stem, n), at=at, fields=about,
             begun=decided)  # fmt: skip
-    day.say("credit.record", reported, stem, "credit", word="reported", subject=joined(stem, n), at=at, begun=decided,
+    # told of decisions before the cut too: a record is whole without the one before
+    day.say("credit.record", reported, stem, "credit", word="reported", subject=joined(stem, n), at=at,
             fields={**about, "reported_at": reported})  # fmt: skip

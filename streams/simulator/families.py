@@ -15,7 +15,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(emergency.patrols_of_day, kept=3),
     Family(exchange.batches_of_day, lasts=2), Family(exchange.exchanges_of_day, lasts=2, kept=4),
     Family(exchange.catalogue_of_day), Family(exchange.records_of_day, kept=4),
-    Family(exchange.credits_of_day, lasts=25),
+    Family(exchange.credits_of_day, lasts=25, before=14),
     Family(offices.applications_of_day, lasts=20), Family(offices.lists_of_day),
     Family(offices.inspections_of_day, lasts=21),
     Family(social.schools_of_day), Family(social.bookings_of_day, lasts=1, kept=9), Family(social.heating_of_day),

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from citytwin.streams.simulator.run import Simulator
 
 HOUR, DAY = 3_600_000, 86_400_000
-#: Telemetry comes at its full rate for this long before the end; before that slow properties come once an hour.
+#: Telemetry comes at its full rate for this long before the end. Before that slow properties come once an hour, and dry
+#: rain gauges every ten minutes: a reading of no rain adds nothing.
 FULL_MS = 70 * HOUR // 60
 #: Positions of units are worth something for so long.
 UNITS_MS = HOUR // 6
-SLOW = ("air.", "wq.", "river.", "noise.", "water.", "power.", "bin.")
+SLOW = ("air.", "wq.", "river.", "noise.", "water.pressure", "water.turbidity", "water.chlorine", "water.ph", "power.",
+        "bin.", "heat.")  # fmt: skip
+#: Every quarter of an hour, as the night flow of metering areas is worked out from such means.
+QUARTER = ("water.flow",)
 CHUNK_MS = 6 * HOUR
 
 
@@ -28,7 +32,10 @@ def history(sim: Simulator, since_ms: int, until_ms: int) -> Iterator[EventBatch
     """Events of [since, until], in order of arrival over chunks of six hours; nothing older than its type's horizon."""
     box, begin = Outbox(), since_ms
     days = range(sim.day_of(since_ms) - sim.open_days, sim.day_of(until_ms) + 1)
-    sim.begin(box)
+    sim.begin(box, since_ms)
+    for daily in sim.families:
+        for day in range(sim.day_of(since_ms) - daily.before, days.start):
+            daily.plan(sim.about(day, box))
     for day in days:
         sim.plan_day(day, box, sim.day_of(since_ms), sim.day_of(until_ms))
     if sim.story is not None:
@@ -39,8 +46,9 @@ def history(sim: Simulator, since_ms: int, until_ms: int) -> Iterator[EventBatch
         telemetry(sim, begin, end, until_ms, box)
         for family in sim.minutely:
             full = max(min(until_ms - family.full_ms, end), begin)
-            if full > begin:
-                family.past(begin, full, box)
+            thin = max(until_ms - family.kept_ms, begin)
+            if full > thin:
+                family.past(thin, full, box)
             if end > full:
                 family.minute(full, end, box)
         for batch in in_order(box.take(end), sim.order):
@@ -57,7 +65,7 @@ def within(sim: Simulator, batch: EventBatch, until_ms: int) -> EventBatch:
 
 
 def telemetry(sim: Simulator, begin: int, end: int, until_ms: int, box: Outbox) -> None:
-    """Readings of a chunk: everything in the last two hours, rain at its own rate and slow properties hourly before."""
+    """Readings of a chunk: everything in the last hour, of what lies before it rain and the slow properties."""
     horizon = sim.town.vocabulary.types["obs"].horizon_ms if sim.writer.knows("obs") else 0
     full, oldest = until_ms - FULL_MS, until_ms - horizon
     if end <= max(oldest, begin):
@@ -65,24 +73,22 @@ def telemetry(sim: Simulator, begin: int, end: int, until_ms: int, box: Outbox) 
     start = max(begin, oldest)
     if start < full:
         stop = min(end, full)
-        rain = sim.iot.due(start, stop, sim.town.streams.rows("rain.depth"))
-        sim.iot.send(box, *rain)
-        sim.iot.send(box, *hourly(sim, start, stop))
+        row, time = sim.iot.due(start, stop, sim.town.streams.rows("rain.depth"))
+        told = (time // 60_000 % 10 == 0) | (sim.iot.rain_at(row, time) > 0)
+        sim.iot.send(box, row[told], time[told])
+        sim.iot.send(box, *first_of(sim, start, stop, HOUR, SLOW))
+        sim.iot.send(box, *first_of(sim, start, stop, HOUR // 4, QUARTER))
     for minute in range(max(start, full) // 60_000 * 60_000, end, 60_000):
         sim.iot.send(box, *sim.iot.due(minute, minute + 60_000))
         if minute >= until_ms - UNITS_MS:
             sim.units.minute(minute, minute + 60_000, box)
 
 
-def hourly(sim: Simulator, start: int, stop: int) -> tuple[Int64, Int64]:
-    """The first reading of every hour of each slow datastream."""
-    names = [p for p in sim.town.streams.properties if p.startswith(SLOW)]
+def first_of(sim: Simulator, start: int, stop: int, span: int, prefixes: tuple[str, ...]) -> tuple[Int64, Int64]:
+    """The first reading in every `span` ms of each datastream whose property begins so: rows and times."""
+    names = [p for p in sim.town.streams.properties if p.startswith(prefixes)]
     rows = np.concatenate([sim.town.streams.rows(p) for p in names]) if names else np.zeros(0, np.int64)
-    parts = []
-    for hour in range(start // HOUR * HOUR, stop, HOUR):
-        row, time = sim.iot.due(max(hour, start), min(hour + HOUR, stop), rows)
-        _, first = np.unique(row, return_index=True)
-        parts.append((row[np.sort(first)], time[np.sort(first)]))
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    row, time = sim.iot.due(start, stop, rows)
+    _, first = np.unique(np.stack([row, time // span]), axis=1, return_index=True)
+    first = np.sort(first)
+    return row[first], time[first]

@@ -34,11 +34,11 @@ class Category:
 
 #: Limits are plausible local ones; DOMAIN.md tells which published tables exist.
 CATEGORIES: tuple[Category, ...] = (
-    Category("sanitation.litter", 5, 0.17, 0), Category("sanitation.rubble", 32, 0.07, 0),
+    Category("sanitation.litter", 5, 0.198, 0), Category("sanitation.rubble", 32, 0.07, 0),
     Category("sanitation.dirty_road", 5, 0.08, 0), Category("street.stall", 4, 0.12, 1),
     Category("street.parking", 4, 0.13, 2), Category("advert.illegal", 16, 0.06, 1),
     Category("construction.noise", 6, 0.06, 3), Category("construction.illegal", 120, 0.02, 3),
-    Category("facility.streetlight", 24, 0.06, 4), Category("facility.manhole", 8, 0.04, 5, True),
+    Category("facility.streetlight", 24, 0.06, 4), Category("facility.manhole", 8, 0.012, 5, True),
     Category("facility.road", 40, 0.05, 5), Category("green.tree", 24, 0.04, 6),
     Category("traffic.signal", 6, 0.02, 2, True), Category("traffic.accident", 3, 0.03, 2, True),
     Category("power_outage", 12, 0.015, 7, True), Category("gas_leak", 4, 0.005, 8, True),
@@ -46,6 +46,8 @@ CATEGORIES: tuple[Category, ...] = (
 )  # fmt: skip
 _INDEX = {c.name: i for i, c in enumerate(CATEGORIES)}
 WATERLOG, MANHOLE, OUTAGE = (_INDEX[n] for n in ("flood.waterlog", "facility.manhole", "power_outage"))
+#: So many grids have more incidents than others in a week: this share of all.
+SPOTS, SPOT_SHARE = 1, 0.003
 #: Incidents at a component name it and happen at its place: category and kind of facility.
 AT_COMPONENT = {"facility.manhole": "manhole", "facility.streetlight": "streetlight", "traffic.signal": "signal"}
 #: Share of a day's incidents by local hour.
@@ -284,14 +286,21 @@ def cases_of_day(town: Town, seed: int, day: int, per_day: float, wet: Float64) 
     share = np.array([c.share for c in CATEGORIES])
     category = rng.choice(len(CATEGORIES), len(time), p=share / share.sum())
     channel = rng.choice(len(CHANNELS), len(time), p=CHANNEL_SHARE)
-    grid = town.draw(rng, len(time))
-    lon, lat = town.near(rng, grid)
+    lon, lat = town.near(rng, _grids(town, seed, day, rng, len(time)))
     component = _components(town, category, lon, lat, rng)
-    cut_off = np.clip(np.exp(rng.normal(5.0, 1.1, len(time))), 4, 6000).astype(np.int64)
+    cut_off = np.clip(np.exp(rng.normal(3.7, 1.0, len(time))), 4, 1500).astype(np.int64)
     customers = np.where(category == OUTAGE, cut_off, MISSING)
     stamp = day_stamp(day).encode()
     code = table([b"C", stamp, b"-", noise.digits(np.arange(1, len(time) + 1), 5)], len(time))
     return Cases(code, time, category, channel, lon, lat, customers, component)
+
+
+def _grids(town: Town, seed: int, day: int, rng: np.random.Generator, n: int) -> Int64:
+    """Where incidents happen: mostly anywhere, the rest where people live, a few at the trouble spots of the week."""
+    grid, anywhere = town.draw(rng, n), rng.integers(0, len(town.grids), n)
+    grid = np.where(rng.random(n) < 0.8, anywhere, grid)
+    spots = town.draw(noise.generator(seed, "trouble spots", (day + 3) // 7), SPOTS)
+    return np.where(rng.random(n) < SPOT_SHARE, spots[rng.integers(0, SPOTS, n)], grid)
 
 
 def _components(town: Town, category: Int64, lon: Float64, lat: Float64, rng: np.random.Generator) -> Strings:

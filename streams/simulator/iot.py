@@ -33,9 +33,6 @@ class Curve:
 
 
 CURVES: dict[str, Curve] = {
-    "water.pressure": Curve(0.27, 0.03, -0.05, 19.5, 0.008),
-    "water.flow": Curve(220.0, 80.0, 90.0, 19.5, 12.0),
-    "water.turbidity": Curve(0.35, 0.08, 0.05, 8.0, 0.05),
     "water.ph": Curve(7.3, 0.14, 0.05, 14.0, 0.04),
     "water.chlorine": Curve(0.45, 0.08, 0.03, 14.0, 0.03),
     "gas.pressure": Curve(2.2, 0.15, -0.1, 18.5, 0.03),

@@ -27,11 +27,18 @@ ANNOUNCED_MS, DECIDED_MS = 3 * HOUR, 3 * MINUTE
 class Minutely(Protocol):
     """A family whose events depend on the time alone, so that any span can be asked for at any time.
 
-    `full_ms`: before the end of a history it comes at its full rate for so long.
+    `full_ms`: before the end of a history it comes at its full rate for so long; `kept_ms`: thinned for so long.
+    `lag_ms`: an event may be decided so long before its time.
     """
 
     @property
+    def lag_ms(self) -> int: ...
+
+    @property
     def full_ms(self) -> int: ...
+
+    @property
+    def kept_ms(self) -> int: ...
 
     def minute(self, from_ms: int, to_ms: int, box: Outbox) -> None:
         """Put the events of [from, to) into a box."""
@@ -48,6 +55,8 @@ class Beds:
     writer: Writer
     seed: int
     full_ms: int = DAY
+    kept_ms: int = 0
+    lag_ms: int = 0
 
     def minute(self, from_ms: int, to_ms: int, box: Outbox) -> None:
         """Beds in [from, to)."""
@@ -79,6 +88,8 @@ class Gates:
     writer: Writer
     seed: int
     full_ms: int = 30 * MINUTE
+    kept_ms: int = 0
+    lag_ms: int = 0
 
     def minute(self, from_ms: int, to_ms: int, box: Outbox) -> None:
         """Gates in [from, to)."""
@@ -115,6 +126,8 @@ class Health:
     writer: Writer
     iot: Telemetry
     full_ms: int = 20 * MINUTE
+    kept_ms: int = 0
+    lag_ms: int = 0
 
     def minute(self, from_ms: int, to_ms: int, box: Outbox) -> None:
         """States in [from, to)."""
@@ -127,10 +140,10 @@ class Health:
         gone = self.iot.quiet(device, time)
         told = ~gone | ~self.iot.quiet(device, time - HEALTH_MS)
         shift = time // (4 * HOUR)
-        broken = noise.uniform(seed, "broken", device, shift) < np.where(camera, 0.008, 0.015)
-        serviced = noise.uniform(seed, "serviced", device, shift) < 0.006
+        broken = noise.uniform(seed, "broken", device, shift) < np.where(camera, 0.003, 0.012)
+        serviced = noise.uniform(seed, "serviced", device, shift) < 0.002
         state = np.where(gone, 1, np.where(broken, 2, np.where(serviced, 3, 0))).astype(np.int32)
-        poor = noise.uniform(seed, "poor picture", device, shift) < 0.012
+        poor = noise.uniform(seed, "poor picture", device, shift) < 0.004
         sort = (noise.uniform(seed, "which fault", device, shift) * 5).astype(np.int32) + 1
         fields: dict[str, Plain] = {
             "state": Coded(state, ("online", "offline", "fault", "maintenance")),
@@ -162,6 +175,8 @@ class Buses:
     per_day: float = 4_200.0
     routes: int = 120
     full_ms: int = 3 * DAY
+    kept_ms: int = 0
+    lag_ms: int = 25 * MINUTE
     _known: dict[int, tuple[Int64, Int64]] = field(default_factory=dict)
 
     def depots(self) -> tuple[Float64, Float64]:

@@ -7,6 +7,7 @@ import numpy as np
 from citytwin.models.columns import Bool, Coded, Int64
 from citytwin.streams.simulator import noise
 from citytwin.streams.simulator.day import DAY, HOUR, MINUTE, Day, Stem, hours_of, office_hours
+from citytwin.streams.simulator.exchange import seats
 from citytwin.streams.simulator.incidents import BY_HOUR, WorkClock
 from citytwin.streams.simulator.writer import Plain, joined
 
@@ -51,7 +52,7 @@ def online(seed: int, item: Int64, day: int) -> Bool:
 
 
 def say_items(day: Day, item: Int64, time: Int64, mark: bytes) -> None:
-    """Items as they are on the day."""
+    """Items as they are on the day; two in three belong to a district and have the place of its seat."""
     n = len(item)
     up = online(day.seed, item, day.day)
     state = np.where(up, 0, np.where(item < ONLINE, 1, 2)).astype(np.int32)
@@ -60,15 +61,8 @@ def say_items(day: Day, item: Int64, time: Int64, mark: bytes) -> None:
         "state": Coded(state, ("online", "offline", "draft")), "full_online": whole.astype(np.int8),
     }  # fmt: skip
     stem: Stem = [mark, noise.digits(time, 13), b"-", noise.digits(item, 4)]
-    subject, at = joined([b"item-", noise.digits(item, 4)], n), _district(day, item)
+    subject, at = joined([b"item-", noise.digits(item, 4)], n), seats(day, item % 3 > 0, item)
     day.say("service.item", time, stem, LISTS, subject=subject, at=at, fields=fields)
-
-
-def _district(day: Day, number: Int64) -> tuple[np.ndarray, np.ndarray]:
-    """Two in three belong to a district and have the place of its seat; the others to the city."""
-    row = day.town.seats()[number % len(day.town.seats())]
-    mine = number % 3 > 0
-    return np.where(mine, day.town.grids.lon[row], np.nan), np.where(mine, day.town.grids.lat[row], np.nan)
 
 
 def say_live(day: Day, type: str, letters: bytes, number: Int64, time: Int64, mark: bytes) -> None:
@@ -97,7 +91,7 @@ def inspections_of_day(day: Day) -> None:
     rng = day.random("inspections")
     n = int(rng.poisson(75 if day.works else 6)) + 1
     time = day.midnight + office_hours(rng, n)
-    due = time + rng.integers(3, 15, n) * DAY
+    due = time + rng.integers(0, 15, n) * DAY + 4 * HOUR
     kind = rng.choice(3, n, p=(0.958, 0.03, 0.012))
     share = np.where(kind == 0, 0.25 + 0.72 * rng.beta(3, 2, n), rng.uniform(1.05, 1.4, n))
     done = time + ((due - time) * share).astype(np.int64)

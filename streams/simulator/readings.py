@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from citytwin.models.columns import Float64, Int64
+from citytwin.models.sun import is_night
 from citytwin.streams.simulator import noise
 from citytwin.streams.simulator.emergency import LEAK_LEL, LEAK_MS, leak_begin
 from citytwin.streams.simulator.iot import Telemetry
-from citytwin.streams.simulator.sun import dark
 
 Reader = Callable[[Telemetry, Int64, Int64], Float64]
 #: Limits in dB(A) by day and by night of the noise zones, in the order of `city.ZONES` (GB 3096-2008).
@@ -27,7 +27,7 @@ def rush(hour: Float64) -> Float64:
 def _speed(t: Telemetry, rows: Int64, time: Int64) -> Float64:
     s = t.town.streams
     own = noise.uniform(t.seed, "road", s.device[rows])
-    jam = rush(t.hour(time)) * (0.3 + 0.5 * own) + 0.25 * np.minimum(t.rain_at(rows, time), 1.2)
+    jam = rush(t.hour(time)) * (0.22 + 0.42 * own) + 0.25 * np.minimum(t.rain_at(rows, time), 1.2)
     jitter = noise.normal(t.seed, "speed", s.device[rows], time // 1000)
     free = s.free_kmh[rows] if len(s.free_kmh) else 50.0
     return np.clip(free * (1 - np.minimum(jam, 0.88)) + jitter * 2.0, 3.0, 120.0)
@@ -98,7 +98,7 @@ def _voltage(t: Telemetry, rows: Int64, time: Int64) -> Float64:
     device = t.town.streams.device[rows]
     own = noise.normal(t.seed, "voltage", device)
     jitter = noise.normal(t.seed, "voltage~", device, time // 1000)
-    share = 1.032 + 0.0105 * own - 0.012 * np.cos((t.hour(time) - 20) * np.pi / 12) + 0.006 * jitter
+    share = 1.033 + 0.0125 * own - 0.012 * np.cos((t.hour(time) - 20) * np.pi / 12) + 0.006 * jitter
     return _nominal(t, rows, 220.0) * share
 
 
@@ -118,7 +118,36 @@ def _room(t: Telemetry, rows: Int64, time: Int64) -> Float64:
     own = noise.normal(t.seed, "room", device)
     jitter = noise.normal(t.seed, "room~", device, time // 1000)
     day = 0.6 * np.cos((t.hour(time) - 15) * np.pi / 12)
-    return np.maximum(20.6, season(time) + 3.0) + 1.15 * own + day + 0.25 * jitter
+    return np.maximum(20.7, season(time) + 3.0) + 1.05 * own + day + 0.25 * jitter
+
+
+def _main(t: Telemetry, rows: Int64, time: Int64) -> Float64:
+    """Pressure at the end of the network: lowest in the evening, far too low where a main has burst for some hours."""
+    device = t.town.streams.device[rows]
+    own, jitter = noise.normal(t.seed, "main", device), noise.normal(t.seed, "main~", device, time // 1000)
+    burst = noise.uniform(t.seed, "burst", device, time // 14_400_000) < 0.012
+    value = 0.27 + 0.03 * own - 0.05 * np.cos((t.hour(time) - 19.5) * np.pi / 12) + 0.008 * jitter
+    return np.maximum(np.where(burst, 0.4 * value, value), 0.0)
+
+
+def _metered(t: Telemetry, rows: Int64, time: Int64) -> Float64:
+    """Flow into a metering area: a quarter of the mean at night, more where pipes leak."""
+    device, hour = t.town.streams.device[rows], t.hour(time)
+    night = np.exp(-(((hour - 3.6) / 2.7) ** 2)) + np.exp(-(((hour - 27.6) / 2.7) ** 2))
+    peaks = np.exp(-(((hour - 7.5) / 1.6) ** 2)) + np.exp(-(((hour - 19.5) / 2.2) ** 2))
+    leak = np.where(noise.uniform(t.seed, "leaky", device) < 0.08, 0.3, 0.06 * noise.uniform(t.seed, "loss", device))
+    jitter = noise.normal(t.seed, "meter~", device, time // 1000)
+    return _nominal(t, rows, 300.0) * (0.72 * (1 - 0.76 * night + 0.3 * peaks) + leak) * (1 + 0.03 * jitter)
+
+
+def _turbid(t: Telemetry, rows: Int64, time: Int64) -> Float64:
+    """Turbidity: clear, but for a tap in a few hundred for an hour."""
+    device = t.town.streams.device[rows]
+    dirty = noise.uniform(t.seed, "dirty water", device, time // 3_600_000) < 0.004
+    jitter = noise.normal(t.seed, "turbid~", device, time // 1000)
+    return np.maximum(0.35 + 0.08 * noise.normal(t.seed, "turbid", device) + 0.05 * jitter, 0.02) + np.where(
+        dirty, 1.1, 0
+    )
 
 
 def season(time: Int64) -> Float64:
@@ -166,9 +195,9 @@ def _flag(name: str, share: float) -> Reader:
 
 
 def _lamp(t: Telemetry, rows: Int64, time: Int64) -> Float64:
-    """On from sunset to sunrise, in underpasses always; one in a hundred is broken for a day."""
-    works = noise.uniform(t.seed, "lamp", t.town.streams.device[rows], time // 86_400_000) > 0.011
-    return (works & (dark(time, *t.town.centre) | t.town.streams.always[rows])).astype(np.float64)
+    """On from sunset to sunrise, in underpasses always; a few are broken for a day."""
+    works = noise.uniform(t.seed, "lamp", t.town.streams.device[rows], time // 86_400_000) > 0.008
+    return (works & (is_night(*t.town.centre, time) | t.town.streams.always[rows])).astype(np.float64)
 
 
 #: Share of the covers that are open on a day.
@@ -189,6 +218,9 @@ SPECIAL: dict[str, Reader] = {
     "parking.occupied": _parking,
     "power.voltage": _voltage,
     "noise.laeq": _noise,
+    "water.pressure": _main,
+    "water.flow": _metered,
+    "water.turbidity": _turbid,
     "heat.indoor_temp": _room,
     "weather.temp": _air,
     "rain.forecast_1h": _forecast,

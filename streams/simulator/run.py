@@ -133,23 +133,30 @@ class Simulator:
         wet = np.minimum(self.weather.usual(noon) * 2.0, 1.5)
         cases = cases_of_day(self.town, self.seed, day, self.cases_per_day, wet)
         Life(self.town, self.writer, box, cases, generator(self.seed, "life", day), cut_ms=self._cut).live()
-        about = Day(self.town, self.writer, box, self.seed, day, self._cut)
+        about = self.about(day, box)
         if day + 1 >= first and (last is None or day > last - 9):
             calls_of_day(about, cases)
         for family in self.families:
             if day + family.lasts >= first and (last is None or day > last - family.kept):
                 family.plan(about)
 
-    def begin(self, box: Outbox) -> None:
-        """What stands in lists and never comes again is told once, where no history has told it."""
+    def about(self, day: int, box: Outbox) -> Day:
+        """A local day that is planned into a box."""
+        return Day(self.town, self.writer, box, self.seed, day, self._cut)
+
+    def begin(self, box: Outbox, until_ms: int) -> None:
+        """What stands in lists is told once, where no history told it; what is under way at the start goes on."""
+        for family in self.minutely:
+            if family.lag_ms:
+                family.minute(self.start_ms - family.lag_ms, until_ms, box)
         if not self.open_days:
-            census(Day(self.town, self.writer, box, self.seed, self.day_of(self.start_ms)), self.start_ms)
+            census(self.about(self.day_of(self.start_ms), box), self.start_ms)
 
     def _make(self, begin: int) -> None:
         end = begin + self._block_ms
         today = self.day_of(end + 600_000)  # a call comes minutes before its case
         if not self._begun:
-            self.begin(self.box)
+            self.begin(self.box, begin)
             self._begun = True
         while self._day <= today:
             self.plan_day(self._day, self.box, self.day_of(self.start_ms))

@@ -26,7 +26,7 @@ from citytwin.streams.simulator.writer import Outbox, Plain, Writer, table
 CYCLE_MS = 15 * MINUTE
 CALM_MS = 60_000
 #: Before the story it rained for hours, so much in all, and then it was dry for more than one.
-SOAK_MS, SOAK_MM, DRY_MS = 330 * MINUTE, 43.0, 70 * MINUTE
+SOAK_MS, SOAK_MM, DRY_MS = 330 * MINUTE, 46.5, 70 * MINUTE
 #: Water from here on is a waterlogged point, in cm, and at most so many points have a case in one cycle.
 LOGGED_CM, MOST_CASES = 15.0, 8
 
@@ -57,7 +57,7 @@ class Story:
     def __post_init__(self) -> None:
         lon, lat = self.town.centre
         self.soak = Front(
-            self.anchor_ms - SOAK_MS - DRY_MS, SOAK_MS, 2 * SOAK_MM * MINUTE / SOAK_MS, lon, lat, 0.02, 0.01, 0.6
+            self.anchor_ms - SOAK_MS - DRY_MS, SOAK_MS, 2 * SOAK_MM * MINUTE / SOAK_MS, lon, lat, 0.02, 0.01, 2.0
         )
         self.weather.story = (self.soak,)
 
@@ -99,7 +99,7 @@ class Story:
             lon, lat = float(a[0]), float(b[0])
         angle, path = rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.14)
         dx, dy = float(path * np.cos(angle)), float(path * np.sin(angle))
-        peak, width = float(rng.uniform(2.2, 4.2)), float(rng.uniform(0.035, 0.07))
+        peak, width = float(rng.uniform(3.0, 5.0)), float(rng.uniform(0.035, 0.07))
         return Front(start, int(length * rng.uniform(0.45, 0.6)), peak, lon, lat, dx, dy, width)
 
     def flooded(self, start: int, length: int) -> tuple[Int64, Int64]:
@@ -216,12 +216,30 @@ class Story:
         begin, end = start + int(0.2 * length), start + int(0.75 * length)
         self.troubles.add(row, begin, end, 1.0)
         tilts = streams.rows("manhole.tilt")
-        self.troubles.add(tilts[streams.device[tilts] == streams.device[row[0]]], begin, end, 38.0)
+        leans = tilts[streams.device[tilts] == streams.device[row[0]]]
+        self.troubles.add(leans, begin, end, 38.0)
+        for time, is_open in ((begin + 2_000, 1.0), (end + 2_000, 0.0)):
+            self.at_once(row, time, is_open, box)
+            self.at_once(leans, time, 38.0 if is_open else 1.0, box)
         lon, lat = self.place(row)
         about = streams.devices.code.take(streams.device[row])
         self.incident(
             b"M", k, MANHOLE, np.array([begin + 60_000], np.int64), lon, lat, rng, box, about=about, pace=30.0
         )
+
+    def at_once(self, row: Int64, time: int, value: float, box: Outbox) -> None:
+        """Devices say what happens to them at once, not at their next turn."""
+        if not len(row):
+            return
+        streams, day = self.town.streams, Day(self.town, self.writer, box, self.seed, 0)
+        name = streams.properties[streams.property[row[0]]]
+        when = np.full(len(row), time, np.int64)
+        stem: Stem = [b"e", noise.digits(row, 7), b"-", noise.digits(when, 13)]
+        fields: dict[str, Plain] = {
+            "property": [name] * len(row), "value": np.full(len(row), value), "quality": ["good"] * len(row),
+        }  # fmt: skip
+        day.say("obs", when, stem, f"iot/{name.split('.')[0]}", subject=streams.devices.code.take(streams.device[row]),
+                fields=fields, per_unit=self.town.vocabulary.properties[name].per_unit)  # fmt: skip
 
     def incident(
         self, letter: bytes, k: int, category: int, time: Int64, lon: Float64, lat: Float64, rng: np.random.Generator,

@@ -11,6 +11,7 @@ import numpy as np
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import MISSING, Coded, Strings
 from citytwin.streams.simulator.city import Town
+from citytwin.streams.simulator.recount import services_at
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 FINISHED = frozenset({"closed", "evaluated", "rejected", "merged", "voided"})
@@ -63,13 +64,13 @@ class Truth:
         rain_1h_max (mm in twelve 5-minute panes); devices_in_service, devices_online (last reading at most three
         periods old); calls_offered_1h, calls_answered_1h, calls_abandoned_1h (sixty 1-minute panes); codes_today,
         code_users_today, batches_due_today, batches_on_time_today (local day); units_busy; runs_open. Panes are those
-        up to the open one of `now`. None: nothing was sent that could tell.
+        up to the open one of `now`. Those of `recount.services_at` besides. None: nothing was sent that could tell.
         """
         newest = self.readings(now)
         return {
             **self.cases(now), **self.water(newest, now), **self.services(now), "rain_1h_max": self.rain(now),
             "devices_in_service": float(len(np.unique(self.town.streams.device))),
-            "devices_online": float(self.online(newest, now)),
+            "devices_online": float(self.online(newest, now)), **services_at(self, now),
         }  # fmt: skip
 
     def readings(self, now: int) -> dict[tuple[str, str], list[Event]]:

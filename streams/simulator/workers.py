@@ -27,6 +27,8 @@ class Workers:
     seed: int
     most: int = 1_500
     full_ms: int = 30 * MINUTE
+    kept_ms: int = DAY
+    lag_ms: int = 0
     first: Int64 = field(init=False)
     last: Int64 = field(init=False)
     begins: Float64 = field(init=False)
@@ -47,7 +49,7 @@ class Workers:
     def on_duty(self, who: Int64, time: Int64) -> Bool:
         """Whether workers are on duty at times; some have a day off."""
         into, day = self._into(who, time)
-        works = noise.uniform(self.seed, "day off", who, day) > 0.07
+        works = noise.uniform(self.seed, "day off", who, day) > 0.03
         return (into < self.lasts[who]) & works
 
     def _into(self, who: Int64, time: Int64) -> tuple[Float64, Int64]:
@@ -61,9 +63,11 @@ class Workers:
         size = self.last[who] - self.first[who]
         # the shift has as many hours of visits as grids: in each the worker is away for some minutes
         turn = (into / self.lasts[who] * size).astype(np.int64)
-        away = (into / self.lasts[who] * size) % 1.0
-        there = (away > 0.4) & (away < 0.4 + 0.13 * size / 6.0)
-        skip = noise.uniform(self.seed, "skips", who, day, turn) < 0.03
+        span = self.lasts[who] / np.maximum(size, 1) * 60
+        leaves = 3 + noise.uniform(self.seed, "leaves", who, day, turn) * np.maximum(span - 14, 1)
+        minutes = (into / self.lasts[who] * size) % 1.0 * span - leaves
+        there = (minutes > 0) & (minutes < 7)
+        skip = noise.uniform(self.seed, "skips", who, day, turn) < 0.02
         return self._grid[self.first[who] + np.where(there & ~skip, np.minimum(turn, size - 1), size // 2)]
 
     def home(self, who: Int64) -> Int64:
@@ -95,7 +99,7 @@ class Workers:
             return
         grid, home = self.stop(who, time), self.home(who)
         turn = 6.28 * noise.uniform(self.seed, "steps", who, time)
-        reach = 0.0004 * np.sqrt(noise.uniform(self.seed, "reach of steps", who, time))
+        reach = 0.00025 * np.sqrt(noise.uniform(self.seed, "reach of steps", who, time))
         lon, lat = self.town.grids.lon[grid] + reach * np.cos(turn), self.town.grids.lat[grid] + reach * np.sin(turn)
         some, at = np.unique(home, return_inverse=True)
         fields: dict[str, Plain] = {

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from numpy.typing import NDArray
 
 from citytwin.models.codes import check_uscc
-from citytwin.models.columns import Coded, Strings
+from citytwin.models.columns import MISSING, Coded, Strings
 from citytwin.models.entities import KINDS
 from citytwin.twin.build_wuhan import PACK, build
 from citytwin.twin.pack import City, load_city
@@ -126,6 +127,71 @@ def test_devices_say_what_they_observe(wuhan: City) -> None:
     levels = [float(np.asarray(e.attr(n))[gauge]) for n in ("fortify_level", "warning_level", "guarantee_level")]
     assert levels == [25.0, 27.3, 29.73]
     assert 0.98 < (np.asarray(e.attr("in_service"))[e.of_kind("device")] == 1).mean() < 1
+
+
+def number(city: City, attribute: str) -> NDArray[np.float64]:
+    column = np.asarray(city.entities.attr(attribute))
+    return np.where(column == MISSING, np.nan, column) if column.dtype.kind == "i" else column.astype(np.float64)
+
+
+def test_facilities_have_what_indicators_divide_by(wuhan: City) -> None:
+    e, rows = wuhan.entities, wuhan.entities.of_kind("facility")
+    kind = np.array(text(wuhan, "facility_kind", "facility"))
+    needs = {
+        "scenic_area": ("capacity", "usable_area_m2"), "sports_venue": ("courts", "open_hours"),
+        "hospital": ("capacity",), "school": ("capacity",), "parking": ("capacity",), "metro_station": ("usable_area_m2",),
+        "low_point": ("catchment_m2", "curve_number", "storage_m3", "pump_m3s"),
+        "underpass": ("catchment_m2", "curve_number", "storage_m3", "pump_m3s"),
+    }  # fmt: skip
+    for name, attributes in needs.items():
+        mine = rows[kind == name]
+        assert len(mine) >= 12, name
+        for attribute in attributes:
+            assert (number(wuhan, attribute)[mine] > 0).all(), (name, attribute)
+    lamps = rows[kind == "streetlight"]
+    plan = e.attr("schedule")
+    assert isinstance(plan, Coded)
+    always = lamps[plan.take(lamps).equals("always")]
+    assert (plan.codes[lamps] >= 0).all()
+    assert len({e.code(r)[:6] for r in always.tolist()}) == 13
+    customers = number(wuhan, "power_customers")[e.of_kind("grid")]
+    assert customers.sum() == pytest.approx(13_774_000 / 2.6, rel=1e-3)
+
+
+def test_meters_and_room_sensors_know_what_they_measure(wuhan: City) -> None:
+    e = wuhan.entities
+    said = np.array(text(wuhan, "properties", "device"))
+    devices = e.of_kind("device")
+    volts, phases = number(wuhan, "nominal_voltage"), number(wuhan, "phases")
+    meters = devices[said == "power.voltage"]
+    assert {(v, p) for v, p in zip(volts[meters].tolist(), phases[meters].tolist(), strict=True)} == {
+        (220.0, 1.0), (10_000.0, 3.0),
+    }  # fmt: skip
+    rooms = devices[said == "heat.indoor_temp"]
+    homes = np.asarray(e.attr("observes"))[rooms]
+    assert len(rooms) == 60
+    assert (np.asarray(e.attr("heated"))[homes] == 1).all()
+    for name in ("water.turbidity water.chlorine water.ph", "manhole.open manhole.tilt"):
+        assert name in said
+    assert (number(wuhan, "nominal_flow")[devices[said == "pump.state pump.flow"]] > 0).all()
+
+
+def test_ambulances_reach_most_people(wuhan: City) -> None:
+    e, grids = wuhan.entities, wuhan.entities.of_kind("grid")
+    kind = np.array(text(wuhan, "facility_kind", "facility"))
+    at = e.of_kind("facility")[kind == "ems_station"]
+    east, north = ((e.lon[grids, None] - e.lon[at]) * 95.6, (e.lat[grids, None] - e.lat[at]) * 110.9)
+    people = np.asarray(e.attr("population"))[grids]
+    assert 0.9 < people[np.hypot(east, north).min(axis=1) < 5].sum() / people.sum() < 1
+
+
+def test_links_of_the_registers_are_nearly_complete(wuhan: City) -> None:
+    e = wuhan.entities
+    for relation, kind in (
+        ("address", "house"), ("address", "organisation"), ("building", "facility"), ("building", "device"),
+    ):  # fmt: skip
+        found = np.asarray(e.attr(relation))[e.of_kind(kind)]
+        assert 0.93 < (found >= 0).mean() < 1, kind
 
 
 def test_layers_are_small_and_share_their_edges(wuhan: City, figure: Figure) -> None:

@@ -10,7 +10,7 @@ import shapely
 
 from citytwin.geo.partition import Density
 from citytwin.models.columns import Float64, Int64
-from citytwin.twin.build.sources import KM, STEPS
+from citytwin.twin.build.sources import ASPECT, KM, STEPS
 from citytwin.twin.build.tiling import Tiling
 
 #: Inhabitants of the city that the grids sum to.
@@ -58,6 +58,23 @@ class Ground:
         rng = self.random(name)
         weight = self.people.astype(np.float64) ** power
         grids = np.sort(rng.choice(len(self.codes), n, p=weight / weight.sum()))
+        return [self.codes[g] for g in grids], self.inside(grids, rng)
+
+    def cover(self, name: str, n: int, km: float) -> tuple[list[str], Float64]:
+        """Grid codes and places of `n` things that reach as many people as they can within `km`, one after another."""
+        rng = self.random(name)
+        weight = self.people.astype(np.float64) ** 0.4
+        many = min(1500, int(np.count_nonzero(weight)))
+        sites = np.sort(rng.choice(len(self.codes), many, replace=False, p=weight / weight.sum()))
+        centre = shapely.get_coordinates(shapely.point_on_surface(self.shapes)) * [ASPECT * KM, KM]
+        near = np.hypot(*(centre[sites, None] - centre[None]).transpose(2, 0, 1)) < km
+        left, chosen = self.people.astype(np.int64).copy(), []
+        for _ in range(n):
+            best = int((near @ left).argmax())
+            chosen.append(int(sites[best]))
+            # a second one serves those who have one less urgently, so that towns get several
+            left = np.where(near[best], left // 8, left)
+        grids = np.sort(np.array(chosen, np.int64))
         return [self.codes[g] for g in grids], self.inside(grids, rng)
 
     def inside(self, grids: Int64, rng: np.random.Generator) -> Float64:

@@ -28,7 +28,7 @@ FACILITIES = {
     "manhole": 140,
     "hydrant": 60,
     "parking": 220,
-    "ems_station": 72,
+    "ems_station": 88,
     "fire_station": 48,
     "police_station": 40,
     "bus_stop": 120,
@@ -303,7 +303,11 @@ def add_people(things: Things, n: int = 300) -> None:
 def add_facilities(things: Things) -> None:
     """Made facilities of every kind, and the real metro stations."""
     for kind, n in FACILITIES.items():
-        grids, places = things.ground.draw(kind, n, 0.75 if kind in ("road", "low_point", "underpass") else 0.6)
+        if kind == "ems_station":
+            # the goal of the service is an ambulance within five kilometres
+            grids, places = things.ground.cover(kind, n, 4.8)
+        else:
+            grids, places = things.ground.draw(kind, n, 0.75 if kind in ("road", "low_point", "underpass") else 0.6)
         rng = things.ground.random("about " + kind)
         things.add("facility", [_facility(things, kind, i, g, p, rng)
                                 for i, (g, p) in enumerate(zip(grids, places.tolist(), strict=True))])  # fmt: skip

@@ -45,7 +45,9 @@ CATEGORIES: tuple[Category, ...] = (
     Category("water.burst", 12, 0.03, 9, True), Category("flood.waterlog", 2, 0.0, 9, True),
 )  # fmt: skip
 _INDEX = {c.name: i for i, c in enumerate(CATEGORIES)}
-WATERLOG, MANHOLE, OUTAGE = (_INDEX[n] for n in ("flood.waterlog", "facility.manhole", "power_outage"))
+WATERLOG, MANHOLE, OUTAGE, ACCIDENT = (
+    _INDEX[name] for name in ("flood.waterlog", "facility.manhole", "power_outage", "traffic.accident")
+)
 #: So many grids have more incidents than others in a week: this share of all.
 SPOTS, SPOT_SHARE = 1, 0.003
 #: Incidents at a component name it and happen at its place: category and kind of facility.

@@ -42,7 +42,6 @@ CURVES: dict[str, Curve] = {
     "air.no2": Curve(34.0, 6.0, 14.0, 19.0, 3.0, True),
     "air.o3": Curve(80.0, 10.0, 55.0, 15.0, 6.0, True),
     "air.co": Curve(0.8, 0.1, 0.2, 8.0, 0.05),
-    "bin.fill": Curve(40.0, 14.0, 18.0, 20.0, 4.0),
     "power.load": Curve(420.0, 120.0, 130.0, 20.0, 15.0),
     "power.frequency": Curve(50.0, 0.0, 0.0, 12.0, 0.012),
     "weather.humidity": Curve(72.0, 4.0, -12.0, 15.0, 1.5),

@@ -55,10 +55,9 @@ def say_items(day: Day, item: Int64, time: Int64, mark: bytes) -> None:
     """Items as they are on the day; two in three belong to a district and have the place of its seat."""
     n = len(item)
     up = online(day.seed, item, day.day)
-    state = np.where(up, 0, np.where(item < ONLINE, 1, 2)).astype(np.int32)
     whole = up & (noise.uniform(day.seed, "full online", item) < 0.775)
     fields: dict[str, Plain] = {
-        "state": Coded(state, ("online", "offline", "draft")), "full_online": whole.astype(np.int8),
+        "state": Coded(np.where(up, 0, 1).astype(np.int32), ("online", "offline")), "full_online": whole.astype(np.int8),
     }  # fmt: skip
     stem: Stem = [mark, noise.digits(time, 13), b"-", noise.digits(item, 4)]
     subject, at = joined([b"item-", noise.digits(item, 4)], n), seats(day, item % 3 > 0, item)

@@ -150,6 +150,15 @@ def _turbid(t: Telemetry, rows: Int64, time: Int64) -> Float64:
     )
 
 
+def _bin(t: Telemetry, rows: Int64, time: Int64) -> Float64:
+    """Bins fill up until the evening; one in eighty is forgotten for a day."""
+    device = t.town.streams.device[rows]
+    own, jitter = noise.normal(t.seed, "bin", device), noise.normal(t.seed, "bin~", device, time // 1000)
+    forgotten = noise.uniform(t.seed, "forgotten", device, time // 86_400_000) < 0.0125
+    value = 40.0 + 13.0 * own + 18.0 * np.cos((t.hour(time) - 20) * np.pi / 12) + 3.0 * jitter
+    return np.clip(np.where(forgotten, 97.0 + jitter, value), 0.0, 120.0)
+
+
 def season(time: Int64) -> Float64:
     """Mean temperature of the air at a time of the year, degrees: 4 in January, 30 in July."""
     return np.asarray(17.0 - 12.5 * np.cos((time / 86_400_000 % 365.2425 - 15) * 2 * np.pi / 365.2425))
@@ -218,6 +227,7 @@ SPECIAL: dict[str, Reader] = {
     "parking.occupied": _parking,
     "power.voltage": _voltage,
     "noise.laeq": _noise,
+    "bin.fill": _bin,
     "water.pressure": _main,
     "water.flow": _metered,
     "water.turbidity": _turbid,

@@ -65,8 +65,13 @@ def _count(rows: Iterable[object]) -> float:
     return float(sum(1 for row in rows if row))
 
 
+def _decided(trip: Event, now: int) -> bool:
+    """Whether a trip is over: it left, was cancelled, or can no longer leave in time."""
+    return bool(trip["cancelled"]) or trip["actual_dep"] is not None or trip["sched_dep"] + 300_001 <= now
+
+
 def _social(truth: Truth, now: int, today: int, hours: int) -> Numbers:
-    trips = [e for e in newest(truth.of("transit.trip"), now) if hours <= e["sched_dep"] <= now]
+    trips = [e for e in newest(truth.of("transit.trip"), now) if hours <= e["sched_dep"] <= now and _decided(e, now)]
     late = [e["actual_dep"] - e["sched_dep"] for e in trips if e["actual_dep"] is not None and not e["cancelled"]]
     beds, pupils = newest(truth.of("bed.change"), now), _said(truth, "school.attendance", today, now)
     courts = [e for e in newest(truth.of("venue.booking"), now) if today <= e["start"] < today + DAY]

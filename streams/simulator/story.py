@@ -17,7 +17,7 @@ from citytwin.streams.simulator.calls import ring
 from citytwin.streams.simulator.city import Town
 from citytwin.streams.simulator.day import MINUTE, Day, Stem
 from citytwin.streams.simulator.emergency import LEAK_LEL, say_safe
-from citytwin.streams.simulator.incidents import CHANNELS, HOTLINE, MANHOLE, OUTAGE, WATERLOG, Cases, Life
+from citytwin.streams.simulator.incidents import ACCIDENT, CHANNELS, HOTLINE, MANHOLE, OUTAGE, WATERLOG, Cases, Life
 from citytwin.streams.simulator.troubles import Troubles
 from citytwin.streams.simulator.units import Trip, Units
 from citytwin.streams.simulator.weather import Front, Weather
@@ -192,7 +192,7 @@ class Story:
             day.say(f"plan.{word}", time, stem, "emergency/bureau", subject=Strings.of([code]), at=at, fields=fields)
 
     def accidents(self, k: int, start: int, length: int, box: Outbox) -> None:
-        """What goes wrong besides: a gas leak, an open manhole, an outage, in turn."""
+        """What goes wrong besides: a gas leak or an open manhole, and an outage or a crash, in turn."""
         rng = noise.generator(self.seed, "story accidents", k)
         streams, day = self.town.streams, Day(self.town, self.writer, box, self.seed, 0)
         gas, covers = streams.rows("gas.ch4_lel"), streams.rows("manhole.open")
@@ -204,6 +204,10 @@ class Story:
                 say_safe(day, streams.device[row], np.array([start + int(share * length)], np.int64), safe)
         if k % 2 == 1 and len(covers):
             self.cover(k, covers[rng.integers(0, len(covers), 1)], start, length, rng, box)
+        if k % 3 == 1:
+            front, begin = self.fronts[-1], np.array([start + int(0.35 * length)], np.int64)
+            lon, lat = np.array([front.lon]), np.array([front.lat])
+            self.incident(b"A", k, ACCIDENT, begin, lon, lat, rng, box, pace=20.0)
         if k % 3 == 0:
             lon, lat = self.town.near(rng, self.town.draw(rng, 1))
             begin = np.array([start + int(0.3 * length)], np.int64)

@@ -58,6 +58,15 @@ def expected(truth: dict[str, float | None]) -> dict[str, float]:
         "device_online_rate": round(100 * t["devices_online"] / t["devices_in_service"], 2),
         "data_timeliness_rate": round(100 * t["batches_on_time_today"] / t["batches_due_today"], 2),
         "hotline_answer_rate": round(100 * min(t["calls_answered_1h"] / t["calls_offered_1h"], 1.0), 2),
+        "bus_departure_punctuality": round(100 * t["trips_on_time_24h"] / t["trips_due_24h"], 2),
+        "bed_occupancy": round(100 * t["beds_taken"] / t["beds_open"], 2),
+        "school_attendance_rate": round(100 * t["pupils_present_today"] / t["pupils_enrolled_today"], 2),
+        "online_items": t["items_online"], "full_online_ratio": round(100 * t["items_full_online"] / t["items"], 2),
+        "office_apps": t["office_apps"], "citycode_services": t["code_services"],
+        "catalogue_linkage_rate": round(100 * t["entries_linked"] / t["entries_must_link"], 2),
+        "data_exchange_rate": round(100 * t["exchanges_done_today"] / t["exchanges_due_today"], 2),
+        "address_match_rate": round(100 * t["records_matched_today"] / t["records_addressed_today"], 2),
+        "response_level_active": t["plan_level"], "outage_customers_now": t["outage_customers"],
     }  # fmt: skip
 
 

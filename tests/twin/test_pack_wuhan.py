@@ -139,7 +139,8 @@ def test_facilities_have_what_indicators_divide_by(wuhan: City) -> None:
     kind = np.array(text(wuhan, "facility_kind", "facility"))
     needs = {
         "scenic_area": ("capacity", "usable_area_m2"), "sports_venue": ("courts", "open_hours"),
-        "hospital": ("capacity",), "school": ("capacity",), "parking": ("capacity",), "metro_station": ("usable_area_m2",),
+        "hospital": ("capacity",), "school": ("capacity",), "parking": ("capacity",),
+        "metro_station": ("usable_area_m2",),
         "low_point": ("catchment_m2", "curve_number", "storage_m3", "pump_m3s"),
         "underpass": ("catchment_m2", "curve_number", "storage_m3", "pump_m3s"),
     }  # fmt: skip

@@ -153,6 +153,7 @@ class DemandSurge(Indicator):
     owner = "hotline"
     feeds = (("case", ""),)
     every = "1m"
+    whole = True
     aggregates = {
         "cases": rows(
             "case",

@@ -300,6 +300,7 @@ class WaterlogRisk(Indicator):
     owner = "flood control"
     feeds = (("obs", "waterlog.depth"), ("obs", "rain.depth"))
     every = "10s"
+    whole = True
     aggregates = {
         "rain": ind("rain_1h_max"),
         "forecast": tally(

@@ -94,6 +94,8 @@ def hazards_of_day(day: Day) -> None:
     major = rng.random(n) < 0.04
     limit = np.where(major, 15, rng.integers(1, 11, n)) * DAY
     share = np.where(rng.random(n) < 0.965, 0.2 + 0.78 * rng.beta(2, 2, n), rng.uniform(1.05, 1.35, n))
+    # a date is over at its end
+    limit = (found + limit + day.town.offset_ms) // DAY * DAY + DAY - day.town.offset_ms - found
     done = found + (limit * share).astype(np.int64)
     stem = day.stem(b"H", n, 4)
     subject, at = joined(stem, n), (lon, lat)

@@ -156,17 +156,22 @@ def mistyped(codes: Strings, wrong: np.ndarray) -> Strings:
 
 
 def credits_of_day(day: Day) -> None:
-    """Permissions and penalties: reported within seven working days of the decision, a few later."""
+    """Permissions and penalties: reported within seven working days of the decision, a few later.
+
+    Penalties have until the end of the seventh day, whether people work on it or not.
+    """
     town, rng = day.town, day.random("credit")
     n = int(rng.poisson(70 if day.works else 5)) + 1
     decided = day.midnight + office_hours(rng, n)
     clock = WorkClock.around(day.midnight, town.offset_ms, town.off, town.on)
-    due = clock.after(decided, np.full(n, 7 * 8.0 * HOUR))
+    penalty = (rng.random(n) < 0.2) | (np.arange(n) == 0)
+    due = np.where(penalty, day.midnight + 8 * DAY, clock.after(decided, np.full(n, 7 * 8.0 * HOUR)))
     share = np.where(rng.random(n) < 0.99, 0.05 + 0.85 * rng.beta(1.5, 3, n), rng.uniform(1.05, 1.5, n))
-    reported = clock.after(decided, share * 7 * 8 * HOUR)
+    late = decided + ((due - decided) * share).astype(np.int64)
+    reported = np.where(penalty, late, clock.after(decided, share * 7 * 8 * HOUR))
     stem, at = day.stem(b"R", n, 4), seats(day, rng.random(n) < 0.8, rng.integers(0, 20, n))
     about: dict[str, Plain] = {
-        "kind": Coded((rng.random(n) < 0.2).astype(np.int32), ("permission", "penalty")), "decided_at": decided,
+        "kind": Coded(penalty.astype(np.int32), ("permission", "penalty")), "decided_at": decided,
         "due_at": due,
     }  # fmt: skip
     day.say("credit.record", decided, stem, "credit", word="decided", subject=joined(stem, n), at=at, fields=about,

@@ -7,9 +7,10 @@ import numpy as np
 from citytwin.streams.simulator import emergency, exchange, offices, registry, social
 from citytwin.streams.simulator.calls import codes_of_day
 from citytwin.streams.simulator.day import Day, Family
+from citytwin.streams.simulator.nights import nights_of_day
 
 FAMILIES: tuple[Family, ...] = (
-    Family(codes_of_day, kept=4),
+    Family(codes_of_day, kept=4), Family(nights_of_day),
     Family(emergency.runs_of_day), Family(emergency.accidents_of_day, lasts=7),
     Family(emergency.hazards_of_day, lasts=22), Family(emergency.reports_of_day), Family(emergency.calls_of_the_old),
     Family(emergency.patrols_of_day, kept=3),

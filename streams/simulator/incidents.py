@@ -112,6 +112,8 @@ class Life:
     rng: np.random.Generator
     #: 1 = ordinary pace; a story hurries.
     pace: float = 1.0
+    #: Share of the callers who say whether they are satisfied.
+    answer: float = 0.35
     #: Cases that began before this time (ms) are walked too, so that chance falls the same, but not told of.
     cut_ms: int = 0
     now: Int64 = field(init=False)
@@ -260,7 +262,7 @@ class Life:
         self.move("verified", "verifier", fields=yes)
         self.wait(1, 20)
         self.move("closed", "shift leader")
-        told = self.some(0.35) & (self.cases.channel > 0)
+        told = self.some(self.answer) & (self.cases.channel > 0)
         self.wait(30, 900, told)
         happy = (self.rng.random(len(self.cases)) < 0.93).astype(np.int8)
         self.move("evaluated", "caller", told, fields={"satisfied": happy, "resolved": happy})

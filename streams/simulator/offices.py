@@ -16,12 +16,17 @@ HALL, LISTS, MARKET = "service/hall", "service/items", "market/inspection"
 ITEMS, ONLINE, APPS, SERVICES = 1_090, 1_060, 33, 127
 #: Those that people apply for.
 ITEM_NAMES = tuple(f"item-{i:04d}" for i in range(150))
+#: So many applications of a day are decided by a machine just after midnight.
+AT_ONCE = 5
 #: Promised working days of an application.
 _PROMISED = np.array([1, 2, 3, 5])
 
 
 def applications_of_day(day: Day) -> None:
-    """Applications and their ends: within the promised working days, a few later; licences from the base or brought."""
+    """Applications and their ends: within the promised working days, a few later; licences from the base or brought.
+
+    The first of a day are of items that a machine decides at once, at any hour.
+    """
     town, rng = day.town, day.random("applications")
     time = day.midnight + hours_of(rng, 1_900.0 if day.works else 600.0, BY_HOUR + 1.0, 10 * MINUTE)
     n = len(time)
@@ -31,7 +36,10 @@ def applications_of_day(day: Day) -> None:
     late = rng.random(n) < 0.006
     soon = clock.after(time, limit * (0.02 + 0.9 * rng.beta(1.3, 3.5, n)))
     done = np.where(late, due + (rng.uniform(1, 40, n) * HOUR).astype(np.int64), np.maximum(soon, time + 5 * MINUTE))
-    needed = rng.binomial(4, 0.45, n)
+    at_once = np.arange(n) < AT_ONCE
+    time = np.where(at_once, day.midnight + 8_000 + np.arange(n) * 9_000, time)
+    due, done = np.where(at_once, time + 60_000, due), np.where(at_once, time + 20_000, done)
+    needed = np.where(at_once, 2, rng.binomial(4, 0.45, n))
     stem, at = day.stem(b"S", n), town.near(rng, town.draw(rng, n))
     subject = joined(stem, n)
     apply: dict[str, Plain] = {
@@ -57,7 +65,8 @@ def say_items(day: Day, item: Int64, time: Int64, mark: bytes) -> None:
     up = online(day.seed, item, day.day)
     whole = up & (noise.uniform(day.seed, "full online", item) < 0.775)
     fields: dict[str, Plain] = {
-        "state": Coded(np.where(up, 0, 1).astype(np.int32), ("online", "offline")), "full_online": whole.astype(np.int8),
+        "state": Coded(np.where(up, 0, 1).astype(np.int32), ("online", "offline")),
+        "full_online": whole.astype(np.int8),
     }  # fmt: skip
     stem: Stem = [mark, noise.digits(time, 13), b"-", noise.digits(item, 4)]
     subject, at = joined([b"item-", noise.digits(item, 4)], n), seats(day, item % 3 > 0, item)
@@ -90,7 +99,8 @@ def inspections_of_day(day: Day) -> None:
     rng = day.random("inspections")
     n = int(rng.poisson(75 if day.works else 6)) + 1
     time = day.midnight + office_hours(rng, n)
-    due = time + rng.integers(0, 15, n) * DAY + 4 * HOUR
+    # a date is over at its end
+    due = day.midnight + rng.integers(1, 16, n) * DAY
     kind = rng.choice(3, n, p=(0.958, 0.03, 0.012))
     share = np.where(kind == 0, 0.25 + 0.72 * rng.beta(3, 2, n), rng.uniform(1.05, 1.4, n))
     done = time + ((due - time) * share).astype(np.int64)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from citytwin import intake, pending
+from citytwin.annex import Annexes
 from citytwin.facts import CASES_MAX, Stats, Ticker, Watermarks, case_facts
 from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.board import Board
@@ -47,7 +48,8 @@ class Engine:
     """A city's twin and its indicators, as the fold of batches and ticks."""
 
     def __init__(self, city: CityLike, registry: Registry, *, allocate: Allocate = np.empty) -> None:
-        self.city, self.registry = city, registry
+        #: `base`: what is always in force; `registry`: with the plugins that are in force now.
+        self.city, self.base, self.registry = city, registry, registry
         self.scopes, self.entities, self.vocabulary = city.scopes, city.entities, city.vocabulary
         self.now = self.position = self.k = 0
         self.stats = Stats()
@@ -60,13 +62,15 @@ class Engine:
         self._make_ledgers()
         self.revisions = Revisions(self._types, self.ledgers, self._change, allocate)
         self._make_tables()
-        keyed = {t.name: self.ledger_of(t) for t in self._types if t.key}
-        self.registers = Registers(
-            self.entities, self.vocabulary, keyed, self._change, lambda: self.aggregates.relations,
-            lambda: self.aggregates.linked,
-        )
         unknown = intake.unknown_scope(self.scopes)
-        self.aggregates = Aggregates(self._sources(), self.tables, self.entities, origin_ms(city), unknown)
+        self.sources = self._sources()
+        self.aggregates = Aggregates(self.sources, self.tables, self.entities, origin_ms(city), unknown)
+        self.annexes = Annexes(self.aggregates)
+        keyed = {t.name: self.ledger_of(t) for t in self._types if t.key}
+        links = (self.annexes.relations, self.annexes.linked)
+        self.registers = Registers(self.entities, self.vocabulary, keyed, self._change, *links)
+        #: Definitions of the log that could not be followed, by file.
+        self.troubles: dict[str, str] = {}
         self.pulse = Pulse(getattr(city, "sources", ()), self._types)
         self.board = Board(list(registry), self.aggregates, self.scopes, self.entities, self.pulse)
         self.trend = Trend(self.scopes)
@@ -209,7 +213,7 @@ class Engine:
             self.cases.apply(index, sign)
         elif kind.folded:
             self.journeys[kind.family].apply(index)
-        self.aggregates.apply(ledger, index, sign, self.scopes.ancestors())
+        self.annexes.apply(ledger, index, sign, self.scopes.ancestors())
 
     def _saw(self, table: NewestTable, slots: Int64, sign: int) -> None:
         """Keep the time of each entity's newest event."""
@@ -220,7 +224,7 @@ class Engine:
         entity, time = table.entity.data[slots], table.now.time.data[slots]
         known = entity >= 0
         np.maximum.at(self.last_seen.data, entity[known], time[known])
-        self.aggregates.mark_entities(entity[known].astype(np.int64))
+        self.annexes.mark_entities(entity[known].astype(np.int64))
 
     def _see_again(self, entity: Int32) -> None:
         """After retractions: the newest event of these entities over all tables, in one pass over their slots."""
@@ -232,7 +236,7 @@ class Engine:
             owner = each.entity.data
             hit = np.flatnonzero(wanted[owner])
             np.maximum.at(self.last_seen.data, owner[hit], each.now.time.data[hit])
-        self.aggregates.mark_entities(rows)
+        self.annexes.mark_entities(rows)
 
     # The clock.
 
@@ -246,7 +250,7 @@ class Engine:
         rows = self._dirty_rows()
         if len(self.scopes) > len(next(iter(self.board.lines.values())).value if self.board.lines else []):
             self.board.resize()
-        self.aggregates.tick(self.now, rows, self.scopes.ancestors())
+        self.annexes.tick(self.now, rows, self.scopes.ancestors())
         values = self.board.evaluate(self.now)
         self.trend.record(self.now, self.board)
         cases = rows.get("case", np.zeros(0, np.int64))
@@ -279,7 +283,7 @@ class Engine:
 
     def _dirty_rows(self) -> dict[str, Int64]:
         changed = self.entities.take_dirty()
-        self.aggregates.mark_entities(changed)
+        self.annexes.mark_entities(changed)
         if len(changed) > 0:
             touched = np.zeros(self.entities.n + 1, np.bool_)
             touched[changed] = True
@@ -297,7 +301,7 @@ class Engine:
             horizon = max(t.horizon_ms for t in ledger.types)
             if horizon >= ALWAYS:
                 continue
-            gone = ledger.drop_before(self.now - horizon - self.aggregates.reach_ms(ledger))
+            gone = ledger.drop_before(self.now - horizon - self.annexes.reach_ms(ledger))
             if len(gone) < max(4096, ledger.time.n // 4):
                 continue
             for kind in ledger.types:
@@ -309,9 +313,17 @@ class Engine:
         if dropped:
             self.revisions.rebuild()
 
+    def define(self, name: str, document: Mapping[str, Any], position: int) -> None:
+        """Do what a definition of the log says: see citytwin.swap."""
+        from citytwin import swap
+
+        self.position = max(self.position, position)
+        swap.define(self, name, document)
+
     def next_due(self) -> int:
         """Earliest pane edge or deadline after now: where a tick can change a value without an event."""
-        return max(min(self.aggregates.next_due(), self.pulse.next_due(self.now)), self.now + 1)
+        due = (self.annexes.next_due(), self.pulse.next_due(self.now), self.board.next_edition(self.now))
+        return max(min(due), self.now + 1)
 
     # What is shown.
 

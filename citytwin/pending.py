@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from citytwin.indicators.columns import EntityTable
+from citytwin.indicators.panes import Extreme
 from citytwin.models.batch import Rejection
 from citytwin.models.columns import Int64
 from citytwin.twin.tables import Dirty
@@ -37,11 +38,19 @@ def _kinds(engine: Engine) -> dict[str, EntityTable]:
     return {f"kind {name}": table for name, table in engine.tables.items() if isinstance(table, EntityTable)}
 
 
+def _extremes(engine: Engine) -> dict[str, Extreme]:
+    """Extremes of built-in indicators and of plugins by where they are."""
+    found = {f"max {key}": extreme for key, (_, extreme) in engine.aggregates.extremes.items()}
+    for file, annex in engine.annexes.by_file.items():
+        found |= {f"max {file}: {key}": extreme for key, (_, extreme) in annex.aggregates.extremes.items()}
+    return found
+
+
 def rows(engine: Engine) -> dict[str, Int64]:
     """Rows that wait, by where they are (int64, sorted, unique); places without any are left out."""
     found = {name: dirty.rows() for name, dirty in _marks(engine).items()}
     found |= {name: table.marked() for name, table in _kinds(engine).items()}
-    found |= {f"max {key}": extreme.waiting() for key, (_, extreme) in engine.aggregates.extremes.items()}
+    found |= {name: extreme.waiting() for name, extreme in _extremes(engine).items()}
     found[_ENTITIES] = engine.entities.dirty()
     return {name: marked for name, marked in found.items() if len(marked)}
 
@@ -55,8 +64,8 @@ def load_rows(engine: Engine, found: Mapping[str, Int64]) -> None:
     for name, table in _kinds(engine).items():
         table.take_dirty()
         table.mark(found.get(name, none))
-    for key, (_, extreme) in engine.aggregates.extremes.items():
-        extreme.stale = [found.get(f"max {key}", none)]
+    for name, extreme in _extremes(engine).items():
+        extreme.stale = [found.get(name, none)]
     engine.entities.only_dirty(found.get(_ENTITIES, none))
 
 

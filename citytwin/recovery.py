@@ -31,6 +31,9 @@ class Stepper(Protocol):
     def tick(self, now: int, position: int) -> Frame:
         """Move the clock and give what changed."""
 
+    def define(self, name: str, document: Mapping[str, Any], position: int) -> None:
+        """Put in force what a definition says, if it changes what is in force."""
+
 
 E = TypeVar("E", bound=Stepper)
 
@@ -72,8 +75,8 @@ def apply(engine: Stepper, position: int, record: Record, refused: Refused) -> F
             if frame.refused:
                 refused(position, frame.refused)
             return frame
-        case Definition():
-            pass  # says what was in force; the composition compares it before it starts
+        case Definition(name, document):
+            engine.define(name, document, position)
     return None
 
 
@@ -99,7 +102,7 @@ def recover(
     for position, record in log.read(found.position + 1):
         frame = _replayed(found, position, record, refused)
         found.frame = frame or found.frame
-        if isinstance(record, Definition):
+        if isinstance(record, Definition) and record.name == "definitions":
             found.last_definition = record.document
         found.position, found.records = position, found.records + 1
         found.events += len(record.batch) if isinstance(record, Events) else 0

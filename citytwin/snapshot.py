@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin import pending
+from citytwin import pending, swap
 from citytwin.engine import Engine
 from citytwin.facts import Stats
 from citytwin.geo.scopes import ScopeTree
+from citytwin.indicators.loading import NotAnIndicator, load_text
 from citytwin.indicators.registry import Registry
 from citytwin.intake import CityLike
 from citytwin.models.hashing import Allocate
@@ -53,6 +54,7 @@ def _parts(engine: Engine) -> dict[str, Any]:
     if engine.cases is not None:
         parts["cases"] = engine.cases
     parts |= {f"journeys.{n}": table for n, table in engine.journeys.items()}
+    parts |= {f"plugin.{f}": a.aggregates for f, a in engine.annexes.by_file.items()}
     return parts | {
         "chains": engine.revisions.chains,
         "aggregates": engine.aggregates,
@@ -80,9 +82,13 @@ def take(engine: Engine) -> Snapshot:
     clock = {"now": engine.now, "position": engine.position, "k": engine.k, "last_drop": engine.last_drop}
     stats = {s: getattr(engine.stats, s) for s in Stats.__slots__}
     meta = {
-        "definitions": definitions(engine.city, engine.registry), "clock": clock, "names": names, "plain": plain,
+        "definitions": definitions(engine.city, engine.base), "clock": clock, "names": names, "plain": plain,
         "watermarks": dict(engine.watermarks.times), "stats": stats, "states": engine.state_hash(),
         "frames": engine.frame_hash(), "pending": pending.plain(engine), "pulse": engine.pulse.state(),
+        "plugins": [
+            {"file": f, "text": a.plugin.text, "filled_from": a.filled_from, "broken": a.broken}
+            for f, a in engine.annexes.by_file.items()
+        ],
     }  # fmt: skip
     return Snapshot(engine.position, arrays, meta)
 
@@ -93,7 +99,9 @@ def restore(
 ) -> Engine:  # fmt: skip
     """The engine that `take` copied; `city` is the pack as loaded, its registers are replaced by the snapshot's.
 
-    Raises DefinitionsChanged, and ValueError when the restored state does not have the hash it was saved with.
+    Plugins that were in force come from the snapshot; one that cannot be loaded any more is left out, and told in
+    `engine.troubles`. Raises DefinitionsChanged, and ValueError when the restored state does not have the hash it was
+    saved with.
     """
     if meta["definitions"] != definitions(city, registry):
         raise DefinitionsChanged("pack, vocabulary or indicators are not those of the snapshot")
@@ -104,6 +112,8 @@ def restore(
     city.scopes = ScopeTree.from_state(grouped["scopes"])
     city.entities = Entities.from_state(grouped["entities"], allocate)
     engine = Engine(city, registry, allocate=allocate)
+    for kept in meta["plugins"]:
+        _put_back(engine, kept)
     for name, ledger in engine.ledgers.items():
         for column, known in meta["names"][name].items():
             names = ledger.sources if column == "source" else ledger.names[column]
@@ -115,6 +125,7 @@ def restore(
     engine.revisions.load()
     for name, value in meta["clock"].items():
         setattr(engine, name, value)
+    engine.board.now = engine.now
     engine.watermarks.times = dict(meta["watermarks"])
     engine.pulse.load(meta["pulse"])
     engine.stats = Stats(**meta["stats"])
@@ -122,6 +133,20 @@ def restore(
     pending.load_plain(engine, meta["pending"])
     if engine.k == 0:
         engine.board.untouched()
-    if engine.state_hash() != meta["states"] or engine.frame_hash() != meta["frames"]:
+    whole = not engine.troubles
+    if engine.state_hash() != meta["states"] or (whole and engine.frame_hash() != meta["frames"]):
         raise ValueError("the restored state has another hash than the one saved; use an older snapshot")
     return engine
+
+
+def _put_back(engine: Engine, kept: Mapping[str, Any]) -> None:
+    """Put a plugin in force again, without counting anything in: its state comes with the snapshot."""
+    try:
+        plugin = load_text(kept["file"], kept["text"])
+        swap.check(engine, plugin)
+        annex = swap.build(engine, plugin)
+        swap.install(engine, annex)
+    except (NotAnIndicator, swap.PluginError, KeyError, ValueError, TypeError) as error:
+        engine.troubles[kept["file"]] = f"could not be put in force again: {error.args[0] if error.args else error}"
+        return
+    annex.filled_from, annex.broken = kept["filled_from"], kept["broken"]

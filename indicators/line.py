@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,18 @@ from citytwin.indicators.quality import Coverage, Inputs, Standing
 from citytwin.models.columns import Bool, Float64, Int32, UInt8
 from citytwin.models.frame import Quality, Values
 
+if TYPE_CHECKING:
+    from citytwin.indicators.aggregates import Aggregates
+
 
 @dataclass(eq=False)
 class Line:
     """One indicator on the board: its parameters and its newest values by scope.
 
     `moved`: scopes whose value differs since the last tick, `altered`: whose value, quality or inputs do.
+    `aggregates`: where its state is kept: the board's, or those of its plugin. `guarded`: code of a plugin, which is
+    switched off when it raises. `again`: all of it is worked out and told at the next tick. `off`: why it is switched
+    off, "" while it is on. `cost_us`: moving average of what it takes in a tick (us).
     """
 
     spec: Spec
@@ -28,6 +34,11 @@ class Line:
     feeds: list[Inputs]
     children: list[str]
     instance: Indicator | None
+    aggregates: Aggregates
+    guarded: bool = False
+    again: bool = False
+    off: str = ""
+    cost_us: float = 0.0
     value: Float64 = field(default_factory=lambda: np.zeros(0))
     closed: Float64 = field(default_factory=lambda: np.zeros(0))
     #: What the bands are shares of, where the declaration says so.
@@ -39,8 +50,7 @@ class Line:
     altered: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
     restated: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
     coverage: Coverage | None = None
-    _standing: Standing | None = None
-    _standing_at: tuple[Int32, Standing] | None = None
+    _standing: tuple[Int32, Standing] | None = None
     error: str = ""
     detail: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     last_period: int = -1
@@ -56,7 +66,7 @@ class Line:
             self.fresh = np.append(self.fresh, np.zeros(more, np.int32))
             self.expected = np.append(self.expected, np.zeros(more, np.int32))
             self.moved, self.altered, self.restated = np.zeros((3, n), np.bool_)
-            self.coverage = self._standing = self._standing_at = None
+            self.coverage = self._standing = None
 
     def look(self, now: int) -> Bool | None:
         """Count the inputs again; scopes that may have a number from now on, None when no input moved."""
@@ -70,16 +80,14 @@ class Line:
 
     def standing(self, rows: Int32) -> Standing:
         """How far others may count on it at the rows; worked out once for all who ask until it changes."""
-        if self._standing_at is not None and self._standing_at[0] is rows:
-            return self._standing_at[1]
-        if self._standing is None:
-            self._standing = Standing.of(self.value, self.quality, self.fresh, self.expected)
-        self._standing_at = (rows, self._standing.at(rows))
-        return self._standing_at[1]
+        if self._standing is None or self._standing[0] is not rows:
+            parts = (self.value[rows], self.quality[rows], self.fresh[rows], self.expected[rows])
+            self._standing = (rows, Standing.of(*parts))
+        return self._standing[1]
 
     def forget_standing(self) -> None:
         """Its values or their quality are others now."""
-        self._standing = self._standing_at = None
+        self._standing = None
 
 
 def values_at(line: Line, rows: Int32) -> Values:

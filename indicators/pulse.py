@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -54,6 +54,12 @@ class Pulse:
             for name in types:
                 self._feeds.setdefault(name, []).append(feed)
         return SourceInputs(self, feed)
+
+    def keep(self, feeds: Collection[str]) -> None:
+        """Watch the sources of these feeds only."""
+        self._expected = {f: s for f, s in self._expected.items() if f in feeds}
+        for name, watched in self._feeds.items():
+            self._feeds[name] = [f for f in watched if f in feeds]
 
     def note(self, batch: EventBatch) -> None:
         """Take in what was accepted of a batch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,11 @@ class Trend:
                 ring = self._rings[id] = np.full((KEPT, len(self.rows)), np.nan)
             if fresh or line.moved[self.rows].any():
                 ring[at] = line.value[self.rows]
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Keep nothing of these any more: they went, or are defined otherwise now."""
+        for id in ids:
+            self._rings.pop(id, None)
 
     def series(self, id: str, row: int, since: int, until: int) -> tuple[Int64, Float64]:
         """Minutes (ms) and values of an indicator at a scope row, oldest first; empty where no trend is kept."""

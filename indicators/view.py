@@ -25,7 +25,7 @@ class View:
 
     def panes(self, name: str) -> Panes:
         """Panes per entity of an aggregate declared with by="subject"."""
-        return self._board.aggregates.panes(f"{self._line.spec.id}/{name}")
+        return self._line.aggregates.panes(f"{self._line.spec.id}/{name}")
 
     def tally(self, name: str) -> Float64:
         """Values by scope of any other declared aggregate."""
@@ -33,11 +33,13 @@ class View:
 
     def rows(self, name: str) -> Rows:
         """Rows of a table that was declared with rows(), as they are now."""
-        return self._board.aggregates.rows(self._line.spec.params[name], self.now)
+        return self._line.aggregates.rows(self._line.spec.params[name], self.now)
 
     def value(self, id: str) -> Float64:
-        """Newest values of another indicator by scope."""
-        return self._board.lines[id].value
+        """Newest values of another indicator by scope; they cannot be written to."""
+        view = self._board.lines[id].value.view()
+        view.flags.writeable = False
+        return view
 
     def standing(self, id: str, rows: Int32) -> Standing:
         """How far one may count on another indicator at some scope rows."""
@@ -54,7 +56,8 @@ class View:
     def moved(self) -> Bool:
         """Scopes at which an indicator that is read (declared with ind()) or a tally differs since the last tick."""
         board = self._board
-        out = np.full(len(self.scopes), board.whole or bool(self._line.error) or not self._line.children)
+        whole = board.whole or self._line.again or bool(self._line.error) or not self._line.children
+        out = np.full(len(self.scopes), whole)
         for param in self._line.params.values():
             if param.stirred():
                 out |= param.changed()

@@ -42,6 +42,10 @@ class FakeEngine:
         self.frames.append((now, len(self.ids)))
         return Frame(self.k, self.now, position, sys={"ids": len(self.ids)})
 
+    def define(self, name: str, document: Mapping[str, Any], position: int) -> None:
+        """Definitions are nothing to it."""
+        self.position = position
+
     def next_due(self) -> int:
         """The next full minute."""
         return (self.now // 60_000 + 1) * 60_000

@@ -100,9 +100,10 @@ def put(engine: Engine, text: str, file: str = "many.py") -> None:
     assert engine.troubles == {}
 
 
-def lived(
-    at: dict[int, Callable[[Engine], None]], engine: Engine | None = None, frames: list[str] | None = None
-) -> Engine:
+Changes = dict[int, Callable[[Engine], None]]
+
+
+def lived(at: Changes, engine: Engine | None = None, frames: list[str] | None = None) -> Engine:
     """An engine that lived through the story; `at`: what is done before the k-th tick."""
     engine = engine or fresh()
     for k, (now, batches) in enumerate(story()):

@@ -13,6 +13,7 @@ from citytwin.indicators.columns import EntityTable, EventColumns
 from citytwin.indicators.datastreams import Datastreams
 from citytwin.indicators.distinct import Distinct
 from citytwin.indicators.expr import pinned_code
+from citytwin.indicators.memo import Memo
 from citytwin.indicators.panes import Additive, Extreme, PaneStore, Span, contributions
 from citytwin.indicators.params import (
     DistinctParam,
@@ -267,9 +268,10 @@ class Aggregates:
             quantile.settle(ancestors)
         for _, distinct in self.distincts.values():
             distinct.advance(*distinct.store.advance(now), ancestors)
+        memo, none = Memo(self._entities, now), np.zeros(0, np.int64)
         for tally in self.tallies.values():
-            rows = tally.affected(rows_by_table.get(tally.spec.table, np.zeros(0, np.int64)))
-            tally.update(rows, self._entities, now, self._unknown)
+            rows = tally.affected(rows_by_table.get(tally.spec.table, none))
+            tally.update(rows, memo, now, self._unknown)
             tally.settle(ancestors)
         if self._streams is not None:
             self._streams.update(now, rows_by_table.get("obs", np.zeros(0, np.int64)), ancestors)

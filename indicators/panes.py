@@ -241,6 +241,7 @@ class Extreme:
         self.column = store.column(name, MISSING)
         self.rolled = RolledExtreme()
         self.stale: list[Int64] = []
+        self._raised: list[Int64] = []
         self._dirty = True
         store.keep = max(store.keep, 1 - span.back)
 
@@ -251,9 +252,10 @@ class Extreme:
         slot, values = slot[mask], values[mask] * self.sign
         if sign > 0:
             np.maximum.at(self.column.data, slot, values)
+            self._raised.append(slot)
         else:
             self.stale.append(unique(slot[values >= self.column.data[slot]]))
-        self._dirty |= len(slot) > 0
+            self._dirty |= len(slot) > 0
 
     def waiting(self) -> Int64:
         """Slots that wait to be counted again, sorted and unique."""
@@ -271,10 +273,17 @@ class Extreme:
         self._dirty |= old != new
 
     def settle(self, ancestors: Int32) -> None:
-        """Take the maxima of the window."""
+        """Take the maxima of the window: anew where it moved or lost something, else by what came."""
+        raised, self._raised = self._raised, []
+        lo, hi = self.span.at(self.store.current)
         if not self._dirty:
+            if raised:
+                slots = np.concatenate(raised)
+                pane = self.store.pane.data[slots]
+                slots = slots[(pane >= lo) & (pane <= hi)]
+                self.rolled.raise_to(self.store.group.data[slots].astype(np.int32), self.column.data[slots], ancestors)
             return
         self._dirty = False
-        slots = self.store.between(*self.span.at(self.store.current))
+        slots = self.store.between(lo, hi)
         slots = slots[self.column.data[slots] != MISSING]
         self.rolled.settle(self.store.group.data[slots].astype(np.int32), self.column.data[slots], ancestors)

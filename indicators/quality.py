@@ -129,28 +129,54 @@ class Standing:
         missing = ~known & ((quality == _STALE) | (quality == _ERROR) | (fresh < expected))
         return cls(value, quality, fresh, expected, known, missing)
 
-    def at(self, rows: Int32) -> Standing:
-        """The same at some of the scopes."""
-        value, quality, fresh, expected = self.value[rows], self.quality[rows], self.fresh[rows], self.expected[rows]
-        return Standing(value, quality, fresh, expected, self.known[rows], self.missing[rows])
+
+_SOME_KNOWN, _SOME_STALE, _SOME_LESS, _SOME_OPEN = 1, 2, 4, 8
+
+
+@njit(cache=True, nogil=True)
+def _look(quality, known, missing, part_fresh, part_expected, seen, fresh, expected):  # type: ignore[no-untyped-def]
+    """Note what one part is like at each scope, and add its inputs up."""
+    for i in range(len(seen)):
+        bits = 0
+        if known[i]:
+            bits |= _SOME_KNOWN
+            if quality[i] == _PROVISIONAL:
+                bits |= _SOME_OPEN
+        if quality[i] == _STALE:
+            bits |= _SOME_STALE
+        if missing[i] or quality[i] == _PARTIAL:
+            bits |= _SOME_LESS
+        seen[i] |= np.uint8(bits)
+        fresh[i] += part_fresh[i]
+        expected[i] += part_expected[i]
+
+
+@njit(cache=True, nogil=True)
+def _add(score, known, missing, sums):  # type: ignore[no-untyped-def]
+    """Add one part to (total, known, old, stale, missing) of each scope."""
+    for i in range(len(score)):
+        scored = not np.isnan(score[i])
+        if known[i] and scored:
+            sums[0, i] += score[i]
+            sums[1, i] += 1
+        if missing[i]:
+            sums[4, i] += 1
+            if scored:
+                sums[2, i] += score[i]
+                sums[3, i] += 1
 
 
 def inherit(value: Float64, parts: Sequence[Standing]) -> tuple[UInt8, Int32, Int32]:
     """Quality of values made of other indicators, and the inputs of the parts in time and expected, summed."""
     n = len(value)
-    known, stale, less = (np.zeros(n, np.bool_) for _ in range(3))
-    fresh, expected = np.zeros(n, np.int32), np.zeros(n, np.int32)
-    out = np.full(n, _GOOD, np.uint8)
+    seen, fresh, expected = np.zeros(n, np.uint8), np.zeros(n, np.int32), np.zeros(n, np.int32)
     for part in parts:
-        known |= part.known
-        stale |= part.quality == _STALE
-        less |= part.missing | (part.quality == _PARTIAL)
-        out[part.known & (part.quality == _PROVISIONAL)] = _PROVISIONAL
-        fresh += part.fresh
-        expected += part.expected
-    out[less] = _PARTIAL
+        _look(part.quality, part.known, part.missing, part.fresh, part.expected, seen, fresh, expected)
+    out = np.full(n, _GOOD, np.uint8)
+    out[(seen & _SOME_OPEN) > 0] = _PROVISIONAL
+    out[(seen & _SOME_LESS) > 0] = _PARTIAL
     out[np.isnan(value)] = _NODATA
-    out[stale & ~known] = _STALE
+    out[(seen & (_SOME_STALE | _SOME_KNOWN)) == _SOME_STALE] = _STALE
     return out, fresh, expected
 
 
@@ -160,15 +186,10 @@ def weigh(scores: Sequence[Float64], parts: Sequence[Standing], n: int) -> tuple
     A part without a score (a share of nothing) has no weight. NaN where more than MISSING_LIMIT is missing. Where no
     part is known any more but some are stale: the mean of those, which is then stale itself.
     """
-    total, known, old, stale, missing = np.zeros((5, n))
+    sums = np.zeros((5, n))
     for score, part in zip(scores, parts, strict=True):
-        scored = ~np.isnan(score)
-        gone, here = part.missing & scored, part.known & scored
-        total += np.where(here, score, 0.0)
-        old += np.where(gone, score, 0.0)
-        known += here
-        stale += gone
-        missing += part.missing
+        _add(score, part.known, part.missing, sums)
+    total, known, old, stale, missing = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(known + missing > 0, missing / (known + missing), 1.0)
         mean = np.where(known > 0, total / known, old / stale)

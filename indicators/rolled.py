@@ -38,6 +38,16 @@ def _maxima(scopes, values, ancestors, out):  # type: ignore[no-untyped-def]
                 out[up] = values[i]
 
 
+@njit(cache=True, nogil=True)
+def _raise(scopes, values, ancestors, total, changed):  # type: ignore[no-untyped-def]
+    for i in range(len(scopes)):
+        for level in range(ancestors.shape[1]):
+            up = ancestors[scopes[i], level]
+            if up >= 0 and values[i] > total[up]:
+                total[up] = values[i]
+                changed[up] = True
+
+
 class Flags:
     """Flags by scope that know whether any may be set: most stay down in most ticks, and cost nothing then."""
 
@@ -130,6 +140,11 @@ class RolledExtreme:
         """Make room for n scopes."""
         self.total.resize(n)
         self.changed.resize(n)
+
+    def raise_to(self, scopes: Int32, values: Int64, ancestors: Int32) -> None:
+        """Take in values at these scopes (rows may repeat) beside those that are held."""
+        if len(scopes):
+            _raise(scopes, values, ancestors, self.total.data, self.changed.open())
 
     def settle(self, scopes: Int32, values: Int64, ancestors: Int32) -> None:
         """Replace by the maxima of these values at these scopes (rows may repeat), rolled up."""

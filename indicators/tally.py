@@ -13,11 +13,11 @@ from citytwin.indicators.buckets import bucket_of
 from citytwin.indicators.columns import RowColumns
 from citytwin.indicators.expr import Expr, as_mask, as_numbers, pinned_code
 from citytwin.indicators.histograms import Histograms
+from citytwin.indicators.memo import Memo
 from citytwin.indicators.rolled import Flags, Rolled, RolledExtreme
 from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, Strings, unique
 from citytwin.models.hashing import hash_strings
 from citytwin.twin.deadlines import NEVER, Deadlines
-from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
 from citytwin.twin.journeys import JourneyTable
 from citytwin.twin.tables import NewestTable, Table
@@ -49,17 +49,15 @@ class Tally:
         """Make room for n scopes."""
         self._part.resize(n)
 
-    def relevant(self, rows: Int64) -> Int64:
+    def relevant(self, rows: Int64, memo: Memo) -> Int64:
         """Those of the rows that can contribute at all, by the property the condition pins."""
         if self.pinned is None or not isinstance(self.table, NewestTable) or len(rows) == 0:
             return rows
-        codes, names = self.table.codes("property")
-        if self.pinned not in names:
-            return rows[:0]
-        hit: Bool = codes[rows] == names.index(self.pinned)
-        known = rows < self.contrib.n
-        counted = known & (self.contrib.data[np.where(known, rows, 0)] != MISSING) if self.contrib.n else known
-        return rows[hit | counted]
+        mine, gone = memo.of_property(self.table, rows, self.pinned)
+        # A slot keeps its property; one whose every event was retracted has none, and may have counted before.
+        gone = gone[gone < self.contrib.n]
+        gone = gone[self.contrib.data[gone] != MISSING]
+        return unique(np.concatenate([mine, gone])) if len(gone) else mine
 
     def affected(self, rows: Int64) -> Int64:
         """Rows to look at when these changed: those that read one of them as a sibling too."""
@@ -75,15 +73,17 @@ class Tally:
         main = table.siblings(moved, hash_strings(Strings.of([self.pinned])))
         return unique(np.concatenate([rows, main[main >= 0]]))
 
-    def update(self, rows: Int64, entities: Entities, now: int, unknown_scope: int) -> None:
+    def update(self, rows: Int64, memo: Memo, now: int, unknown_scope: int) -> None:
         """Work out again what these rows (sorted, unique) and those whose deadline passed contribute."""
         due = self.deadlines.due(now)
-        rows = unique(np.concatenate([self.relevant(rows), due])) if len(due) else self.relevant(rows)
+        rows = self.relevant(rows, memo)
+        if len(due):
+            rows = unique(np.concatenate([rows, due]))
         if len(rows) == 0:
             return
         self.contrib.resize(int(rows.max()) + 1)
         self.where_at.resize(int(rows.max()) + 1)
-        columns = RowColumns(self.table, rows, entities, now)
+        columns = memo.columns(self.table, rows)
         amount, ok = self._amounts(columns, rows)
         start, end = self._interval(columns, len(rows))
         ok &= ~np.isnan(start)

@@ -12,7 +12,7 @@ from citytwin.models.columns import Float64, Int64
 from citytwin.streams.simulator import history as past
 from citytwin.streams.simulator.calls import calls_of_day
 from citytwin.streams.simulator.city import Town
-from citytwin.streams.simulator.day import DAY, HOUR, Day, Family
+from citytwin.streams.simulator.day import DAY, HOUR, MINUTE, Day, Family
 from citytwin.streams.simulator.families import FAMILIES, census
 from citytwin.streams.simulator.incidents import Life, cases_of_day
 from citytwin.streams.simulator.iot import Telemetry
@@ -76,6 +76,7 @@ class Simulator:
         )  # fmt: skip
         self.now, self._block_ms = start_ms, 60_000 if load is None else 1_000
         self._block = start_ms // self._block_ms
+        self._told = self._block * self._block_ms
         self._day = self.day_of(start_ms) - open_days
         self._cut, self._begun = start_ms - open_days * DAY, False
         self._truth = Truth(self.town) if remember else None
@@ -167,5 +168,8 @@ class Simulator:
         due = self.iot.due(begin, end) if load is None else self.iot.at_random(begin, end, load)
         self.iot.send(self.box, *due)
         self.units.minute(begin, end, self.box)
-        for family in self.minutely:
-            family.minute(begin, end, self.box)
+        while self._told < end:
+            edge = (self._told // MINUTE + 1) * MINUTE
+            for family in self.minutely:
+                family.minute(self._told, edge, self.box)
+            self._told = edge

@@ -197,7 +197,9 @@ class Story:
         streams, day = self.town.streams, Day(self.town, self.writer, box, self.seed, 0)
         gas, covers = streams.rows("gas.ch4_lel"), streams.rows("manhole.open")
         if k % 2 == 0 and len(gas):
-            row = gas[rng.integers(0, len(gas), 1)]
+            # leaks come back at the same few worn places
+            worn = gas[np.argsort(noise.uniform(self.seed, "worn", gas), kind="stable")[:6]]
+            row = worn[rng.integers(0, len(worn), 1)]
             from_ms = start + int(0.15 * length)
             self.troubles.add(row, from_ms, start + int(0.7 * length), LEAK_LEL)
             for share, safe in ((0.25, 0), (0.5, 1)):

@@ -21,6 +21,7 @@ from citytwin.indicators.sight import Sight, span_ms
 from citytwin.indicators.told import EventTold, Explanation, Fact, Feed, Heard, Reach, Read, Term, plain
 from citytwin.indicators.view import View
 from citytwin.indicators.witness import Witness
+from citytwin.models.columns import Float64
 from citytwin.models.frame import Quality
 
 #: Most items of a page.
@@ -97,22 +98,31 @@ def _computed(sight: Sight, line: Line, row: int) -> tuple[float | None, str]:
     """What the formula gives now, before it is blanked for want of inputs; and what it raises."""
     if line.error:
         return None, line.error
+    guard = sight.board.guard if line.guarded else None
     try:
-        if line.spec.cls is None:
-            arrays = {name: param.values()[row : row + 1] for name, param in line.params.items()}
-            for name, agg in line.spec.params.items():
-                if agg.kind == "ind":
-                    arrays[name] = sight.board.lines[agg.table].value[row : row + 1]
-            return plain(finish(evaluate(line.spec, arrays, 1), line.spec.decimals)[0]), ""
-        if not line.spec.every_ms:
+        if line.spec.cls is not None and not line.spec.every_ms:
             return plain(line.value[row]), ""
-        # a fresh one: asking must not change what the next period says
-        rows, values = line.spec.cls().values(View(sight.board, line))
-        at = np.flatnonzero(np.asarray(rows) == row)
-        found = finish(np.asarray(values, np.float64)[at], line.spec.decimals)
-        return plain(found[0]) if len(found) else None, ""
+        run = _by_formula if line.spec.cls is None else _by_class
+        found = guard(line.spec.id, lambda: run(sight, line, row)) if guard is not None else run(sight, line, row)
+        return plain(finish(found, line.spec.decimals)[0]) if len(found) else None, ""
     except Exception as error:  # a plugin may raise anything
         return None, f"{type(error).__name__}: {error}"
+
+
+def _by_formula(sight: Sight, line: Line, row: int) -> Float64:
+    arrays = {name: param.values()[row : row + 1] for name, param in line.params.items()}
+    for name, agg in line.spec.params.items():
+        if agg.kind == "ind":
+            arrays[name] = sight.board.lines[agg.table].value[row : row + 1]
+    return evaluate(line.spec, arrays, 1)
+
+
+def _by_class(sight: Sight, line: Line, row: int) -> Float64:
+    """By a fresh instance: asking must not change what the next period says."""
+    assert line.spec.cls is not None
+    rows, values = line.spec.cls().values(View(sight.board, line))
+    found: Float64 = np.asarray(values, np.float64)[np.asarray(rows) == row]
+    return found
 
 
 def _quality(line: Line, row: int) -> str:

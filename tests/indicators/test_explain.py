@@ -230,3 +230,31 @@ def test_the_events_given_make_the_number_again(figure: Figure) -> None:
     figure("events, rows and entities left out, each of which changed a count or sum", drops, "of them")
     assert drops > TRIALS // 10
     assert known > TRIALS // 3
+
+
+PLUGIN = """
+from citytwin.indicators.api import col, indicator, maximum
+
+@indicator("warmest", theme="iot", window="sliding 1h/1m", levels="city grid", decimals=1)
+def warmest(level=maximum("obs", col.value, col.property == "gas.ch4_lel")):
+    \"\"\"Largest of the hour.\"\"\"
+    return level
+"""
+
+
+def test_a_plugin_is_explained_as_a_built_in_one() -> None:
+    engine, now = Engine(town()[0], Registry([])), 1_750_000_000_000
+    engine.tick(now, 1)
+    readings = [
+        {"type": "obs", "id": f"g{i}", "source": "s", "subject": "G1", "property": "gas.ch4_lel", "value": value,
+         "quality": "good", "time": now - (9 - i) * 60_000}
+        for i, value in enumerate((1.0, 7.5, 7.5, 0.2))
+    ]  # fmt: skip
+    for batch in batches(readings):
+        engine.feed(batch, 2)
+    engine.define("plugin", {"file": "warmest.py", "text": PLUGIN, "version": "1"}, 3)
+    engine.tick(now + 1000, 4)
+    told = explain(engine, "warmest", 0)
+    assert (told.value, told.computed) == (7.5, 7.5)
+    assert [(e.id, e.gives) for e in told.events] == [("g1", {"level": 7.5})], "of equals the first"
+    assert [f.code for f in told.entities] == []

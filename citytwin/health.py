@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from citytwin.models.batch import Changes, EventBatch
-from citytwin.models.columns import Coded
+from citytwin.models.columns import Coded, Column
 
 #: At most so many latencies of one frame are logged, evenly over those that were seen.
 SAMPLES = 64
@@ -56,14 +56,14 @@ class Health:
         return batches
 
     def _told(self, now: int, position: int, waiting: int, lag_ms: int) -> list[EventBatch]:
-        lag = {
+        lag: dict[str, Column] = {
             "partition": Coded.of([PARTITION]),
             "records": np.array([waiting], np.int64),
             "lag_ms": np.array([lag_ms], np.int64),
         }
         events, late, twice = self._intake.reshape(3, 1).copy()
         self._intake[:] = 0
-        intake = {"events": events, "late": late, "duplicates": twice}
+        intake: dict[str, Column] = {"events": events, "late": late, "duplicates": twice}
         return [
             EventBatch.of("platform.lag", [now], [f"lag-{position}"], SOURCE, fields=lag),
             EventBatch.of("platform.intake", [now], [f"intake-{position}"], SOURCE, fields=intake),

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from citytwin.conformance import NotAnIndicator, check, check_file, load_file
+from citytwin.conformance import check, check_file
 from citytwin.indicators.api import Spec, Window, col, count, indicator, total
+from citytwin.indicators.loading import NotAnIndicator
 from citytwin.indicators.registry import Registry, builtin
+from citytwin.plugins import load_file
 
 _META: dict[str, Any] = {
     "theme": "t", "window": "sliding 1h/15m", "levels": "city grid", "unit": "%", "better": "up", "owner": "me",

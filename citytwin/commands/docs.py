@@ -17,10 +17,17 @@ def command(folder: Path, plugins: str) -> int:
     /reference. Pages that are there are replaced.
     """
     from citytwin.indicators import reference
+    from citytwin.indicators.loading import NotAnIndicator
     from citytwin.models.events import VOCABULARY
-    from citytwin.plugins import registry_of
+    from citytwin.plugins import base, load_file, plugin_files
 
-    specs, types = list(registry_of(plugins)), VOCABULARY().types
+    registry, types = base()[0], VOCABULARY().types
+    try:
+        for file in plugin_files(Path(plugins)) if plugins else ():
+            registry.add(load_file(file).specs)
+    except (NotAnIndicator, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    specs = list(registry)
     folder.mkdir(parents=True, exist_ok=True)
     for spec in specs:
         text = reference.markdown(reference.page(spec, specs, types))

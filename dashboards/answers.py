@@ -301,9 +301,10 @@ class LabItem(Struct):
 
 
 class Lab(Answer):
-    """The workshop: every indicator that it knows, taken or not."""
+    """The workshop: every indicator that it knows, and the files of its folder, taken or not."""
 
     items: list[LabItem]
+    files: list[dict[str, Any]]
 
 
 class LabEdits(Answer):

@@ -169,5 +169,8 @@ class Workshop(Protocol):
     def state(self) -> Sequence[Mapping[str, Any]]:
         """Every indicator: `id`, `origin`, `version`, `checked_at`, `error`, `quarantined`, `cost_us`, `bytes`."""
 
+    def files(self) -> Sequence[Mapping[str, Any]]:
+        """Files of the plugins folder: what they are now, what of them is in force, what is wrong with them."""
+
     def edits(self) -> Sequence[Mapping[str, Any]]:
         """The newest edits of plugin files, newest first."""

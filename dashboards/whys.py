@@ -85,9 +85,10 @@ class Whys:
     async def lab(self, request: Request) -> Response:
         """What the workshop knows of each indicator."""
         asked(request)
-        found = await asyncio.to_thread(self.workshop.state) if self.workshop is not None else ()
+        shop = self.workshop
+        found, files = await asyncio.to_thread(lambda: (shop.state(), shop.files()) if shop is not None else ((), ()))
         items = [msgspec.convert(dict(i), a.LabItem) for i in found]
-        return problems.json(a.Lab(self.hub.now, self.hub.position, items))
+        return problems.json(a.Lab(self.hub.now, self.hub.position, items, [dict(f) for f in files]))
 
     async def edits(self, request: Request) -> Response:
         """The newest edits."""

@@ -266,5 +266,8 @@ class FakeWorkshop:
     def state(self) -> Sequence[Mapping[str, Any]]:
         return [{"id": "calls", "origin": "builtin", "version": "1a", "cost_us": 3.5, "bytes": 10, "note": "fine"}]
 
+    def files(self) -> Sequence[Mapping[str, Any]]:
+        return [{"file": "calls.py", "problems": ("no name in zh",), "status": "refused"}]
+
     def edits(self) -> Sequence[Mapping[str, Any]]:
         return [{"file": "calls.py", "at": 5, "before": {"calls": (1.0, None)}}]

@@ -121,7 +121,8 @@ def test_values_of_the_past(running: Running) -> None:
 
 
 def test_the_workshop_is_told(running: Running) -> None:
-    assert read(running, "/lab")["items"][0]["cost_us"] == 3.5
+    lab = read(running, "/lab")
+    assert (lab["items"][0]["cost_us"], lab["files"][0]["status"]) == (3.5, "refused")
     assert read(running, "/lab/edits")["items"] == [{"file": "calls.py", "at": 5, "before": {"calls": [1.0, None]}}]
 
 

@@ -25,12 +25,13 @@ SLOW = ("air.", "wq.", "river.", "noise.", "water.pressure", "water.turbidity", 
         "bin.", "heat.")  # fmt: skip
 #: Every quarter of an hour, as the night flow of metering areas is worked out from such means.
 QUARTER = ("water.flow",)
+#: The last two days come in chunks of this length, those before a day at a time: fewer and larger batches.
 CHUNK_MS = 6 * HOUR
 
 
 def history(sim: Simulator, since_ms: int, until_ms: int) -> Iterator[EventBatch]:
-    """Events of [since, until], in order of arrival over chunks of six hours; nothing older than its type's horizon."""
-    box, begin = Outbox(), since_ms
+    """Events of [since, until], in order of arrival by chunks of hours or a day; nothing older than its type's horizon."""
+    box, begin = Outbox(most=64), since_ms
     days = range(sim.day_of(since_ms) - sim.open_days, sim.day_of(until_ms) + 1)
     sim.begin(box, since_ms)
     for daily in sim.families:
@@ -42,7 +43,8 @@ def history(sim: Simulator, since_ms: int, until_ms: int) -> Iterator[EventBatch
         sim.story.plan(until_ms + SEEN_MS, box, since_ms)
     box.take(since_ms)
     while begin < until_ms:
-        end = min((begin // CHUNK_MS + 1) * CHUNK_MS, until_ms)
+        chunk = CHUNK_MS if begin >= until_ms - 2 * DAY else DAY
+        end = min((begin // chunk + 1) * chunk, until_ms)
         telemetry(sim, begin, end, until_ms, box)
         for family in sim.minutely:
             full = max(min(until_ms - family.full_ms, end), begin)

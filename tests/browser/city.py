@@ -48,10 +48,10 @@ def reading(device: str, prop: str, value: float, at_ms: int, source: str = "tes
 
 
 class Demo:
-    """`citytwin demo` with a day behind it, on a folder that outlives it."""
+    """`citytwin demo` with a day (or so many) behind it, on a folder that outlives it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, 0
+    def __init__(self, folder: Path, days: int = 1) -> None:
+        self.folder, self.port, self.days = folder, 0, days
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -61,7 +61,7 @@ class Demo:
 
     def start(self) -> None:
         """Start it and wait for its line; the same port again after the first time."""
-        command = [sys.executable, "-m", "citytwin", "demo", "--days", "1", "--data", str(self.folder)]
+        command = [sys.executable, "-m", "citytwin", "demo", "--days", str(self.days), "--data", str(self.folder)]
         log = (self.folder.parent / f"{self.folder.name}.log").open("a", encoding="utf-8")
         with log:
             self.process = subprocess.Popen(

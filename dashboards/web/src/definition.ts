@@ -69,12 +69,14 @@ export interface LabState {
   quarantined: boolean;
   costUs: number;
   bytes: number;
+  /** What else to know: since when it counts, a save that was refused. */
+  note: string;
 }
 
 export interface Edit {
   id: string;
   at: number;
-  kind: 'added' | 'changed' | 'removed' | 'refused' | 'quarantined';
+  kind: 'added' | 'changed' | 'removed' | 'refused' | 'quarantined' | 'released';
   error: string;
   /** Values by scope code, NaN = no data. */
   before: Map<string, number>;
@@ -84,7 +86,7 @@ export interface Edit {
 export function labStateOf(x: Item): LabState {
   const [, kind = '', place = ''] = /^(\S*)\s*(.*)$/.exec(text(x.origin)) ?? [];
   const origin = kind === 'package' ? 'package' : kind === 'file' || kind === 'plugin' ? 'file' : 'builtin';
-  return { id: text(x.id), origin, place, version: text(x.version), checkedAt: number(x.checked_at), error: text(x.error), quarantined: x.quarantined === true, costUs: number(x.cost_us), bytes: number(x.bytes) };
+  return { id: text(x.id), origin, place, version: text(x.version), checkedAt: number(x.checked_at), error: text(x.error), quarantined: x.quarantined === true, costUs: number(x.cost_us), bytes: number(x.bytes), note: text(x.note) };
 }
 
 /** Values in the order of the scopes that an edit names, by scope code. */
@@ -92,9 +94,9 @@ function valuesBy(scopes: string[], v: unknown): Map<string, number> {
   return new Map(Array.isArray(v) ? v.map((n, i): [string, number] => [scopes[i] ?? '', number(n)]) : Object.entries((v ?? {}) as Item).map(([code, n]): [string, number] => [code, number(n)]));
 }
 
-const KINDS: readonly string[] = ['added', 'changed', 'removed', 'refused', 'quarantined'];
+const KINDS: readonly string[] = ['added', 'changed', 'removed', 'refused', 'quarantined', 'released'];
 
-/** One item of `/api/v1/lab/edits`: of one indicator, or the swap of a file with all of its indicators. */
+/** One item of `/api/v1/lab/edits`: news of one indicator, or the swap of a file with all of its indicators. */
 export function editsOf(x: Item): Edit[] {
   const at = number(x.at);
   if (x.id !== undefined) {

@@ -46,7 +46,7 @@ describe('definitions', () => {
     expect(answers(tti(), 'travel water', themes)).toBe(false);
   });
   test('states: where an indicator comes from, and what is not known', () => {
-    expect(labStateOf({ id: 'a', origin: 'builtin', checked_at: null, error: '', cost_us: null })).toEqual({ id: 'a', origin: 'builtin', place: '', version: '', checkedAt: NaN, error: '', quarantined: false, costUs: NaN, bytes: NaN });
+    expect(labStateOf({ id: 'a', origin: 'builtin', checked_at: null, error: '', cost_us: null })).toEqual({ id: 'a', origin: 'builtin', place: '', version: '', checkedAt: NaN, error: '', quarantined: false, costUs: NaN, bytes: NaN, note: '' });
     expect(['package rain gauges', 'file late.py', 'plugin', ''].map((origin) => { const s = labStateOf({ id: 'a', origin }); return [s.origin, s.place]; })).toEqual([['package', 'rain gauges'], ['file', 'late.py'], ['file', ''], ['builtin', '']]);
   });
   test('the swap of a file is an edit of each of its indicators, with values by scope', () => {
@@ -54,7 +54,9 @@ describe('definitions', () => {
     expect(made.map((e) => [e.id, e.kind])).toEqual([['a', 'changed'], ['gone', 'removed'], ['fresh', 'added']]);
     expect([[...(made[0]?.before ?? [])], [...(made[0]?.after ?? [])]]).toEqual([[['42', 1], ['4201', NaN]], [['42', 2], ['4201', 3]]]);
     expect(editsOf({ file: 'x.py', at: 9, scopes: ['42'], before: { a: [1] }, after: {} }).map((e) => e.kind)).toEqual(['changed']);
-    expect(editsOf({ id: 'b', at: 9, kind: 'refused', error: 'no', before: { 42: 1 }, after: {} })).toMatchObject([{ id: 'b', kind: 'refused', error: 'no' }]);
+    const gone = editsOf({ id: 'b', file: 'x.py', at: 9, kind: 'removed', error: '', before: { 42: 1 } });
+    expect(gone).toMatchObject([{ id: 'b', kind: 'removed', error: '' }]);
+    expect([...(gone[0]?.before ?? [])]).toEqual([['42', 1]]);
   });
   test('of several edits of one indicator the newest is news; what newly went wrong is news too', () => {
     const made = [[5, 'a', 'changed'], [9, 'a', 'changed'], [7, 'b', 'refused'], [3, 'c', 'added']].flatMap(([at, id, kind]) => editsOf({ at, id, kind }));

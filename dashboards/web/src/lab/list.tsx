@@ -9,7 +9,7 @@ import { both, say, t, word } from '../i18n';
 import { Mark, unit } from '../parts';
 import { cellFor, choose, chosen, effective, focus, frame, indicators, listing, slowNow } from '../store';
 import type { Indicator } from '../types';
-import { states } from './watch';
+import { checking, states } from './watch';
 
 const query = signal('');
 type Which = 'all' | 'bad' | 'local' | 'error' | 'own';
@@ -87,10 +87,11 @@ function Chips(): JSX.Element {
 /** What a file or package wanted to bring and could not: known to the workshop, but no indicator of the city. */
 function Refused(): JSX.Element | null {
   const out = [...states.value.values()].filter((s) => s.error !== '' && !indicators.value.some((i) => i.id === s.id));
-  if (out.length === 0) return null;
+  if (out.length === 0 && checking.value.length === 0) return null;
   return (
     <section data-testid="lab-refused">
-      <h2 class="gh"><b>{t('lab.refused')}</b><span class="e">{out.length}</span></h2>
+      <h2 class="gh"><b>{t('lab.refused')}</b><span class="e">{out.length + checking.value.length}</span></h2>
+      {checking.value.map((file) => <p class="rf ck" key={file}><span class="el">{file}</span><i class="tag dash">{t('lab.checking')}</i></p>)}
       {out.map((s) => <details class="rf" key={s.id}><summary><span class="el">{s.id}</span><i class="od">{t('lab.error')}</i><span class="s d el">{s.place || word('origin', s.origin)}</span></summary><pre>{s.error}</pre></details>)}
     </section>
   );

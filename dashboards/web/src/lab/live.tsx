@@ -67,6 +67,7 @@ function Machine({ ind }: { ind: Indicator }): JSX.Element {
         <div><span class="s d">{t('lab.checked')}</span><b>{s && Number.isFinite(s.checkedAt) ? <span title={age(slowNow.value - s.checkedAt)}>{stamp(s.checkedAt, slowNow.value, tz)}</span> : s ? t(s.origin === 'builtin' ? 'lab.atStart' : 'lab.unchecked') : '—'}</b></div>
       </div>
       <div class="s lasterr"><span class="d">{t('lab.lastError')}</span> {s?.error ? <pre>{s.error}</pre> : s ? t('lab.none') : '—'}</div>
+      {s?.note && <p class="s m lasterr" data-testid="lab-note">{s.note}</p>}
     </section>
   );
 }

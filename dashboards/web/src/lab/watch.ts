@@ -15,6 +15,8 @@ const MOST = 3;
 
 export const states = signal<Map<string, LabState>>(new Map());
 export const edits = signal<Edit[]>([]);
+/** Files of the plugins folder that are being checked. */
+export const checking = signal<string[]>([]);
 /** Why the workshop's own facts are not here; '' = they are. */
 export const trouble = signal('');
 export interface Toast { key: number; edit: Edit }
@@ -56,9 +58,10 @@ function digest(now: LabState[], list: Edit[]): void {
 async function look(): Promise<void> {
   if (link.peek().state !== 'live') return;
   try {
-    const [lab, changes] = await Promise.all([read<{ items: Item[] }>('/api/v1/lab'), read<{ items: Item[] }>('/api/v1/lab/edits')]);
+    const [lab, changes] = await Promise.all([read<{ items: Item[]; files?: Item[] }>('/api/v1/lab'), read<{ items: Item[] }>('/api/v1/lab/edits')]);
     batch(() => {
       trouble.value = '';
+      checking.value = (lab.files ?? []).filter((f) => f.status === 'checking').map((f) => String(f.file));
       digest(lab.items.map(labStateOf), changes.items.flatMap(editsOf));
     });
   } catch (error) {

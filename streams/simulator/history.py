@@ -30,7 +30,7 @@ CHUNK_MS = 6 * HOUR
 
 
 def history(sim: Simulator, since_ms: int, until_ms: int) -> Iterator[EventBatch]:
-    """Events of [since, until], in order of arrival by chunks of hours or a day; nothing older than its type's horizon."""
+    """Events of [since, until], in order of arrival by chunks of hours or a day; none older than its type is kept."""
     box, begin = Outbox(most=64), since_ms
     days = range(sim.day_of(since_ms) - sim.open_days, sim.day_of(until_ms) + 1)
     sim.begin(box, since_ms)

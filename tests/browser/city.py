@@ -104,9 +104,9 @@ class MovedClock(SystemClock):
 class Stage:
     """A city without a simulator: nothing happens but what a test sends, and time goes as it says."""
 
-    def __init__(self, folder: Path, pack: str = "wuhan") -> None:
+    def __init__(self, folder: Path, pack: str = "wuhan", plugins: str = "") -> None:
         self.clock = MovedClock()
-        config = Config(server=Server(port=0), city=City(pack), engine=Engine(health=False))
+        config = Config(server=Server(port=0), city=City(pack, plugins), engine=Engine(health=False))
         self.node = Node(config, folder=folder, clock=self.clock)
         self.url = self.node.serve()
         self.node.start()

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.city import Stage
 from tests.browser.conftest import Watched, watched
 
 #: An answer may be asked for again while the city is busy.
@@ -36,6 +38,19 @@ OVERFLOW = """() => {
   }
   return bad;
 }"""
+
+
+#: An indicator of a file; FACTOR is what a test edits.
+PLUGIN = """from citytwin.indicators.api import indicator, twin
+
+@indicator(
+    "demo.people", theme="local", unit="count", better="none", levels="city district", decimals=0, status="L", owner="test",
+    name={"zh": "登记人口", "en": "Registered people"}, meaning={"zh": "网格登记人口之和", "en": "Sum of the people of the grids"},
+    examples=[{"people": 3, "gives": 3.0 * FACTOR}, {"people": 0, "gives": 0.0}],
+)
+def people(people=twin("grid.population")):
+    return FACTOR * people
+"""
 
 
 def read(url: str, path: str) -> Any:
@@ -269,3 +284,39 @@ def test_nothing_overflows(driver: Browser, base_url: str, size: tuple[int, int]
     expect(page.get_by_test_id("why-value")).to_be_visible(timeout=WAIT_MS)
     assert page.evaluate(OVERFLOW) == []
     page.close()
+
+
+def test_a_saved_file_is_seen(driver: Browser, built: None, tmp_path: Path) -> None:
+    """A new file appears, an edit shows what it changed, a bad save is refused with its reason and the old one stays."""
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    stage = Stage(tmp_path / "city", plugins=str(plugins))
+    view = watched(driver, stage.url, 1366, 768)
+    page = view.open("lab?lang=en&id=river_level")
+    view.until("document.querySelector('[data-testid=lab-machine]').textContent.includes('µs')")
+    toasts, file = page.get_by_test_id("toasts"), plugins / "people.py"
+    file.write_text(PLUGIN.replace("FACTOR", "1"), "utf-8")
+    expect(toasts).to_contain_text("Added Registered people", timeout=WAIT_MS)
+    toasts.get_by_role("button", name="Show").click()
+    expect(page.get_by_test_id("lab-name")).to_contain_text("登记人口")
+    expect(line(page, "demo.people")).to_contain_text("file")
+    expect(line(page, "demo.people")).to_contain_text("ok")
+    file.write_text(PLUGIN.replace("FACTOR", "2"), "utf-8")
+    expect(toasts).to_contain_text("Reloaded Registered people", timeout=WAIT_MS)
+    changes = page.get_by_test_id("before-after").locator("tbody tr")
+    expect(changes).to_have_count(14)
+    expect(changes.first.locator("td").nth(2)).not_to_have_text("—", timeout=WAIT_MS)  # told with the tick after it
+    before, after = (int(t.replace(",", "")) for t in changes.first.locator("td").all_inner_texts()[1:3])
+    assert after == 2 * before > 0
+    expect(page.get_by_test_id("lab-sheet")).to_contain_text("return 2 * people")
+    file.write_text(PLUGIN.replace("FACTOR", "2").replace('"gives": 0.0', '"gives": 7.0'), "utf-8")
+    expect(toasts).to_contain_text("Refused Registered people", timeout=WAIT_MS)
+    expect(page.get_by_test_id("lab-trouble")).to_contain_text("The last edit was refused")
+    expect(page.get_by_test_id("lab-trouble")).to_contain_text("7")
+    expect(page.get_by_test_id("lab-now")).to_contain_text(f"{after:,}")
+    file.unlink()
+    expect(toasts).to_contain_text("Removed", timeout=WAIT_MS)
+    expect(line(page, "demo.people")).to_have_count(0)
+    assert grave(view) == []
+    page.close()
+    stage.close()

@@ -18,12 +18,16 @@ from citytwin.twin.ledger import Ledger
 
 @dataclass(eq=False)
 class Annex:
-    """One file in force. `filled_from`: ms UTC from which on events were counted in (0: all there are)."""
+    """One file in force. `filled_from`: ms UTC from which on events were counted in (0: all there are).
+
+    `checked_at`: ms UTC at which it passed its check (0: not known).
+    """
 
     plugin: Plugin
     aggregates: Aggregates
     lines: list[Line] = field(default_factory=list)
     filled_from: int = 0
+    checked_at: int = 0
     #: Why its aggregates are counted no more; "" while they are.
     broken: str = ""
 

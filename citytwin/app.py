@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any, Self
 from citytwin.clock import Clock, SystemClock
 from citytwin.config import Config, check_exposure, privacy_key
 from citytwin.dashboards.access import Access
-from citytwin.dashboards.ports import Workshop
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.engine import Engine
+from citytwin.folder import Folder
 from citytwin.indicators.registry import Registry
 from citytwin.ingest import Door
 from citytwin.keeper import Keeper, Retention
@@ -25,8 +26,8 @@ from citytwin.letterbox import Letterbox
 from citytwin.metrics import Metrics
 from citytwin.models.frame import Frame
 from citytwin.models.vocabulary import HOUR_MS
-from citytwin.past import Make, Past, texts_of
-from citytwin.plugins import registry_of
+from citytwin.past import Make, Past
+from citytwin.plugins import base, plugin_files
 from citytwin.recovery import Recovered, recover
 from citytwin.runtime import Runtime, Settings
 from citytwin.snapshot import DefinitionsChanged, definitions, restore
@@ -35,10 +36,17 @@ from citytwin.streams.codec import Codec
 from citytwin.streams.deadletters import DeadLetters
 from citytwin.streams.log import Definition, SqliteLog
 from citytwin.streams.snapshots import Snapshot, Snapshots
+from citytwin.submissions import Unavailable
 from citytwin.twin.pack import City, load_city
 from citytwin.views import CityBoard, Views
+from citytwin.watchdog import Budget, Watchdog
+from citytwin.workshop import Workshop
 
 _log = logging.getLogger(__name__)
+
+
+#: A replay may be on a slower machine: a call of a plugin has so many times its budget before it is ended.
+_REPLAY_PATIENCE = 10.0
 
 
 def say(text: str) -> None:
@@ -72,12 +80,12 @@ class Node:
         self.config, self.clock = config, clock or SystemClock()
         self.folder = (folder or Path(config.data.dir)).absolute()
         self._load = load or (lambda: load_city(config.city.pack))
-        self._registry = registry or (lambda: registry_of(config.city.plugins))
-        #: Texts of the plugin files in force, by name.
-        self.texts = texts_of(config.city.plugins) if registry is None else {}
+        self._registry = registry or (lambda: base()[0])
+        if config.city.plugins:
+            plugin_files(Path(config.city.plugins))
         self._make: Callable[[], Make] | None = (lambda: make) if make is not None else None
         if make is None and load is None and registry is None:
-            self._make = lambda: _by_settings(config, self.texts)
+            self._make = lambda: _by_settings(config, self._texts())
         self._frame: Callable[[Frame], None] = lambda _: None
         #: Set once a frame was made since the start.
         self.first_frame = threading.Event()
@@ -94,6 +102,7 @@ class Node:
         )
         self.snapshots = Snapshots(self.folder / "snapshots", config.engine.snapshots)
         self.letterbox, self.metrics = Letterbox(self.letters), Metrics()
+        self._watch_plugins(stack)
         self.recovered = self._recover()
         self.engine = self.recovered.engine
         self._note_definitions()
@@ -117,7 +126,36 @@ class Node:
         self.codec = Codec(self.engine.vocabulary, privacy_key(config, self.folder), box)
         self.door = Door(self.codec, self.runtime)
         self.web: ServerThread | None = None
-        self.workshop: Workshop | None = None
+        self._open_workshop()
+
+    def _watch_plugins(self, stack: ExitStack) -> None:
+        """The watchdog is there before the log is replayed: a plugin that loops would loop again."""
+        given = self.config.workshop
+        self.watchdog = Watchdog(Budget(given.call_seconds, given.average_ms, given.slow_ticks, given.memory_mb))
+        stack.callback(self.watchdog.close)
+        self.watchdog.patience = _REPLAY_PATIENCE
+
+    def _open_workshop(self) -> None:
+        """Bring in what was saved while the city did not run."""
+        self.watchdog.patience = 1.0
+        folder = self.config.city.plugins
+        self.workshop = Workshop(self.engine, self.runtime, base()[1], self.watchdog)
+        self.plugins: Folder | None = None
+        for file, why in self.engine.troubles.items():
+            say(f"{file}: {why}")
+        try:
+            if folder:
+                given, now = self.config.workshop, self.clock.now_ms
+                self.plugins = Folder(Path(folder), self.workshop, given, self.folder, say=say, now_ms=now)
+                self.plugins.look(at_once=True)
+            else:
+                self.workshop.take_all_out()
+        except Unavailable as error:
+            say(f"the plugins stay as they were: {error}")
+
+    def _texts(self) -> dict[str, str]:
+        """Texts of the plugin files in force, by name."""
+        return {f: a.plugin.text for f, a in list(self.engine.annexes.by_file.items())}
 
     def _settings(self) -> Settings:
         engine, ingest = self.config.engine, self.config.ingest
@@ -133,12 +171,16 @@ class Node:
     def _recover(self) -> Recovered[Engine]:
         spill = Spill(self.folder / "spill", self.config.keep.memory_mb << 20)
 
+        def watched(engine: Engine) -> Engine:
+            engine.board.guard, engine.board.clock = self.watchdog, time.thread_time_ns
+            return engine
+
         def make() -> Engine:
-            return Engine(self._city(), self._registry(), allocate=spill)
+            return watched(Engine(self._city(), self._registry(), allocate=spill))
 
         def back(snapshot: Snapshot) -> Engine:
             try:
-                return restore(self._city(), self._registry(), snapshot.arrays, snapshot.meta, allocate=spill)
+                return watched(restore(self._city(), self._registry(), snapshot.arrays, snapshot.meta, allocate=spill))
             except DefinitionsChanged as error:
                 raise ValueError(str(error)) from error
 
@@ -161,14 +203,14 @@ class Node:
     def _note_definitions(self) -> None:
         """Write into the log under which definitions what follows is counted, when they are not those before."""
         found = self.recovered
-        document: Mapping[str, Any] = definitions(self.engine.city, self.engine.registry)
+        document: Mapping[str, Any] = definitions(self.engine.city, self.engine.base)
         # A snapshot was only of use because they were equal; what the log says after it is newer.
         last = document if found.snapshot else None
         if found.last_definition is not None:
             last = {name: found.last_definition.get(name) for name in document}
         if last != document:
             hours = self.config.keep.telemetry_hours
-            whole = {**document, "sources": self.engine.registry.sources(), "telemetry_hours": hours}
+            whole = {**document, "sources": self.engine.base.sources(), "telemetry_hours": hours}
             found.position = self.log.append([Definition("definitions", whole)])[0]
 
     def _on_frame(self, frame: Frame) -> None:
@@ -176,6 +218,7 @@ class Node:
         self.views.note(frame)
         self._frame(dataclasses.replace(frame, sys=sys_facts))
         self.first_frame.set()
+        self.workshop.ticked(frame)
         self.views.ticked(frame)
 
     # Running
@@ -190,6 +233,7 @@ class Node:
         self.web = ServerThread(web, server.host, server.port)
         port = self.web.start()
         self._frame = web.gateway.publish
+        self.workshop.adopt = web.gateway.redefine
         self.runtime.pushes = web.gateway.pushes
         shown = f"[{server.host}]" if ":" in server.host else server.host
         return f"http://{shown}:{port}"
@@ -198,6 +242,8 @@ class Node:
         """Start the engine's thread."""
         self.runtime.on_status = self._on_status
         self.runtime.start(live=live)
+        if self.plugins is not None and self.config.workshop.watch:
+            self.plugins.start()
 
     def _on_status(self, news: Mapping[str, Any]) -> None:
         # Without room in the log no frame is made, so that the pages hear of it here.
@@ -208,6 +254,8 @@ class Node:
 
     def close(self) -> None:
         """Stop taking events, write a last snapshot, close the port and the files. A second call does nothing."""
+        if self.plugins is not None:
+            self.plugins.close()
         if self.web is not None:
             self.web.stop()
             self.web = None

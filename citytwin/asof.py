@@ -16,14 +16,14 @@ import select
 import struct
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from citytwin.engine import Engine
 from citytwin.indicators.api import Spec
 from citytwin.indicators.explain import explain
-from citytwin.indicators.loading import load_text
+from citytwin.indicators.loading import version_of
 from citytwin.indicators.registry import Registry, definition_hash
 from citytwin.models.vocabulary import HOUR_MS
 from citytwin.snapshot import DefinitionsChanged, restore
@@ -42,10 +42,14 @@ _TELL = 50
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """Makes the pack and the indicators under which the log is replayed; each call gives a fresh one."""
+    """Makes the pack and the indicators under which the log is replayed; each call gives a fresh one.
+
+    `registry`: what is always in force; `texts`: the plugins in force now, by file.
+    """
 
     city: Callable[[], City]
     registry: Callable[[], Registry]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def from_settings(settings: Mapping[str, Any]) -> Supply:
@@ -57,13 +61,7 @@ def from_settings(settings: Mapping[str, Any]) -> Supply:
         found.vocabulary.keep_telemetry(round(settings["telemetry_hours"] * HOUR_MS))
         return found
 
-    def registry() -> Registry:
-        found, _ = base()
-        for file, text in settings["texts"].items():
-            found.add(load_text(file, text).specs)
-        return found
-
-    return Supply(city, registry)
+    return Supply(city, lambda: base()[0], settings["texts"])
 
 
 class Gone(Exception):
@@ -91,6 +89,8 @@ class PastCity:
         self.position = 0
         #: What was in force at `position`; None: just what is now.
         self.definition: Mapping[str, Any] | None = None
+        #: Versions of the plugin files that were in force at `position`, by file.
+        self.plugins: dict[str, str] = {}
 
     def go(self, position: int) -> None:
         """Stand at this position of the log, which holds a tick. Raises Unreachable, StoreError, ValueError."""
@@ -115,16 +115,20 @@ class PastCity:
                 self.engine.tick(now, at)
             case Definition("definitions", document):
                 self.definition = document
+            case Definition("plugin", document):
+                self.plugins[str(document["file"])] = str(document["version"]) if document["text"] is not None else ""
         self.position = at
 
     def _begin(self, log: SqliteLog, position: int) -> None:
-        self.engine, self.definition = None, None
+        self.engine, self.definition, self.plugins = None, None, {}
         for at in self.snapshots.positions():
             if at <= position and at + 1 >= log.first and self._restore(at):
                 return
         if log.first > 1:
             raise Unreachable(min((p for p in self.snapshots.positions() if p + 1 >= log.first), default=log.end))
         self.engine, self.position = Engine(self.supply.city(), self.supply.registry()), 0
+        for file, text in self.supply.texts.items():
+            self.engine.define("plugin", {"file": file, "text": text}, 0)
 
     def _leap(self, position: int) -> None:
         """Take a snapshot that lies well ahead."""
@@ -136,24 +140,29 @@ class PastCity:
         """Stand at a snapshot; False if it cannot be read or was taken under other definitions."""
         try:
             found: Snapshot = read(self.snapshots.path(at))
-            self.engine = restore(self.supply.city(), self.supply.registry(), found.arrays, found.meta)
+            made = (self.supply.city(), self.supply.registry(), found.arrays, found.meta)
+            self.engine = restore(*made, texts=self.supply.texts)
         except (DefinitionsChanged, StoreError, ValueError, KeyError) as error:
             _log.info("snapshot %d is of no use for the past: %s", at, error)
             return False
         self.position, self.definition = at, None
+        self.plugins = {p["file"]: version_of(p["text"]) for p in found.meta["plugins"]}
         return True
 
     # Answers.
 
     def differs(self, spec: Spec) -> bool:
         """Whether another definition of the indicator was in force where it stands."""
+        assert self.engine is not None
+        for file, annex in self.engine.annexes.by_file.items():
+            if spec.id in annex.plugin.ids:
+                return self.plugins.get(file) != annex.plugin.version
         if self.definition is None:
             return False
         sources = self.definition.get("sources")
         if isinstance(sources, Mapping):
             return bool(sources.get(spec.id, {}).get("hash") != definition_hash(spec))
-        assert self.engine is not None
-        return bool(self.definition.get("indicators") != self.engine.registry.hash())
+        return bool(self.definition.get("indicators") != self.engine.base.hash())
 
     def answer(self, question: str, indicator: str, given: Mapping[str, Any]) -> Any:
         """`explain` or `values` of an indicator: (now, position, whether definitions differ, what was asked for)."""

@@ -87,6 +87,24 @@ class Keep(Section):
     memory_mb: Count = 2048
 
 
+class Workshop(Section):
+    """Indicators of the folder `city.plugins`: how they are looked at, checked, and what their code may take.
+
+    With `watch` the folder is looked at every second. A saved file is checked in a process of its own, which may take
+    `check_seconds` of a processor and `check_memory_mb`. In the running city one that takes more than `call_seconds` or
+    `memory_mb` in a tick, or more than `average_ms` a tick on average for `slow_ticks` ticks, is switched off until its
+    file changes.
+    """
+
+    watch: bool = True
+    check_seconds: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    check_memory_mb: Annotated[int, Meta(ge=64)] = 1024
+    call_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
+    average_ms: Annotated[float, Meta(ge=1, le=10_000)] = 50.0
+    slow_ticks: Count = 20
+    memory_mb: Annotated[int, Meta(ge=64)] = 512
+
+
 class DeadLetters(Section):
     """Bounds of the dead letters; beyond them the oldest go, counted."""
 
@@ -111,6 +129,7 @@ class Config(Section):
     engine: Engine = msgspec.field(default_factory=Engine)
     ingest: Ingest = msgspec.field(default_factory=Ingest)
     keep: Keep = msgspec.field(default_factory=Keep)
+    workshop: Workshop = msgspec.field(default_factory=Workshop)
     deadletters: DeadLetters = msgspec.field(default_factory=DeadLetters)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     language: Literal["zh", "en"] = "zh"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -17,8 +16,6 @@ from typing import Any
 
 from citytwin.asof import put, take
 from citytwin.dashboards.ports import Refused
-from citytwin.indicators.loading import NotAnIndicator
-from citytwin.plugins import plugin_files, read
 from citytwin.streams.log import SqliteLog
 
 #: It ends when nobody asked for so long.
@@ -181,15 +178,6 @@ class Past:
         """End the process."""
         with self._lock:
             self._end()
-
-
-def texts_of(folder: str) -> dict[str, str]:
-    """Texts of the files of a folder by name ("" = no folder); those that cannot be read are left out."""
-    found = {}
-    for path in plugin_files(Path(folder)) if folder else ():
-        with contextlib.suppress(NotAnIndicator):
-            found[path.name] = read(path)
-    return found
 
 
 def moment(ms: int) -> str:

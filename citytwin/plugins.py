@@ -102,26 +102,3 @@ def described(spec: Spec, origin: str) -> dict[str, Any]:
         "owner": spec.owner, "feeds": [list(f) for f in spec.feeds], "parameters": params,
         "form": "class" if spec.cls is not None else "function", "examples": [dict(e) for e in spec.examples],
     }  # fmt: skip
-
-
-def registry_of(folder: str) -> Registry:
-    """All indicators there are; each file of the folder is held to the contract first.
-
-    Raises ConfigError for a folder that is not there and for the first file that does not keep the contract.
-    """
-    registry, origins = base()
-    if not folder:
-        return registry
-    from citytwin.conformance import check
-
-    for path in plugin_files(Path(folder)):
-        try:
-            plugin = load_file(path)
-        except NotAnIndicator as error:
-            raise ConfigError(f"city.plugins: {error}") from error
-        problems = [f"{path}: {t}" for t in clashes(plugin, registry, origins)]
-        problems += [f"{path}: {p.indicator} {p.message}" for s in plugin.specs for p in check(s)]
-        if problems:
-            raise ConfigError(f"city.plugins: {problems[0]}; `citytwin check {path}` tells all")
-        registry.add(plugin.specs)
-    return registry

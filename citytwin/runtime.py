@@ -22,7 +22,7 @@ from citytwin.metrics import Metrics
 from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.frame import Frame
 from citytwin.recovery import Stepper, apply
-from citytwin.streams.log import Events, Log, Record, StoreUnavailable, Tick
+from citytwin.streams.log import Definition, Events, Log, Record, StoreUnavailable, Tick
 from citytwin.submissions import Busy, Call, Queue, Submission, Unavailable
 
 __all__ = ["Busy", "EngineLike", "Runtime", "Settings", "Unavailable"]
@@ -148,6 +148,21 @@ class Runtime:
         item = Call(run)
         self._queue.put(item)
         return item.future
+
+    def note(self, definition: Definition, run: Callable[[], None]) -> int:
+        """Commit a definition and do what it says; its position. In the engine's thread, or before it was started.
+
+        Raises StoreUnavailable, with nothing done.
+        """
+        position = self._append([definition])[0]
+        run()
+        self._position = position
+        return position
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine's thread runs."""
+        return self._thread.is_alive()
 
     def _check(self) -> None:
         if self.status["failed"]:

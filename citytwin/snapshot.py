@@ -31,6 +31,8 @@ class Snapshot(NamedTuple):
 
 
 _SEP = "\t"
+#: What is kept of a plugin beside its text and its state.
+_ANNEX = ("filled_from", "checked_at", "broken")
 
 
 class DefinitionsChanged(Exception):
@@ -86,7 +88,7 @@ def take(engine: Engine) -> Snapshot:
         "watermarks": dict(engine.watermarks.times), "stats": stats, "states": engine.state_hash(),
         "frames": engine.frame_hash(), "pending": pending.plain(engine), "pulse": engine.pulse.state(),
         "plugins": [
-            {"file": f, "text": a.plugin.text, "filled_from": a.filled_from, "broken": a.broken}
+            {"file": f, "text": a.plugin.text, **{n: getattr(a, n) for n in _ANNEX}}
             for f, a in engine.annexes.by_file.items()
         ],
     }  # fmt: skip
@@ -95,13 +97,14 @@ def take(engine: Engine) -> Snapshot:
 
 def restore(
     city: CityLike, registry: Registry, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], *,
-    allocate: Allocate = np.empty,
+    allocate: Allocate = np.empty, texts: Mapping[str, str] | None = None,
 ) -> Engine:  # fmt: skip
     """The engine that `take` copied; `city` is the pack as loaded, its registers are replaced by the snapshot's.
 
     Plugins that were in force come from the snapshot; one that cannot be loaded any more is left out, and told in
-    `engine.troubles`. Raises DefinitionsChanged, and ValueError when the restored state does not have the hash it was
-    saved with.
+    `engine.troubles`. `texts`: plugins by file that are to be in force instead; others than those of the snapshot are
+    counted in from what it holds. Raises DefinitionsChanged, and ValueError when the restored state does not have the
+    hash it was saved with.
     """
     if meta["definitions"] != definitions(city, registry):
         raise DefinitionsChanged("pack, vocabulary or indicators are not those of the snapshot")
@@ -112,8 +115,9 @@ def restore(
     city.scopes = ScopeTree.from_state(grouped["scopes"])
     city.entities = Entities.from_state(grouped["entities"], allocate)
     engine = Engine(city, registry, allocate=allocate)
-    for kept in meta["plugins"]:
-        _put_back(engine, kept)
+    kept = [k for k in meta["plugins"] if texts is None or texts.get(k["file"]) == k["text"]]
+    for known in kept:
+        _put_back(engine, known)
     for name, ledger in engine.ledgers.items():
         for column, known in meta["names"][name].items():
             names = ledger.sources if column == "source" else ledger.names[column]
@@ -133,9 +137,12 @@ def restore(
     pending.load_plain(engine, meta["pending"])
     if engine.k == 0:
         engine.board.untouched()
-    whole = not engine.troubles
+    whole = not engine.troubles and len(kept) == len(meta["plugins"])
     if engine.state_hash() != meta["states"] or (whole and engine.frame_hash() != meta["frames"]):
         raise ValueError("the restored state has another hash than the one saved; use an older snapshot")
+    for file, text in (texts or {}).items():
+        if file not in engine.annexes.by_file:
+            engine.define(swap.PLUGIN, {"file": file, "text": text}, engine.position)
     return engine
 
 
@@ -149,4 +156,5 @@ def _put_back(engine: Engine, kept: Mapping[str, Any]) -> None:
     except (NotAnIndicator, swap.PluginError, KeyError, ValueError, TypeError) as error:
         engine.troubles[kept["file"]] = f"could not be put in force again: {error.args[0] if error.args else error}"
         return
-    annex.filled_from, annex.broken = kept["filled_from"], kept["broken"]
+    for name in _ANNEX:
+        setattr(annex, name, kept[name])

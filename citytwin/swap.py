@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 #: Rows of a ledger that are counted in at once.
 _PIECE = 1 << 18
 #: Kinds of aggregates that events are counted in.
-_BY_EVENT = frozenset({"count", "total", "mean", "max", "min", "quantile", "distinct"})
+BY_EVENT = frozenset({"count", "total", "mean", "max", "min", "quantile", "distinct"})
 #: Names of the definitions in the log.
 PLUGIN, SWITCH = "plugin", "switch"
 
@@ -41,9 +41,9 @@ class PluginError(Exception):
     """A file cannot be put in force or taken out; the text says why and what to do. Nothing was changed."""
 
 
-def document_of(plugin: Plugin) -> dict[str, Any]:
-    """What the log is told when a file is put in force."""
-    return {"file": plugin.file, "version": plugin.version, "text": plugin.text}
+def document_of(plugin: Plugin, checked_at: int = 0) -> dict[str, Any]:
+    """What the log is told when a file is put in force; `checked_at` ms UTC."""
+    return {"file": plugin.file, "version": plugin.version, "text": plugin.text, "checked_at": checked_at}
 
 
 def define(engine: Engine, name: str, document: Mapping[str, Any]) -> None:
@@ -52,7 +52,9 @@ def define(engine: Engine, name: str, document: Mapping[str, Any]) -> None:
         if name == PLUGIN and document.get("text") is None:
             remove(engine, str(document["file"]))
         elif name == PLUGIN:
-            install(engine, prepare(engine, load_text(str(document["file"]), str(document["text"]))))
+            annex = prepare(engine, load_text(str(document["file"]), str(document["text"])))
+            annex.checked_at = int(document.get("checked_at", 0))
+            install(engine, annex)
         elif name == SWITCH:
             switch(engine, str(document["indicator"]), str(document["version"]), str(document["reason"]))
     except (PluginError, NotAnIndicator) as error:
@@ -135,7 +137,7 @@ def since_ms(engine: Engine, ledger: Ledger) -> int:
 
 
 def _ledgers(engine: Engine, annex: Annex) -> list[Ledger]:
-    tables = {a.table for s in annex.plugin.specs for a in s.params.values() if a.kind in _BY_EVENT}
+    tables = {a.table for s in annex.plugin.specs for a in s.params.values() if a.kind in BY_EVENT}
     found = {id(engine.sources[t].ledger): engine.sources[t].ledger for t in sorted(tables)}
     return list(found.values())
 

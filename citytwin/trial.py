@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,12 @@ class Verdict:
 
 def check_text(
     file: str, text: str | None, limits: Limits | None = None, *, others: Sequence[tuple[str, str]] = (),
-    real: Path | None = None,
+    real: Path | None = None, stopped: Callable[[], bool] = lambda: False,
 ) -> Verdict:  # fmt: skip
     """Check one text (None: all built-in and installed indicators) as the file of that name.
 
     `others`: names and texts of files whose indicators it may read. `real`: events of a city, see citytwin.rehearsal.
+    It is given up when `stopped()` says so.
     """
     limits = limits or Limits()
     asked = {
@@ -69,7 +70,7 @@ def check_text(
     )  # fmt: skip
     with child:
         try:
-            out, err, late = _talk(child, json.dumps(asked).encode(), limits.seconds)
+            out, err, late = _talk(child, json.dumps(asked).encode(), limits.seconds, stopped)
         finally:
             _end(child)
     verdict = _read(out)
@@ -97,7 +98,9 @@ class _Reader(threading.Thread):
                 self.data += chunk
 
 
-def _talk(child: subprocess.Popen[bytes], asked: bytes, seconds: float) -> tuple[bytes, bytes, bool]:
+def _talk(
+    child: subprocess.Popen[bytes], asked: bytes, seconds: float, stopped: Callable[[], bool]
+) -> tuple[bytes, bytes, bool]:
     assert child.stdin is not None
     readers = [_Reader(pipe) for pipe in (child.stdout, child.stderr)]
     for reader in readers:
@@ -105,7 +108,7 @@ def _talk(child: subprocess.Popen[bytes], asked: bytes, seconds: float) -> tuple
     with contextlib.suppress(BrokenPipeError):
         child.stdin.write(asked)
         child.stdin.close()
-    late = not _ends_within(child, seconds)
+    late = not _ends_within(child, seconds, stopped)
     if late:
         os.kill(child.pid, signal.SIGUSR1)  # faulthandler writes where it is
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -116,9 +119,9 @@ def _talk(child: subprocess.Popen[bytes], asked: bytes, seconds: float) -> tuple
     return readers[0].data, readers[1].data, late
 
 
-def _ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
+def _ends_within(child: subprocess.Popen[bytes], seconds: float, stopped: Callable[[], bool]) -> bool:
     until = time.monotonic() + seconds * PATIENCE
-    while time.monotonic() < until and _worked_s(child.pid) < seconds:
+    while time.monotonic() < until and _worked_s(child.pid) < seconds and not stopped():
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_LOOK_S)
             return True

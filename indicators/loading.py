@@ -116,7 +116,8 @@ def _from_python(file: str, text: str) -> list[Spec]:
     except (Exception, SystemExit) as error:  # the author's code may raise anything
         line = _line_of(error, module.__file__ or "")
         place = f" in line {line}" if line else ""
-        raise NotAnIndicator(f"{file}: {type(error).__name__} while it was loaded{place}: {error}") from error
+        said = error.msg if isinstance(error, SyntaxError) else error
+        raise NotAnIndicator(f"{file}: {type(error).__name__} while it was loaded{place}: {said}") from error
 
 
 def _module(file: str, text: str) -> ModuleType:

@@ -16,13 +16,14 @@ from citytwin.commands import options
 @options.data
 @options.city
 @options.port
+@options.plugins
 @click.option("--speed", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Pace of the story.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed is another city life.")
 @click.option("--days", type=click.IntRange(1, 60), default=30, show_default=True, help="Days of history before now.")
 @options.exit_after
 def command(
-    config_path: Path | None, data: Path | None, city: str | None, port: int | None, speed: float, seed: int,
-    days: int, exit_after: float | None,
+    config_path: Path | None, data: Path | None, city: str | None, port: int | None, plugins: Path | None, speed: float,
+    seed: int, days: int, exit_after: float | None,
 ) -> None:  # fmt: skip
     """Show a simulated city: a rainy evening over Wuhan, with 30 days of history behind it.
 
@@ -34,7 +35,7 @@ def command(
     with ExitStack() as stack:
         if data is None:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="citytwin-demo-")))
-        flags = {"data__dir": data, "city__pack": city, "server__port": port}
+        flags = {"data__dir": data, "city__pack": city, "server__port": port, "city__plugins": plugins}
         found = options.settings(config_path, **flags)
         from citytwin.app import Node, say, settle
         from citytwin.demo import Demo, Options

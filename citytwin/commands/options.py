@@ -30,6 +30,12 @@ host: Decorator = click.option("--host", help="Address to serve on; any but this
 city: Decorator = click.option(
     "--city", metavar="PACK", help="A built-in city pack (wuhan, new_york) or a folder with a city.toml."
 )
+plugins: Decorator = click.option(
+    "--plugins",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder of indicators of your own, watched while the city runs.",
+)
 exit_after: Decorator = click.option(
     "--exit-after", type=click.FloatRange(0), metavar="SECONDS", help="Stop by itself so long after the first frame."
 )

@@ -15,10 +15,11 @@ from citytwin.commands import options
 @options.city
 @options.host
 @options.port
+@options.plugins
 @options.exit_after
 def command(
     config_path: Path | None, data: Path | None, city: str | None, host: str | None, port: int | None,
-    exit_after: float | None,
+    plugins: Path | None, exit_after: float | None,
 ) -> None:  # fmt: skip
     """Run a city: take events in at POST /ingest, keep them in the log, serve the pages.
 
@@ -27,6 +28,7 @@ def command(
     """
     options.log_to_stderr()
     flags = {"data__dir": data, "city__pack": city, "server__host": host, "server__port": port}
+    flags["city__plugins"] = plugins
     found = options.settings(config_path, **flags)
     from citytwin.app import Node, say, settle
     from citytwin.config import check_exposure

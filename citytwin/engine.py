@@ -34,7 +34,7 @@ from citytwin.revisions import Revisions
 from citytwin.twin.cases import CaseTable
 from citytwin.twin.growable import Grow
 from citytwin.twin.journeys import JourneyTable
-from citytwin.twin.ledger import Ledger
+from citytwin.twin.ledger import Ledger, absent
 from citytwin.twin.tables import NewestTable, Table
 from citytwin.units import PerUnit, origin_ms, split_state
 
@@ -199,7 +199,9 @@ class Engine:
             return self.journeys[kind.family].slots(subject)
         if not kind.key:
             return np.full(len(batch), -1, np.int32)
-        parts = [hash_coded(batch.fields[name]) for name in kind.key if name != "subject"]  # type: ignore[arg-type]
+        # what a log tells may be older than a field that its type is kept by now
+        told = [batch.fields.get(n, absent(kind.field(n), len(batch))) for n in kind.key if n != "subject"]
+        parts = [hash_coded(column) for column in told]  # type: ignore[arg-type]
         return self.newest[kind.name].slots(combine(subject, *parts), subject, entity)
 
     def _change(self, kind: EventType, ledger: Ledger, index: Int64, sign: int) -> None:

@@ -12,7 +12,7 @@ from citytwin import snapshot
 from citytwin.engine import Engine
 from citytwin.indicators.api import col, count, distinct, ent, ind, indicator, maximum, mean, quantile, row, tally
 from citytwin.indicators.expr import Expr, ref
-from citytwin.indicators.registry import Registry
+from citytwin.indicators.registry import Registry, builtin
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Float64, Strings
 from citytwin.models.frame import Quality
@@ -425,3 +425,12 @@ def reading(prop: str, id: str, number: float, ago_ms: int, **more: object) -> E
     step = TinyCity().vocabulary.properties[prop].per_unit
     fields = {"property": Coded.of([prop]), "value": np.array([round(number * step)]), "quality": Coded.of(["good"])}
     return EventBatch.of("obs", [START_MS - ago_ms], [id], subject=["D00"], fields=fields, **more)  # type: ignore[arg-type]
+
+
+def test_events_of_a_log_older_than_a_key_are_taken() -> None:
+    """`platform.lag` had no partition once: what a log holds must be taken for ever."""
+    engine = Engine(TinyCity(), builtin())
+    old = EventBatch.of("platform.lag", [START_MS], ["x"], fields={"records": np.array([7], np.int64)})
+    assert engine.feed(old, 1).accepted == 1
+    engine.tick(START_MS, 2)
+    assert engine.board.lines["consumer_lag_max"].value[0] == 7

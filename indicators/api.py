@@ -234,7 +234,12 @@ class Indicator:
 
 
 def source_text(thing: Any) -> str:
-    """The source of a formula or class; where there is none, its name and compiled code, the same in each process."""
+    """The source of a formula or class; where there is none, its name and compiled code, the same in each process.
+
+    A one-liner's is its expression.
+    """
+    if isinstance(given := getattr(thing, "__source__", None), str):
+        return given
     try:
         return inspect.getsource(thing)
     except (OSError, TypeError):

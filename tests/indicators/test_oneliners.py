@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from citytwin.indicators.api import col, count, ent, row, tally, total
+from citytwin.indicators.api import col, count, ent, row, source_text, tally, total
 from citytwin.indicators.expr import ref
 from citytwin.indicators.loading import NotAnIndicator, load_text, one_liner
 from citytwin.indicators.oneliners import AGGREGATES_MAX, LENGTH_MAX, BadExpression, parse
@@ -39,6 +39,13 @@ def test_a_table_is_an_indicator() -> None:
     )
     assert spec(a=1, b=4) == 25
     assert spec(a=0, b=0) is None
+
+
+def test_its_expression_is_its_source() -> None:
+    (spec,) = load_text("a.toml", FULL).specs
+    assert source_text(spec.formula) == '100 * count("case.reopened") / count("case.closed")'
+    (other,) = load_text("a.toml", FULL.replace("100 *", "200 *")).specs
+    assert spec.code_hash != other.code_hash
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,12 @@ export function emptyScopes(): Scopes {
   return { code: [], name: [], nameEn: [], parent: new Int32Array(), level: new Int8Array(), synthetic: [], unlocated: [], children: new Map() };
 }
 
-/** Rows by scope code. */
-export const rowByCode = computed(() => new Map(scopes.value.code.map((code, row) => [code, row])));
+/** Rows by scope code; of rows that are not told yet there is none. */
+export const rowByCode = computed(() => {
+  const out = new Map<string, number>();
+  scopes.value.code.forEach((code, row) => out.set(code, row));
+  return out;
+});
 
 /** The one composite that stands for the whole city. */
 export const INDEX = 'city_health_index';

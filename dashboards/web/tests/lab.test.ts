@@ -5,6 +5,8 @@ import { bodyOf, explainedOf, joined, plain } from '../src/explain';
 import { pieces } from '../src/lab/code';
 import { feeds, graphOf, heights, MOST } from '../src/lab/lineage';
 import { classOf, classOfLevel, edges, levelOf, listed, ramp, severity } from '../src/level';
+import { emptyScopes, rowByCode, scopes } from '../src/store';
+import { withScopes } from '../src/wire';
 import { fit, FOLD_HEAD, folded, HEAD, LINE, ROW, share } from '../src/room';
 import type { Indicator } from '../src/types';
 import en from '../src/en.json';
@@ -142,6 +144,11 @@ describe('source text', () => {
   test('an open string ends with its line, an open block with the text', () => {
     for (const odd of ['a = "open\nb = 1', "'''never", '', '"', 'x # "']) expect(pieces(odd).map((p) => p.text).join('')).toBe(odd);
   });
+});
+
+test('rows by code, while some rows are not told yet', () => {
+  scopes.value = withScopes(emptyScopes(), { k: [0, 7], code: ['42', '4207'], name: ['a', 'b'], name_en: ['a', 'b'], parent: [-1, 0], level: [0, 1] });
+  expect([...rowByCode.value]).toEqual([['42', 0], ['4207', 7]]);
 });
 
 describe('lineage', () => {

@@ -10,6 +10,9 @@ from string import Template
 
 _ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _LONGEST = 100
+#: Moves of a case that a template may count; the first where the name says none. So many letters make two words alike.
+_MOVES = ("escalated", "reopened", "returned", "rejected", "voided", "handled", "arrived", "dispatched")
+_ALIKE = 5
 FORMS = ("function", "class", "toml")
 
 
@@ -44,7 +47,7 @@ from citytwin.models.columns import Float64
     levels="city district street",
     decimals=2,
     name={"zh": "$title", "en": "$title"},
-    meaning={"zh": "$title", "en": "Reopened cases per hundred closed ones, of the last 24 hours"},
+    meaning={"zh": "$title", "en": "Cases $past per hundred $whole_past, of the last 24 hours"},
     bands={"yellow": 5, "red": 10},
     source="local default",  # the standard that gives the bands
     status="L",  # V verified, K known, S seed, L local
@@ -52,8 +55,8 @@ from citytwin.models.columns import Float64
     feeds=(("case", ""),),  # whose silence makes the value stale
     examples=[{"part": 1, "whole": 4, "gives": 25.0}, {"part": 0, "whole": 0, "gives": None}],
 )
-def $name(part: Float64 = count("case.reopened"), whole: Float64 = count("case.closed")) -> Float64:
-    """Share of the closed cases that came back. Each parameter is an aggregate, here an array over all scopes."""
+def $name(part: Float64 = count("case.$past"), whole: Float64 = count("case.$whole_past")) -> Float64:
+    """Cases $past among those $whole_past. Each parameter is an aggregate, here an array over all scopes."""
     return 100 * part / whole
 ''')
 
@@ -104,7 +107,7 @@ _TOML = Template("""\
 # $title. Change the names and the expression; `citytwin check` says what is still missing.
 # The aggregates of the expression are its parameters a, b, c ... in the order in which they first appear.
 [indicator."$id"]
-expr = '100 * count("case.reopened") / count("case.closed")'
+expr = '100 * count("case.$past") / count("case.$whole_past")'
 theme = "$theme"
 window = "sliding 1d/15m"
 unit = "%"
@@ -112,7 +115,7 @@ better = "down"
 levels = "city district street"
 decimals = 2
 name = {zh = "$title", en = "$title"}
-meaning = {zh = "$title", en = "Reopened cases per hundred closed ones, of the last 24 hours"}
+meaning = {zh = "$title", en = "Cases $past per hundred $whole_past, of the last 24 hours"}
 bands = {yellow = 5, red = 10}
 source = "local default"
 status = "L"
@@ -149,11 +152,11 @@ def test_formula(city):
 
 ''')
 
-_RATIO_EVENTS = """\
-    feed({"type": "case.closed", "subject": "C1", "scope": here})
-    feed({"type": "case.closed", "subject": "C2", "scope": there})
-    feed({"type": "case.reopened", "subject": "C1", "scope": here, "time": "+1s"})
-    at("+15m")"""
+_RATIO_EVENTS = Template("""\
+    feed({"type": "case.$whole_past", "subject": "C1", "scope": here$due})
+    feed({"type": "case.$whole_past", "subject": "C2", "scope": there$due})
+    feed({"type": "case.$past", "subject": "C1", "scope": here, "time": "+1s"})
+    at("+15m")""")
 
 _AGE_EVENTS = """\
     feed({"type": "case.history", "subject": "C1", "scope": here, "created_at": "-2h"})
@@ -206,11 +209,22 @@ def _check(id: str, theme: str, owner: str) -> None:
         raise CannotWrite("the owner is a plain name, without quotes")
 
 
+def _event_of(last: str) -> str:
+    """The move of a case that a name speaks of, as `reopened` for reopen_rate."""
+    for word in last.split("_"):
+        for event in _MOVES:
+            if len(word) >= _ALIKE and word[:_ALIKE] == event[:_ALIKE]:
+                return event
+    return _MOVES[0]
+
+
 def _texts(id: str, stem: str, file: str, form: str, facts: dict[str, str]) -> tuple[str, str, str]:
     last = id.rpartition(".")[2]
     title = last.replace("_", " ").capitalize()
     name = f"{last}_" if keyword.iskeyword(last) else last
     cls = "".join(w.capitalize() for w in last.split("_") if w)
+    past = _event_of(last)
+    facts |= {"past": past, "whole_past": "closed" if past == "reopened" else "filed"}
     facts = {**facts, "id": id, "title": title, "name": name, "cls": cls, "file": file}
     module = {"function": _FUNCTION, "class": _CLASS, "toml": _TOML}[form].substitute(facts)
     part, full = ("a", "b") if form == "toml" else ("part", "whole")
@@ -218,5 +232,12 @@ def _texts(id: str, stem: str, file: str, form: str, facts: dict[str, str]) -> t
         seen = {"formula": "", "events": _AGE_EVENTS, "whole": "4", "first": "3", "second": "5"}
     else:
         formula = _FORMULA.substitute(part=part, full=full)
-        seen = {"formula": formula, "events": _RATIO_EVENTS, "whole": "50", "first": "100", "second": "0"}
+        due = ', "due_at": "+1d"' if facts["whole_past"] == "filed" else ""
+        seen = {
+            "formula": formula,
+            "events": _RATIO_EVENTS.substitute(facts, due=due),
+            "whole": "50",
+            "first": "100",
+            "second": "0",
+        }
     return module, _TEST.substitute(facts, **seen), _PAGE.substitute(facts)

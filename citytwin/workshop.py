@@ -240,7 +240,7 @@ class Workshop:
             raise
         replaced = old.plugin.version if old is not None else ""
         self._swapped({*before, *plugin.ids})
-        codes, now = self._codes(), self.engine.now
+        codes, now = self._codes(), self.runtime.clock.now_ms()
         edit = Edit(plugin.file, now, position, plugin.version, replaced, codes, before, {}, annex.filled_from)
         self._edits.appendleft(edit)
 
@@ -253,7 +253,7 @@ class Workshop:
         self._swapped(set(plugin.ids))
         for id, values in before.items():
             said = dict(zip(codes, values, strict=True))
-            self._edits.appendleft(News(id, file, self.engine.now, "removed", "", said))
+            self._edits.appendleft(News(id, file, self.runtime.clock.now_ms(), "removed", "", said))
 
     def _swapped(self, ids: set[str]) -> None:
         """Indicators came, changed or went."""
@@ -282,7 +282,7 @@ class Workshop:
         self.watchdog.forget(id)
         self._off[id] = reason
         kind = "quarantined" if reason else "released"
-        self._edits.appendleft(News(id, file, self.engine.now, kind, reason))
+        self._edits.appendleft(News(id, file, self.runtime.clock.now_ms(), kind, reason))
 
     # After each tick, in the engine's thread.
 
@@ -314,7 +314,7 @@ class Workshop:
         if state.status == "refused" and not told:
             error = "\n".join(state.problems)
             for id in wanted or state.ids or (state.file,):
-                self._edits.appendleft(News(id, state.file, self.engine.now, "refused", error))
+                self._edits.appendleft(News(id, state.file, self.runtime.clock.now_ms(), "refused", error))
 
 
 def _refusal(known: FileState | None) -> list[str]:

@@ -24,13 +24,21 @@ ROOT = Path(__file__).resolve().parents[2]
 ID = "gov.case.reopen_rate"
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_what_is_written_passes_at_once(tmp_path: Path, form: str) -> None:
-    made = write(ID, tmp_path / "plugins", theme="social_governance", form=form, owner="governance")
+@pytest.mark.parametrize(
+    ("form", "id", "counts"),
+    [
+        *((form, ID, "case.reopened") for form in FORMS),
+        ("function", "gov.case.escalation_rate", "case.escalated"),
+        ("toml", "share", "case.escalated"),
+    ],
+)
+def test_what_is_written_passes_at_once(tmp_path: Path, form: str, id: str, counts: str) -> None:
+    made = write(id, tmp_path / "plugins", theme="social_governance", form=form, owner="governance")
     (spec,) = load_file(made.module).specs
-    assert (spec.id, spec.theme, spec.owner) == (ID, "social_governance", "governance")
+    assert (spec.id, spec.theme, spec.owner) == (id, "social_governance", "governance")
     assert check(spec) == []
-    assert f"`{ID}`" in made.page.read_text("utf-8")
+    assert form == "class" or counts in {a.table for a in spec.params.values()}
+    assert f"`{id}`" in made.page.read_text("utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "citytwin.pytest_plugin", "-p", "no:cacheprovider"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from citytwin.cli import main
 from citytwin.conformance import check
-from citytwin.indicators.loading import NotAnIndicator
+from citytwin.indicators.loading import NotAnIndicator, load_text
 from citytwin.indicators.registry import builtin
 from citytwin.plugins import load_file
 from citytwin.pytest_plugin import at, city, feed  # noqa: F401 - the fixtures that authors get
@@ -157,3 +158,17 @@ def test_one_that_raises_says_so(tmp_path: Path, city: SmallCity, feed: Any) -> 
     feed({"type": "call.offered"})
     with pytest.raises(AssertionError, match=r"bad\.raises raised ValueError: boom"):
         city.value("bad.raises")
+
+
+def test_the_examples_of_the_document_hold(tmp_path: Path, city: SmallCity, feed: Any, at: Any) -> None:  # noqa: F811
+    text = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    line = re.findall(r"```toml\n(.*?)```", text, re.S)[0]
+    function, test = re.findall(r"```python\n(.*?)```", text, re.S)
+    for name, source in (("line.toml", line), ("a.py", f"from citytwin.indicators.api import *\n{function}")):
+        for spec in load_text(name, source).specs:
+            assert check(spec) == []
+    (tmp_path / "plugins").mkdir()
+    write(ID, tmp_path / "plugins")
+    place: dict[str, Any] = {}
+    exec(test.replace("plugins/", f"{tmp_path / 'plugins'}/"), place)
+    place["test_half_of_the_closed_cases_came_back"](city, feed, at)

@@ -10,7 +10,7 @@ import { ask } from '../route';
 import { board, cellFor, city, drill, effective, focus, frame, harm, placesIn, rowByCode, scopeName, scopes, slowNow } from '../store';
 import { LEVELS, Quality, type Cell, type Indicator } from '../types';
 import { trendOf } from '../vitals';
-import { newest, states, trouble } from './watch';
+import { newest, newestChange, states, trouble } from './watch';
 
 /** The value at the chosen place, with all that stands beside it, and the way to its reasons. */
 function Now({ ind }: { ind: Indicator }): JSX.Element {
@@ -30,11 +30,12 @@ function Values({ ind }: { ind: Indicator }): JSX.Element {
   void frame.value;
   const own = cellFor(ind, focus.value).row;
   const inside = LEVELS[Math.min(4, (scopes.value.level[own] ?? 0) + 1)] ?? 'district';
-  const rank = (c: Cell): number => (Number.isFinite(c.value) && c.quality < 4 ? harm(ind, c) : -1e6);
-  const rows = ind.levels.includes(inside) ? placesIn(own).map((row) => ({ row, c: board.cell(ind.id, row) })).sort((a, b) => rank(b.c) - rank(a.c) || a.row - b.row) : [];
+  const banded = Object.keys(ind.bands).length > 0;
+  const rank = (c: Cell): number => (!Number.isFinite(c.value) || c.quality >= 4 ? -Infinity : banded ? harm(ind, c) : c.value);
+  const rows = ind.levels.includes(inside) ? placesIn(own).map((row) => ({ row, c: board.cell(ind.id, row) })).sort((a, b) => { const [x, y] = [rank(a.c), rank(b.c)]; return x === y ? a.row - b.row : y - x; }) : [];
   return (
     <section>
-      <h3>{t('lab.values', t(`scope.${inside}`))} <span class="e">{rows.length > 0 ? t('lab.worst') : ''}</span></h3>
+      <h3>{t('lab.values', t(`scope.${inside}`))} <span class="e">{rows.length > 0 ? t(banded ? 'lab.worst' : 'lab.largest') : ''}</span></h3>
       {rows.length === 0 && <p class="d">{t(ind.levels.includes(inside) ? 'lab.noPlaces' : 'lab.noLevel', t(`scope.${inside}`))}</p>}
       <div class="vals" data-testid="lab-values">
         {rows.slice(0, 40).map(({ row, c }) => (
@@ -76,13 +77,15 @@ function Machine({ ind }: { ind: Indicator }): JSX.Element {
 function BeforeAfter({ ind }: { ind: Indicator }): JSX.Element {
   const e = newest.value.get(ind.id);
   const tz = city.value.timezone;
-  const codes = e ? [...new Set([...e.before.keys(), ...e.after.keys()])] : [];
-  const rows = codes.map((code) => ({ code, row: rowByCode.value.get(code) ?? -1, a: e?.before.get(code) ?? NaN, b: e?.after.get(code) ?? NaN })).sort((x, y) => x.row - y.row);
+  const told = newestChange.value.get(ind.id); // a refusal changed nothing: the change before it stays in view
+  const codes = told ? [...new Set([...told.before.keys(), ...told.after.keys()])] : [];
+  const rows = codes.map((code) => ({ code, row: rowByCode.value.get(code) ?? -1, a: told?.before.get(code) ?? NaN, b: told?.after.get(code) ?? NaN })).sort((x, y) => x.row - y.row);
   return (
     <section>
       <h3>{t('lab.edit')} <span class="e">{e ? `${word('edit', e.kind)} ${stamp(e.at, slowNow.value, tz)}` : ''}</span></h3>
       {!e && <p class="d">{t('lab.noEdit')}</p>}
       {e && e.error && <pre class="s">{e.error}</pre>}
+      {told && told !== e && <p class="s d">{word('edit', told.kind)} {stamp(told.at, slowNow.value, tz)}</p>}
       {rows.length > 0 && (
         <table class="tbl num ba" data-testid="before-after">
           <thead><tr><th>{t('pop.place')}</th><th>{t('lab.before')}</th><th>{t('lab.after')}</th><th>{t('lab.change')}</th></tr></thead>

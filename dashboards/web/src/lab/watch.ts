@@ -22,12 +22,15 @@ export const trouble = signal('');
 export interface Toast { key: number; edit: Edit }
 export const toasts = signal<Toast[]>([]);
 
-/** The newest edit of each indicator. */
-export const newest = computed(() => {
+function newestOf(list: Edit[]): Map<string, Edit> {
   const out = new Map<string, Edit>();
-  for (const e of edits.value) if (!(e.at <= (out.get(e.id)?.at ?? -1))) out.set(e.id, e);
+  for (const e of list) if (!(e.at <= (out.get(e.id)?.at ?? -1))) out.set(e.id, e);
   return out;
-});
+}
+
+/** The newest edit of each indicator, and the newest that has values. */
+export const newest = computed(() => newestOf(edits.value));
+export const newestChange = computed(() => newestOf(edits.value.filter((e) => e.before.size > 0 || e.after.size > 0)));
 
 let known = NaN;
 let count = 0;

@@ -229,7 +229,7 @@ export function Legend({ ind, small = false }: { ind: Indicator; small?: boolean
       <div class="rl">
         {ticks(ind).map(({ at, text, level }) => [<span key={at} style={{ left: `${(at * 100) / 6}%` }}>{text}</span>, level > 0 && <span class="lm" key={`m${at}`} style={{ left: `${(at * 100) / 6}%` }}><Mark level={level} size={0.75} /></span>])}
       </div>
-      <div class="s d">{t('map.iso')} · {t(ind.better === 'none' ? (theme.value === 'dark' ? 'map.higher' : 'map.higherLight') : theme.value === 'dark' ? 'map.worse' : 'map.worseLight')}</div>
+      <div class="s d">{Object.keys(ind.bands).length > 0 && `${t('map.iso')} · `}{t(ind.better === 'none' ? (theme.value === 'dark' ? 'map.higher' : 'map.higherLight') : theme.value === 'dark' ? 'map.worse' : 'map.worseLight')}</div>
       {small ? <div class="s d">© OpenStreetMap</div> : <div class="s d marks">
         <span><svg viewBox="0 0 12 12" style={{ width: '.75rem', height: '.75rem' }} aria-hidden="true"><path d="M2 2h8v8H2z" fill="var(--text-3)" /></svg>{t('map.cases')}</span>
         <span><svg viewBox="0 0 12 12" style={{ width: '.75rem', height: '.75rem' }} aria-hidden="true"><path d="M0 0h12v12H0z" fill="var(--text)" /></svg>{t('map.late')}</span>

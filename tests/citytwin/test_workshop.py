@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from citytwin.app import Node
+from citytwin.asof import PastCity, Supply
 from citytwin.clock import ManualClock
 from citytwin.config import City, Config
 from citytwin.config import Engine as EngineSettings
 from citytwin.config import Workshop as Settings
 from citytwin.models.frame import Frame, Quality
-from citytwin.plugins import plugin_files
+from citytwin.plugins import base, plugin_files
 from citytwin.streams.log import Definition, StoreUnavailable
 from citytwin.testing import START_MS, TinyCity, random_events
 from citytwin.trial import Verdict, check_text
@@ -408,3 +409,28 @@ def test_a_swap_is_quick(town: Town, figure: Figure) -> None:
     assert len(plugin_files(town.plugins)) == 1
     town.tick()
     assert town.value("good.calls") > 50_000
+
+
+def test_the_past_is_told_by_what_is_in_force_now(town: Town) -> None:
+    """From a snapshot of before the swap, and from the beginning."""
+    ticks = [(f.now, f.position) for f in (town.tick() for _ in range(2))]
+    keeper = town.node.runtime.keeper
+    assert keeper is not None
+    town.node.runtime.call(lambda: keeper.offer(town.node.engine.snapshot)).result(20)
+    keeper.wait()
+    ticks.append((town.tick().now, town.node.runtime.position))
+    town.save("good.py", GOOD)
+    town.look(check=passes)
+    last = town.tick()
+    texts = {"good.py": GOOD}
+    load: Any = TinyCity
+    past = PastCity(town.folder, Supply(load, lambda: base()[0], texts))
+    for (now, position), value, snapshot in ((ticks[0], 40, False), (ticks[2], 80, True)):
+        past.engine = None
+        past.go(position)
+        assert (past.snapshots.positions()[0] <= position) is snapshot
+        told, _, differ, found = past.answer("values", "good.calls", {})
+        assert (told, differ) == (now, True)
+        assert found.value[0] == value
+    past.go(last.position)
+    assert past.answer("values", "good.calls", {})[2] is False, "by then it was what it is now"

@@ -9,6 +9,7 @@ PYTEST ?=
 PY := .venv/bin/python
 SAY := @printf '%s\n' >&2
 WEB := $(shell find dashboards/web -path '*/node_modules' -prune -o -type f -print 2>/dev/null)
+ALONE := tests/browser tests/crash tests/bench tests/packaging
 UNIT := --ignore=tests/browser --ignore=tests/crash --ignore=tests/bench --ignore=tests/packaging
 
 .PHONY: demo run test check prove bench wheel format clean help
@@ -44,10 +45,13 @@ demo: .venv/.installed dashboards/static/index.html
 run: .venv/.installed dashboards/static/index.html
 	@exec .venv/bin/citytwin run --city $(CITY) --port $(PORT)
 
-# Everything there is, in the small counts; `make prove` is the same with the large ones.
+# Everything there is, in the small counts; `make prove` is the same with the large ones. Tests that need the machine for
+# themselves (browser, crash, bench, packaging) come one by one, the others on both cores.
 test: .venv/.tested dashboards/static/index.html
 	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
-	$(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST)
+	if [ -n "$(PYTEST)" ]; then $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST); else \
+	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(UNIT) && \
+	$(PY) -m pytest -o console_output_style=count --durations=10 $(ALONE); fi
 	@$(PY) scripts/pages.py check
 	@$(PY) scripts/pages.py test
 

@@ -16,7 +16,7 @@ from citytwin.config import ConfigError
 from citytwin.config import Workshop as Settings
 from citytwin.indicators.contract import Problem
 from citytwin.indicators.loading import NotAnIndicator, load_text, version_of
-from citytwin.plugins import plugin_files, read
+from citytwin.plugins import FILES_MAX, TOO_MANY, plugin_files, read
 from citytwin.rehearsal import record
 from citytwin.submissions import Unavailable
 from citytwin.swap import PluginError
@@ -36,9 +36,10 @@ Check = Callable[..., Verdict]
 
 @dataclass(slots=True)
 class _Seen:
-    """A file as it was looked at: time and size, the hash of its text, when it was judged and among what."""
+    """A file: time and size when it was judged and when it was last looked at, hash of its text, judged among what."""
 
     stat: tuple[int, int] = (0, 0)
+    looked: tuple[int, int] = (0, 0)
     version: str = ""
     judged: str = ""
     generation: int = -1
@@ -92,6 +93,10 @@ class Folder:
                 return self._lost()
             for name in sorted(set(self._seen) - set(files)):
                 self._missing(name, at_once)
+            for name in list(files)[FILES_MAX:]:
+                self._seen.setdefault(name, _Seen()).stat = (0, 0)
+                self._refuse(name, "", [TOO_MANY])
+                del files[name]
             changed = [n for n, p in files.items() if self._changed(n, p, at_once)]
             waiting = [n for n in files if n not in changed and self._may_fit_now(n)]
             for name in self._order(files, (*changed, *waiting)):
@@ -130,7 +135,9 @@ class Folder:
         stat = (facts.st_mtime_ns, facts.st_size)
         if stat == seen.stat and seen.judged:
             return False
-        if not at_once and time.time() - facts.st_mtime < _SETTLED_S:
+        young = time.time() - facts.st_mtime < _SETTLED_S  # or of a clock that is ahead of ours
+        before, seen.looked = seen.looked, stat
+        if young and before != stat and not at_once:
             return False
         seen.stat = stat
         return True

@@ -14,6 +14,7 @@ from citytwin.indicators.registry import GROUP, Registry, builtin
 
 #: So many files of a folder are looked at; more are named, not read.
 FILES_MAX = 200
+TOO_MANY = f"a folder has at most {FILES_MAX} files of indicators; take some out, or put several into one file"
 BUILTIN = "builtin"
 
 
@@ -45,7 +46,7 @@ def plugin_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"city.plugins: {folder} is no folder; make it, or take the setting out")
     found = [p for p in sorted(folder.iterdir()) if p.suffix in (".py", ".toml") and p.is_file()]
-    return [p for p in found if not p.name.startswith(("_", ".", "test_", "conftest"))][:FILES_MAX]
+    return [p for p in found if not p.name.startswith(("_", ".", "test_", "conftest"))]
 
 
 def read(path: Path) -> str:
@@ -78,7 +79,9 @@ def catalogue(folder: str) -> tuple[list[dict[str, Any]], list[str]]:
     """Everything that is known of all indicators, as JSON has it, and sentences about files that cannot be used."""
     registry, origins = base()
     problems: list[str] = []
-    for path in plugin_files(Path(folder)) if folder else ():
+    files = plugin_files(Path(folder)) if folder else []
+    problems += [f"{p}: {TOO_MANY}" for p in files[FILES_MAX:]]
+    for path in files[:FILES_MAX]:
         try:
             plugin = load_file(path)
         except NotAnIndicator as error:

@@ -8,8 +8,8 @@ so a restart comes to equal frames. Nothing is changed unless all of it can be.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.api import Spec
 from citytwin.indicators.board import in_order
 from citytwin.indicators.columns import EntityTable
-from citytwin.indicators.loading import NotAnIndicator, Plugin, forget, load_text
+from citytwin.indicators.loading import Plugin, forget, load_text
 from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Int64
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from citytwin.engine import Engine
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 #: Rows of a ledger that are counted in at once.
 _PIECE = 1 << 18
 #: Kinds of aggregates that events are counted in.
@@ -52,14 +53,22 @@ def define(engine: Engine, name: str, document: Mapping[str, Any]) -> None:
         if name == PLUGIN and document.get("text") is None:
             remove(engine, str(document["file"]))
         elif name == PLUGIN:
-            annex = prepare(engine, load_text(str(document["file"]), str(document["text"])))
+            file, text = str(document["file"]), str(document["text"])
+            annex = prepare(engine, _guarded(engine, file, lambda: load_text(file, text)))
             annex.checked_at = int(document.get("checked_at", 0))
             install(engine, annex)
         elif name == SWITCH:
             switch(engine, str(document["indicator"]), str(document["version"]), str(document["reason"]))
-    except (PluginError, NotAnIndicator) as error:
+    except Exception as error:  # the author's code may raise anything; the replay goes on without it
         _log.warning("a definition of the log cannot be followed: %s", error)
         engine.troubles[str(document.get("file", document.get("indicator", "")))] = str(error)
+
+
+def _guarded(engine: Engine, id: str, call: Callable[[], T]) -> T:
+    """Run an author's code under the guard of the board, if it has one."""
+    guard = engine.board.guard
+    found: T = guard(id, call) if guard is not None else call()
+    return found
 
 
 # In
@@ -107,9 +116,11 @@ def build(engine: Engine, plugin: Plugin) -> Annex:
     """The file's lines over aggregates that hold nothing yet. Raises KeyError, ValueError."""
     main = engine.aggregates
     aggregates = Aggregates(engine.sources, engine.tables, engine.entities, main.origin_ms, main.unknown_scope)
-    lines = [engine.board.line(spec, aggregates) for spec in plugin.specs]
-    for line in lines:
+    lines = []
+    for spec in plugin.specs:  # a class form is made here, by the author's code
+        line = _guarded(engine, spec.id, lambda s=spec: engine.board.line(s, aggregates))  # type: ignore[misc]
         line.guarded = True
+        lines.append(line)
     aggregates.resize(len(engine.scopes))
     return Annex(plugin, aggregates, lines)
 

@@ -96,6 +96,11 @@ class Board:
         if off != line.off:
             line.off, line.error, line.again = off, off or line.error, not off
 
+    @property
+    def costs(self) -> dict[str, float]:
+        """What each line takes in a tick (us, moving average); 0 while there is no clock."""
+        return {id: line.cost_us for id, line in self.lines.items()}
+
     def every_aggregates(self) -> list[Aggregates]:
         """The aggregates of the board and those of plugins."""
         own = {id(line.aggregates): line.aggregates for line in self.lines.values()}

@@ -25,6 +25,7 @@ from citytwin.indicators.oneliners import BadExpression, parse
 FILE_BYTES, FILE_INDICATORS = 256 << 10, 64
 #: Bounds of a window: its length in days and its panes.
 WINDOW_DAYS, WINDOW_PANES = 3660, 10_000
+_NAME = re.compile(r"[\w\-. ]{1,100}")
 _ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _ID_BYTES = 100
 _WHERE_TOML = '[indicator."gov.case.reopen_rate"]'
@@ -59,6 +60,8 @@ def version_of(text: str) -> str:
 
 def load_text(file: str, text: str) -> Plugin:
     """The plugin of a text; `file` is the name that messages and tracebacks show. Raises NotAnIndicator."""
+    if not _NAME.fullmatch(file):
+        raise NotAnIndicator(f"{file!r:.120}: is no name for a file of indicators; use letters, digits, - and _")
     if len(text.encode()) > FILE_BYTES:
         raise NotAnIndicator(f"{file}: larger than {FILE_BYTES >> 10} KiB; an indicator needs a few lines")
     if file.endswith(".toml"):

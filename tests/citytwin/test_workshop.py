@@ -237,6 +237,32 @@ def test_the_folder_may_be_gone_for_a_while(town: Town) -> None:
     assert town.file("good.py")["status"] == "in force"
 
 
+def test_a_file_of_the_future_comes_in_at_the_second_look(town: Town) -> None:
+    """A clock that is ahead must not keep it waiting for ever; what is being written may."""
+    path = town.plugins / "good.py"
+    path.write_text(GOOD, "utf-8")
+    os.utime(path, (4e9, 4e9))
+    town.look(check=passes)
+    assert "good.calls" not in town.node.engine.registry
+    town.look(check=passes)
+    assert "good.calls" in town.node.engine.registry
+
+
+def test_too_many_files_and_odd_names_are_told(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("citytwin.folder.FILES_MAX", 2)
+    for name in ("a.py", "b.py", "c.py"):
+        town.save(name, GOOD.replace("good.calls", f"good.{name[0]}"))
+    town.look(check=passes)
+    assert "at most 200 files" in town.file("c.py")["problems"][0]
+    assert town.file("b.py")["status"] == "in force"
+    (town.plugins / "a.py").rename(town.plugins / "a\tb.py")
+    town.look()
+    town.look()
+    assert "is no name for a file of indicators" in town.file("a\tb.py")["problems"][0]
+    town.look(check=passes)
+    assert town.file("c.py")["status"] == "refused", "two are there still"
+
+
 # What got past the check.
 
 

@@ -18,6 +18,7 @@ from citytwin.models.columns import Float64
 _ORDER = ("blue", "yellow", "orange", "red")
 _STATUSES = frozenset("VKLS")
 _PROBES = 64
+_UNIT_MAX = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def _metadata(spec: Spec) -> Iterator[tuple[str, str]]:
                 yield "metadata", f'{part} lacks "{language}"; write {part}={{"zh": "...", "en": "..."}}'
     if spec.better not in ("up", "down", "band", "none"):
         yield "metadata", f'better={spec.better!r}; write "up", "down", "band" (between, bands above) or "none"'
+    if len(spec.unit) > _UNIT_MAX or not spec.unit.isprintable() or spec.unit != spec.unit.strip():
+        yield "metadata", f"unit={spec.unit!r:.40}; write a short one, as in %, km/h, ug/m3 or count"
     unknown = [level for level in spec.levels if level not in LEVELS]
     if unknown or not spec.levels:
         yield "metadata", f"levels {unknown or 'are empty'}; write some of: {' '.join(LEVELS)}"

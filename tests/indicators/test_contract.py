@@ -51,6 +51,7 @@ def counting(a: Any, n: Any) -> Any:
         (good, {"bands": {"yellow": 70, "red": 90}}, "bands", "must go"),
         (good, {"bands": {"purple": 70}}, "bands", "no levels"),
         (good, {"better": "high"}, "metadata", "better="),
+        (good, {"unit": "a unit that is much too long to be one"}, "metadata", "unit="),
         (good, {"levels": "city planet"}, "metadata", "planet"),
         (good, {"source": ""}, "metadata", "source"),
         (good, {"examples": [{"a": 1, "n": 2, "gives": 49}] * 2}, "examples", "gives 50.0, not 49"),

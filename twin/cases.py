@@ -18,7 +18,7 @@ from citytwin.models.hashing import HashIndex, Keys, fold
 from citytwin.models.lifecycle import COUNTED, DONE, MOVE_TYPES, MOVES, OPEN, STATES, TERMINAL, move_codes
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.growable import Grow, GrowText
-from citytwin.twin.ledger import Ledger, comes_after
+from citytwin.twin.ledger import Ledger, comes_after, hang
 from citytwin.twin.tables import Dirty
 
 _S = len(STATES)
@@ -204,7 +204,7 @@ class CaseTable:
         for column in (self._prev, self._bad, self._told):
             column.resize(self._ledger.end)
         self._told_of.extend(self._ledger.told(self._fields, index))
-        _link(index, self._ledger.slot.data, self._head.data, self._prev.data)
+        hang(index, self._ledger.slot.data, self._head.data, self._prev.data)
 
     def apply(self, index: Int64, sign: int) -> None:
         """Ledger rows began or ceased to count: their cases are folded again at the next `settle`."""
@@ -333,10 +333,3 @@ class CaseTable:
             state["picked"],
             state["place"],
         )
-
-
-@njit(cache=True, nogil=True)
-def _link(index, slot, head, prev):  # type: ignore[no-untyped-def]
-    for i in index:
-        prev[i] = head[slot[i]]
-        head[slot[i]] = i

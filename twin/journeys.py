@@ -17,15 +17,8 @@ from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, physi
 from citytwin.models.hashing import HashIndex, Keys, fold
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.growable import Grow
-from citytwin.twin.ledger import Ledger, comes_after
+from citytwin.twin.ledger import Ledger, comes_after, hang
 from citytwin.twin.tables import Dirty
-
-
-@njit(cache=True, nogil=True)
-def _link(index, slot, head, prev):  # type: ignore[no-untyped-def]
-    for i in index:
-        prev[i] = head[slot[i]]
-        head[slot[i]] = i
 
 
 @njit(cache=True, nogil=True)
@@ -105,7 +98,7 @@ class JourneyTable:
         """Hang new ledger rows (array indices, in order) on their subjects."""
         self._prev.resize(self._ledger.end)
         self._told.extend(self._ledger.told(self._fields, index))
-        _link(index, self._ledger.slot.data, self._head.data, self._prev.data)
+        hang(index, self._ledger.slot.data, self._head.data, self._prev.data)
 
     def apply(self, index: Int64) -> None:
         """Ledger rows began or ceased to count: their subjects are folded again at the next `settle`."""

@@ -199,3 +199,11 @@ def comes_after(order, i, j):  # type: ignore[no-untyped-def]
     if left != right:
         return left > right
     return revision[i] > revision[j]
+
+
+@njit(cache=True, nogil=True)
+def hang(index, slot, head, prev):  # type: ignore[no-untyped-def]
+    """Hang new rows (array indices, in order) on the lists of their slots: `head` the newest, `prev` the one before."""
+    for i in index:
+        prev[i] = head[slot[i]]
+        head[slot[i]] = i

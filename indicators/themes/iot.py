@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from citytwin.indicators.api import col, count, datastreams, indicator, row, tally
+from citytwin.indicators.api import col, count, datastreams, indicator, tally
+from citytwin.indicators.themes.devices import IN_SERVICE, online
 from citytwin.models.columns import Float64
-
-#: An event may be this far ahead of the clock (vocabulary: future_ms); such a device is online now.
-_AHEAD_MS = 60_000
-_IN_SERVICE = (row.in_service == 1) & ~row.valid_to.known()
 
 
 @indicator(
@@ -20,15 +17,7 @@ _IN_SERVICE = (row.in_service == 1) & ~row.valid_to.known()
     bands={"yellow": 95, "red": 90}, source="local default", status="L", owner="iot", feeds=(("device", ""),),
     examples=[{"online": 95, "n": 100, "gives": 95.0}, {"online": 0, "n": 0, "gives": None}],
 )  # fmt: skip
-def device_online_rate(
-    online: Float64 = tally(
-        "device",
-        where=_IN_SERVICE & row.period_s.known(),
-        start=row.last_seen - _AHEAD_MS,
-        end=row.last_seen + row.period_s * 3000 + 1,
-    ),
-    n: Float64 = tally("device", where=_IN_SERVICE),
-) -> Float64:
+def device_online_rate(online: Float64 = online(IN_SERVICE), n: Float64 = tally("device", where=IN_SERVICE)) -> Float64:
     """Online over in service; a device that never sent anything, or has no period, is in service and not online."""
     return 100 * online / n
 

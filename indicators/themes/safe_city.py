@@ -6,11 +6,10 @@ import numpy as np
 
 from citytwin.indicators.api import col, ent, indicator, maximum, row, tally
 from citytwin.indicators.expr import Expr, ref
+from citytwin.indicators.themes.devices import IN_SERVICE, online
 from citytwin.models.columns import Float64
 
-#: An event may be this far ahead of the clock (vocabulary: future_ms); such a camera is online now.
-_AHEAD_MS = 60_000
-_CAMERA = (row.in_service == 1) & ~row.valid_to.known() & (row.device_kind == "camera")
+_CAMERA = IN_SERVICE & (row.device_kind == "camera")
 
 
 def _intact() -> Expr:
@@ -66,15 +65,7 @@ def camera_intact_key_rate(
     owner="public security", feeds=(("device.status", ""),),
     examples=[{"online": 95, "cameras": 100, "gives": 95.0}, {"online": 0, "cameras": 0, "gives": None}],
 )  # fmt: skip
-def camera_online_rate(
-    online: Float64 = tally(
-        "device",
-        where=_CAMERA & row.period_s.known(),
-        start=row.last_seen - _AHEAD_MS,
-        end=row.last_seen + row.period_s * 3000 + 1,
-    ),
-    cameras: Float64 = tally("device", where=_CAMERA),
-) -> Float64:
+def camera_online_rate(online: Float64 = online(_CAMERA), cameras: Float64 = tally("device", where=_CAMERA)) -> Float64:
     """Cameras online by the clock over those in service, as `device_online_rate` has it for all devices.
 
     A message is a status or a reading of the camera. The catalogue takes the state that the camera tells of itself;

@@ -32,7 +32,7 @@ SCALES = (
 _ITEMS, _RECORDS, _INTAKE = (("service.item", ""),), (("record.ingested", ""),), (("platform.intake", ""),)
 FEEDS = {
     "elicence_use_rate": ((("service", ""),), 1, True),
-    "online_items": (_ITEMS, 1, False),
+    "online_items": (_ITEMS, 0, False),
     "online_doable_ratio": (_ITEMS, 1, False),
     "full_online_ratio": (_ITEMS, 1, False),
     "office_apps": ((("office.app", ""),), 0, False),
@@ -205,7 +205,7 @@ def _lists(oracle: Any, live: list[Event], out: dict[str, Any]) -> None:
     zero = dict.fromkeys(range(len(oracle.world.level)), 0.0)
     items = list({e["subject"]: e for e in live if e["type"] == "service.item"}.values())
     online = oracle.grouped((e["at"], 1) for e in items if e["state"] == "online")
-    out["online_items"] = oracle.upto(1, zero | {r: float(len(v)) for r, v in online.items()})
+    out["online_items"] = oracle.upto(0, zero | {r: float(len(v)) for r, v in online.items()})
     ruled = [e for e in items if e["state"] != "draft"]
     out["online_doable_ratio"] = oracle.upto(1, oracle.share((e["at"], e["state"] == "online") for e in ruled))
     whole = ((e["at"], e["state"] == "online" and e.get("full_online") == 1) for e in ruled)

@@ -23,6 +23,7 @@ _VERBS: dict[str, tuple[str, str]] = {
     "deadletters": ("deadletters", "List, show and retry events that were not taken."),
     "backup": ("backup", "Copy a data folder, also while it is in use."),
     "restore": ("restore", "Bring a backup back into an empty folder, verified."),
+    "topics": ("topics", "Make and list the Kafka topics of a city."),
     "config": ("config", "Show the settings and where each comes from."),
     "bench": ("bench", "Measure the way from bytes to frames on this machine."),
 }
@@ -92,6 +93,7 @@ _PLAIN = {
     "citytwin.streams.mapping.MappingError",
     "citytwin.submissions.Unavailable",
     "citytwin.recovery.ReplayFailed",
+    "citytwin.streams.brokers.BrokerError",
 }
 
 

@@ -14,20 +14,14 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from citytwin.sections import Amount, Bridge, Count, Kafka, Mqtt, Port, Section
+
 PREFIX = "CITYTWIN_"
 FILE = "citytwin.toml"
-
-Port = Annotated[int, Meta(ge=0, le=65535)]
-Count = Annotated[int, Meta(ge=1)]
-Amount = Annotated[float, Meta(ge=0)]
 
 
 class ConfigError(ValueError):
     """A setting cannot be used; the text names it, where it stands, and what is allowed."""
-
-
-class Section(msgspec.Struct, forbid_unknown_fields=True):
-    """A table of settings."""
 
 
 class City(Section):
@@ -132,11 +126,17 @@ class Config(Section):
     workshop: Workshop = msgspec.field(default_factory=Workshop)
     deadletters: DeadLetters = msgspec.field(default_factory=DeadLetters)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
+    kafka: Kafka = msgspec.field(default_factory=Kafka)
+    mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
+    bridge: Bridge = msgspec.field(default_factory=Bridge)
     language: Literal["zh", "en"] = "zh"
 
 
 #: Settings that are never printed, with the one that names a file for each.
-SECRETS = {"server.token": "server.token_file", "privacy.key": "privacy.key_file"}
+SECRETS = {
+    "server.token": "server.token_file", "privacy.key": "privacy.key_file", "kafka.password": "kafka.password_file",
+    "mqtt.password": "mqtt.password_file", "bridge.token": "bridge.token_file",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

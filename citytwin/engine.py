@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from citytwin import intake, pending
+from citytwin import intake, pending, showing
 from citytwin.annex import Annexes
-from citytwin.facts import CASES_MAX, Stats, Ticker, Watermarks, case_facts
+from citytwin.facts import Counted, Stats, Ticker, Watermarks
 from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.board import Board
 from citytwin.indicators.columns import EntityTable
+from citytwin.indicators.outlet import own_scopes
 from citytwin.indicators.pulse import Pulse
 from citytwin.indicators.registry import Registry
 from citytwin.indicators.sources import Source
@@ -26,8 +27,9 @@ from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, UInt64
 from citytwin.models.entities import KINDS
-from citytwin.models.frame import Delta, Frame, Quality, Values
+from citytwin.models.frame import Frame, Quality, Values
 from citytwin.models.hashing import Allocate, Keys, combine, hash_coded
+from citytwin.models.shards import Ownership
 from citytwin.models.vocabulary import ALWAYS, EventType
 from citytwin.registers import Registers
 from citytwin.revisions import Revisions
@@ -47,12 +49,15 @@ _DROP_EVERY_MS = 60_000
 class Engine:
     """A city's twin and its indicators, as the fold of batches and ticks."""
 
-    def __init__(self, city: CityLike, registry: Registry, *, allocate: Allocate = np.empty) -> None:
+    def __init__(
+        self, city: CityLike, registry: Registry, *, allocate: Allocate = np.empty, own: Ownership | None = None
+    ) -> None:
+        """`own`: set where only a part of the city is counted here, or parts are merged (citytwin.cluster)."""
         #: `base`: what is always in force; `registry`: with the plugins that are in force now.
         self.city, self.base, self.registry = city, registry, registry
         self.scopes, self.entities, self.vocabulary = city.scopes, city.entities, city.vocabulary
         self.now = self.position = self.k = 0
-        self.stats = Stats()
+        self.own, self.stats = own, Stats()
         self._allocate = allocate
         self._types = list(self.vocabulary.types.values())
         self.places = intake.Places(city)
@@ -64,13 +69,15 @@ class Engine:
         self._make_tables()
         unknown = intake.unknown_scope(self.scopes)
         self.sources = self._sources()
-        self.aggregates = Aggregates(self.sources, self.tables, self.entities, origin_ms(city), unknown)
+        self.aggregates = Aggregates(self.sources, self.tables, self.entities, origin_ms(city), unknown, own)
         self.annexes = Annexes(self.aggregates)
         keyed = {t.name: self.ledger_of(t) for t in self._types if t.key}
         links = (self.annexes.relations, self.annexes.linked)
         self.registers = Registers(self.entities, self.vocabulary, keyed, self._change, *links)
         #: Definitions of the log that could not be followed, by file.
         self.troubles: dict[str, str] = {}
+        #: Digest of the cases as shards told it, where they are merged.
+        self.told_cases: int | None = None
         self.pulse = Pulse(getattr(city, "sources", ()), self._types)
         self.board = Board(list(registry), self.aggregates, self.scopes, self.entities, self.pulse)
         self.trend = Trend(self.scopes)
@@ -97,7 +104,7 @@ class Engine:
         self.cases = CaseTable(self.ledgers["case"]) if "case" in self.ledgers else None
         folded = {k.family: k for k in self._types if k.folded}
         self.journeys = {name: JourneyTable(self.ledgers[name], self._per_unit(kind)) for name, kind in folded.items()}
-        kinds: dict[str, Table] = {k: EntityTable(self.entities, k, self.last_seen) for k in KINDS}
+        kinds: dict[str, Table] = {k: EntityTable(self.entities, k, self.last_seen, self.own) for k in KINDS}
         self.tables: dict[str, Table] = {**kinds, **self.newest, **self.journeys}
         if self.cases is not None:
             self.tables["case"] = self.cases
@@ -215,7 +222,10 @@ class Engine:
             self.cases.apply(index, sign)
         elif kind.folded:
             self.journeys[kind.family].apply(index)
-        self.annexes.apply(ledger, index, sign, self.scopes.ancestors())
+        if self.own is not None and kind.register is not None:  # registers are everywhere, and counted once
+            index = self.own.pick(ledger.subject.strings, index)
+        if len(index):
+            self.annexes.apply(ledger, index, sign, self.above())
 
     def _saw(self, table: NewestTable, slots: Int64, sign: int) -> None:
         """Keep the time of each entity's newest event."""
@@ -242,24 +252,33 @@ class Engine:
 
     # The clock.
 
+    def above(self) -> Int32:
+        """What each scope's totals are added to (int32[n, levels]); a shard adds to the scope itself only."""
+        whole = self.own is None or self.aggregates.merged
+        return self.scopes.ancestors() if whole else own_scopes(len(self.scopes))
+
     def tick(self, now: int, position: int) -> Frame:
         """Move the clock to `now` (never back) and give what changed since the last tick."""
+        return self.publish(self.count(now, position))
+
+    def count(self, now: int, position: int) -> Counted:
+        """The first half of a tick: move the clock, fold, drop, and let the aggregates follow."""
         self.now, self.position, self.k = max(self.now, now), max(self.position, position), self.k + 1
         refused = self._settle_cases()
         for journeys in self.journeys.values():
             journeys.settle()
         self._drop_old()
         rows = self._dirty_rows()
-        if len(self.scopes) > len(next(iter(self.board.lines.values())).value if self.board.lines else []):
+        if len(self.scopes) > len(self.board.none):
             self.board.resize()
-        self.annexes.tick(self.now, rows, self.scopes.ancestors())
+        self.annexes.tick(self.now, rows, self.above())
+        return Counted(rows, refused)
+
+    def publish(self, counted: Counted) -> Frame:
+        """The second half: values of all indicators by what the aggregates hold now."""
         values = self.board.evaluate(self.now)
         self.trend.record(self.now, self.board)
-        cases = rows.get("case", np.zeros(0, np.int64))
-        return Frame(
-            self.k, self.now, self.position, values, self._twin_delta(rows), self._case_deltas(cases),
-            self.ticker.take(), self._sys(len(cases)), refused,
-        )  # fmt: skip
+        return showing.frame(self, counted, values)
 
     def _settle_cases(self) -> tuple[Rejection, ...]:
         self.revisions.give_up(self.now)
@@ -329,28 +348,6 @@ class Engine:
 
     # What is shown.
 
-    def _twin_delta(self, rows: Mapping[str, Int64]) -> dict[str, Delta]:
-        slots = rows.get("obs", np.zeros(0, np.int64))
-        if len(slots) == 0:
-            return {}
-        entity = self.newest["obs"].entity.data[slots]
-        return {"device": Delta(np.unique(entity[entity >= 0]).astype(np.int32), {})}
-
-    def _case_deltas(self, rows: Int64) -> tuple[Mapping[str, Any], ...]:
-        if self.cases is None or not 0 < len(rows) <= CASES_MAX:
-            return ()
-        return tuple(case_facts(self.cases, rows))
-
-    def _sys(self, cases: int) -> dict[str, Any]:
-        stats = self.stats
-        return {
-            "accepted": stats.accepted, "duplicates": stats.duplicates, "conflicts": stats.conflicts,
-            "late": stats.late, "corrected": stats.corrected, "rejected": dict(stats.rejected),
-            "watermarks": dict(self.watermarks.times), "cases_skipped": cases if cases > CASES_MAX else 0,
-            "cases": self.cases.count_by_state() if self.cases is not None else {},
-            "errors": {id: line.error for id, line in self.board.lines.items() if line.error},
-        }  # fmt: skip
-
     def current(self, indicator_id: str) -> Values:
         """Newest values of an indicator at all scopes that have one. KeyError for an unknown id."""
         return self.board.current(indicator_id)
@@ -367,8 +364,14 @@ class Engine:
             digest.update(id.encode())
             for part in (rows, line.value[rows], line.closed[rows], line.quality[rows]):
                 digest.update((part + 0 if part.dtype != np.uint8 else part).tobytes())
-        digest.update(str(self.cases.digest() if self.cases is not None else 0).encode())
+        digest.update(str(self.cases_digest()).encode())
         return digest.hexdigest()
+
+    def cases_digest(self) -> int:
+        """Sum of the hashes of all cases; where shards are merged, as they told it."""
+        if self.told_cases is not None:
+            return self.told_cases
+        return self.cases.digest() if self.cases is not None else 0
 
     def snapshot(self) -> Snapshot:
         """Copies of all state as arrays and plain values: see citytwin.snapshot."""

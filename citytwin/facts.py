@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from citytwin.models.batch import EventBatch
+from citytwin.models.batch import EventBatch, Rejection
 from citytwin.models.columns import MISSING, Coded, Int32, Int64
 from citytwin.twin.cases import CaseTable
 
@@ -21,6 +21,13 @@ _TICKER_TYPES = ("case.", "call.offered", "call.abandoned", "device.status", "un
 #: More cases than this in one tick (a bulk import) are not told one by one; `cases_skipped` counts them.
 CASES_MAX = 5000
 _TIMES = ("reported_at", "filed_at", "due_at", "closed_at", "since", "last_at")
+
+
+class Counted(NamedTuple):
+    """What the first half of a tick found: rows that changed by table, and moves that none could make."""
+
+    rows: dict[str, Int64]
+    refused: tuple[Rejection, ...]
 
 
 @dataclass(slots=True)

@@ -115,7 +115,8 @@ def prepare(engine: Engine, plugin: Plugin) -> Annex:
 def build(engine: Engine, plugin: Plugin) -> Annex:
     """The file's lines over aggregates that hold nothing yet. Raises KeyError, ValueError."""
     main = engine.aggregates
-    aggregates = Aggregates(engine.sources, engine.tables, engine.entities, main.origin_ms, main.unknown_scope)
+    given = (engine.sources, engine.tables, engine.entities, main.origin_ms, main.unknown_scope, engine.own)
+    aggregates = Aggregates(*given)
     lines = []
     for spec in plugin.specs:  # a class form is made here, by the author's code
         line = _guarded(engine, spec.id, lambda s=spec: engine.board.line(s, aggregates))  # type: ignore[misc]
@@ -127,7 +128,7 @@ def build(engine: Engine, plugin: Plugin) -> Annex:
 
 def fill(engine: Engine, annex: Annex) -> None:
     """Count in what the engine still holds: live events of the horizon, all rows of tables."""
-    ancestors, aggregates = engine.scopes.ancestors(), annex.aggregates
+    ancestors, aggregates = engine.above(), annex.aggregates
     if engine.k:
         aggregates.tick(engine.now, {}, ancestors)
     for ledger in _ledgers(engine, annex):
@@ -158,7 +159,7 @@ def _all_rows(engine: Engine, annex: Annex) -> dict[str, Int64]:
     for name in sorted({t.spec.table for t in annex.aggregates.tallies.values()}):
         table = engine.tables[name]
         if isinstance(table, EntityTable):
-            rows[name] = engine.entities.of_kind(name).astype(np.int64)
+            rows[name] = table.mine(engine.entities.of_kind(name).astype(np.int64))
         else:
             rows[name] = np.arange(table.n, dtype=np.int64)
     return rows

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.indicators.api import Aggregate, Panes, Rows, Window
+from citytwin.indicators.api import Aggregate, Rows, Window
 from citytwin.indicators.columns import EntityTable, EventColumns
 from citytwin.indicators.datastreams import Datastreams
 from citytwin.indicators.distinct import Distinct
 from citytwin.indicators.expr import pinned_code
+from citytwin.indicators.formstate import FormState, Grouped
+from citytwin.indicators.histograms import Histograms
 from citytwin.indicators.memo import Memo
 from citytwin.indicators.panes import Additive, Extreme, PaneStore, Span, contributions
 from citytwin.indicators.params import (
@@ -26,11 +28,13 @@ from citytwin.indicators.params import (
     TallyParam,
 )
 from citytwin.indicators.quantile import Quantile
+from citytwin.indicators.rolled import Rolled
 from citytwin.indicators.sources import Source
 from citytwin.indicators.tablerows import rows_of
 from citytwin.indicators.tally import Tally
 from citytwin.models.columns import Int32, Int64
 from citytwin.models.entities import KINDS, all_relations
+from citytwin.models.shards import NOBODY, Ownership
 from citytwin.twin.entities import Entities
 from citytwin.twin.ledger import Ledger
 from citytwin.twin.tables import NewestTable, Table
@@ -43,29 +47,31 @@ class Aggregates:
     """State of all aggregates; `param(aggregate, window)` gives the one state that serves every equal declaration."""
 
     def __init__(
-        self,
-        sources: Mapping[str, Source],
-        tables: Mapping[str, Table],
-        entities: Entities,
-        origin_ms: int,
-        unknown_scope: int,
-    ) -> None:
+        self, sources: Mapping[str, Source], tables: Mapping[str, Table], entities: Entities, origin_ms: int,
+        unknown_scope: int, own: Ownership | None = None,
+    ) -> None:  # fmt: skip
         self._sources, self._tables, self._entities = sources, tables, entities
+        #: Set where only a part of the city is counted here: what it counts of the registers.
+        self.own = own
+        #: Whether nothing is counted here: what shards counted is merged (indicators.inlet).
+        self.merged = own is not None and own.shard == NOBODY
         self._origin, self._unknown = self.origin_ms, self.unknown_scope = origin_ms, unknown_scope
         #: Relations through which an expression reads an attribute of another entity.
         self.relations: set[str] = set()
         #: Relations that tallies over a register read: who holds one is looked at again when its target comes or goes.
         self.linked: set[str] = set()
-        self._stores: dict[tuple[str, int, str], PaneStore] = {}
-        self._additive: dict[tuple[str, int, str], dict[str, Additive]] = {}
+        self.stores: dict[tuple[str, int, str], PaneStore] = {}
+        self.additive: dict[tuple[str, int, str], dict[str, Additive]] = {}
         self._params: dict[str, Param] = {}
         self.extremes: dict[str, tuple[str, Extreme]] = {}
         self.quantiles: dict[str, tuple[str, Quantile]] = {}
         self.distincts: dict[str, tuple[str, Distinct]] = {}
         self.tallies: dict[str, Tally] = {}
-        self._by_group: dict[str, tuple[PaneStore, Additive, Additive, int, int]] = {}
+        self.forms = FormState()
         readings = tables.get("obs")
-        self._streams = Datastreams(readings, entities, unknown_scope) if isinstance(readings, NewestTable) else None
+        self.streams = None
+        if isinstance(readings, NewestTable):
+            self.streams = Datastreams(readings, entities, unknown_scope, own)
 
     # Declaring.
 
@@ -130,14 +136,14 @@ class Aggregates:
 
     def _store(self, table: str, pane_ms: int, by: str) -> PaneStore:
         place = (table, pane_ms, by)
-        if place not in self._stores:
-            self._stores[place] = PaneStore(pane_ms, self._origin)
-        return self._stores[place]
+        if place not in self.stores:
+            self.stores[place] = PaneStore(pane_ms, self._origin)
+        return self.stores[place]
 
     def _measure(self, agg: Aggregate, pane_ms: int, by: str, counted: bool) -> Additive:
         """The column for a sum (or the number of its terms), shared by equal declarations."""
         place = (agg.table, pane_ms, by)
-        known = self._additive.setdefault(place, {})
+        known = self.additive.setdefault(place, {})
         where = agg.where
         if counted and agg.value is not None:
             where = agg.value.known() if where is None else where & agg.value.known()
@@ -159,9 +165,9 @@ class Aggregates:
 
     def datastreams(self) -> Datastreams:
         """Which datastreams are in time. KeyError where the vocabulary has no readings."""
-        if self._streams is None:
+        if self.streams is None:
             raise KeyError("no readings: the vocabulary has no type 'obs' with a key")
-        return self._streams
+        return self.streams
 
     def by_group(self, name: str, agg: Aggregate, window: Window) -> None:
         """Declare panes per entity or own scope for a class form, under a name of its own."""
@@ -171,29 +177,22 @@ class Aggregates:
         total, counted = (self._measure(agg, window.pane_ms, by, c) for c in (False, True))
         keep = agg.keep or window.panes
         total.store.keep = max(total.store.keep, keep)
-        self._by_group[name] = (total.store, total, counted, agg.per_unit if agg.kind != "count" else 1, keep)
-
-    def panes(self, name: str) -> Panes:
-        """Panes per entity or own scope of a declaration: see indicators.api.Panes."""
-        store, total, counted, unit, keep = self._by_group[name]
-        first = store.current - keep + 1
-        slots = store.between(first, store.current)
-        slots = slots[counted.column.data[slots] > 0]
-        groups, at = np.unique(store.group.data[slots], return_inverse=True)
-        sums, counts = np.zeros((len(groups), keep)), np.zeros((len(groups), keep), np.int64)
-        column = store.pane.data[slots] - first
-        sums[at, column] = total.column.data[slots] / unit
-        counts[at, column] = counted.column.data[slots]
-        return Panes(groups.astype(np.int32), first, store.pane_ms, sums, counts)
+        if self.own is not None:
+            total.store.marks = []
+        unit = agg.per_unit if agg.kind != "count" else 1
+        self.forms.grouped[name] = Grouped(total.store, total, counted, unit, keep)
 
     def rows(self, agg: Aggregate, now: int) -> Rows:
         """The rows of a table that a class form declared, as they are at `now`. KeyError for an unknown table."""
+        if self.merged:
+            return self.forms.told_of(agg)
         return rows_of(self.table(agg.table), agg, self._entities, now, self._unknown)
 
-    def declare_rows(self, agg: Aggregate) -> None:
-        """A class form will ask for these rows. KeyError for an unknown table."""
+    def declare_rows(self, agg: Aggregate, every_ms: int) -> None:
+        """A class form will ask for these rows, every so many ms. KeyError for an unknown table."""
         self._note_relations(agg)
         self.table(agg.table)
+        self.forms.list(agg, every_ms)
 
     def table(self, name: str) -> Table:
         """A table by name. KeyError for an unknown one."""
@@ -216,7 +215,7 @@ class Aggregates:
             if source.ledger is ledger and source.move in there:
                 picked = source.pick(index)
                 seen[name] = (picked, EventColumns(ledger, picked, source.per_unit, self._entities))
-        for place, store in self._stores.items():
+        for place, store in self.stores.items():
             if place[0] in seen:
                 self._apply_store(place, store, *seen[place[0]], ledger, sign)
         for table, quantile in self.quantiles.values():
@@ -235,21 +234,17 @@ class Aggregates:
         return np.where(scope < 0, self._unknown, scope).astype(np.int64)
 
     def _apply_store(
-        self,
-        place: tuple[str, int, str],
-        store: PaneStore,
-        index: Int64,
-        columns: EventColumns,
-        ledger: Ledger,
+        self, place: tuple[str, int, str], store: PaneStore, index: Int64, columns: EventColumns, ledger: Ledger,
         sign: int,
-    ) -> None:
+    ) -> None:  # fmt: skip
         pane = store.panes_of(ledger.time.data[index])
         by_entity = place[2] == "subject"
         group = ledger.entity.data[index].astype(np.int64) if by_entity else self._scopes(ledger, index)
         slot = store.slots(pane, group)
         if by_entity:
             slot[group < 0] = -1
-        for measure in self._additive.get(place, {}).values():
+        store.mark(pane, group, slot)
+        for measure in self.additive.get(place, {}).values():
             measure.apply(columns, slot, group, pane, sign)
         for table, extreme in self.extremes.values():
             if extreme.store is store and table == place[0]:
@@ -259,8 +254,11 @@ class Aggregates:
 
     def tick(self, now: int, rows_by_table: Mapping[str, Int64], ancestors: Int32) -> None:
         """Move windows and clocks to `now`, take in the changed table rows, roll up."""
+        if self.merged:
+            self._turn(now, ancestors)
+            return
         self._recount_extremes()
-        for store in self._stores.values():
+        for store in self.stores.values():
             old, new = store.advance(now)
             self._advance(store, old, new)
         for _, quantile in self.quantiles.values():
@@ -273,18 +271,28 @@ class Aggregates:
             rows = tally.affected(rows_by_table.get(tally.spec.table, none))
             tally.update(rows, memo, now, self._unknown)
             tally.settle(ancestors)
-        if self._streams is not None:
-            self._streams.update(now, rows_by_table.get("obs", np.zeros(0, np.int64)), ancestors)
-        for known in self._additive.values():
+        if self.streams is not None:
+            self.streams.update(now, rows_by_table.get("obs", np.zeros(0, np.int64)), ancestors)
+        for known in self.additive.values():
             for measure in known.values():
                 for view in measure.windows.values():
                     view.rolled.settle(ancestors)
         for _, extreme in self.extremes.values():
             extreme.settle(ancestors)
 
+    def _turn(self, now: int, ancestors: Int32) -> None:
+        """Move the clock and roll up what shards said; their windows have moved with the same clock."""
+        for store in self.stores.values():
+            store.advance(now)
+        for _, distinct in self.distincts.values():
+            distinct.advance(*distinct.store.advance(now), ancestors)
+        for part in self._rolled():
+            if isinstance(part, Rolled | Histograms | Tally):
+                part.settle(ancestors)
+
     def _advance(self, store: PaneStore, old: int, new: int) -> None:
-        for place, known in self._additive.items():
-            if self._stores.get(place) is store:
+        for place, known in self.additive.items():
+            if self.stores.get(place) is store:
                 for measure in known.values():
                     for view in measure.windows.values():
                         view.advance(old, new)
@@ -316,15 +324,15 @@ class Aggregates:
             part.resize(n)
 
     def _rolled(self) -> Iterable[Any]:
-        for known in self._additive.values():
+        for known in self.additive.values():
             for measure in known.values():
                 yield from (view.rolled for view in measure.windows.values())
         yield from (e.rolled for _, e in self.extremes.values())
         yield from (q.rolled for _, q in self.quantiles.values())
         yield from (w for _, d in self.distincts.values() for w in d.windows.values())
         yield from self.tallies.values()
-        if self._streams is not None:
-            yield from self._streams.rolled()
+        if self.streams is not None:
+            yield from self.streams.rolled()
 
     def clear_changed(self) -> None:
         """Forget which scopes changed, after every formula has seen it."""
@@ -334,10 +342,10 @@ class Aggregates:
     def next_due(self) -> int:
         """Earliest pane edge that a window with content will cross, or deadline of a row."""
         times = [t.deadlines.next_due() for t in self.tallies.values()]
-        stores = [*self._stores.values(), *(q.store for _, q in self.quantiles.values())]
+        stores = [*self.stores.values(), *(q.store for _, q in self.quantiles.values())]
         stores += [d.store for _, d in self.distincts.values()]
-        if self._streams is not None:
-            times.append(self._streams.deadlines.next_due())
+        if self.streams is not None:
+            times.append(self.streams.deadlines.next_due())
         times += [s.next_edge() for s in stores if s.pane.n or s.current > -(2**39)]
         return min(times, default=2**62)
 
@@ -356,25 +364,25 @@ class Aggregates:
             table = self._tables[name]
             if isinstance(table, EntityTable):
                 table.mark(rows)
-        if self._streams is not None:
-            self._streams.mark(rows)
+        if self.streams is not None:
+            self.streams.mark(rows)
 
-    def _named(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {f"store {k!r}": s for k, s in self._stores.items()}
-        for place, known in self._additive.items():
+    def named(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {f"store {k!r}": s for k, s in self.stores.items()}
+        for place, known in self.additive.items():
             for name, measure in known.items():
                 parts |= {f"sum {place!r} {name} {s!r}": v.rolled for s, v in measure.windows.items()}
         parts |= {f"max {k}": e.rolled for k, (_, e) in self.extremes.items()}
         parts |= {f"quantile {k}": q.store for k, (_, q) in self.quantiles.items()}
         parts |= {f"distinct {k}": d for k, (_, d) in self.distincts.items()}
         parts |= {f"dstore {k}": d.store for k, (_, d) in self.distincts.items()}
-        if self._streams is not None:
-            parts["streams"] = self._streams
+        if self.streams is not None:
+            parts["streams"] = self.streams
         return parts | {f"tally {k}": t for k, t in self.tallies.items()}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot; names hold the declarations, so that a changed one is not restored into another."""
-        return {f"{p}{_SEP}{k}": v for p, part in self._named().items() for k, v in part.state().items()}
+        return {f"{p}{_SEP}{k}": v for p, part in self.named().items() for k, v in part.state().items()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore. Raises KeyError when a declaration is not in the snapshot."""
@@ -382,11 +390,13 @@ class Aggregates:
         for name, array in state.items():
             part, _, key = name.rpartition(_SEP)
             grouped.setdefault(part, {})[key] = array
-        for name, part in self._named().items():
+        for name, part in self.named().items():
             part.load(grouped[name])
-        for _, quantile in self.quantiles.values():
-            quantile.refresh()
         for _, distinct in self.distincts.values():
             distinct.refresh()
+        if self.merged:
+            return
+        for _, quantile in self.quantiles.values():
+            quantile.refresh()
         for _, extreme in self.extremes.values():
             extreme._dirty = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -106,6 +106,12 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @classmethod
+    def none(cls, names: Iterable[str]) -> Rows:
+        """No rows, with these columns."""
+        empty = np.zeros(0, np.int32)
+        return cls(np.zeros(0, np.int64), empty, empty, {n: np.zeros(0) for n in names})
 
     def number(self, name: str) -> Float64:
         """A column of numbers (float64[n]). Raises TypeError for codes."""

@@ -61,7 +61,7 @@ class Board:
                 if agg.by != "scope":
                     aggregates.by_group(f"{spec.id}/{name}", agg, spec.window)
                 elif agg.kind == "rows":
-                    aggregates.declare_rows(agg)
+                    aggregates.declare_rows(agg, spec.every_ms)
             state = {n: a for n, a in aggs.items() if a.by == "scope" and a.kind != "rows"}
             params = {n: aggregates.param(a, spec.window) for n, a in state.items()}
             return Line(spec, params, {}, feeds, children, spec.cls(), aggregates)

@@ -11,6 +11,7 @@ from citytwin.indicators.expr import Array
 from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings, physical, unique
 from citytwin.models.entities import KIND_NUMBER, all_fields, all_relations
 from citytwin.models.hashing import Keys, hash_strings
+from citytwin.models.shards import Ownership
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow, GrowText
@@ -165,8 +166,8 @@ class EntityTable:
     Besides the attributes there is `last_seen`: ms of the newest event that the entity sent, NaN for none.
     """
 
-    def __init__(self, entities: Entities, kind: str, last_seen: Grow) -> None:
-        self._entities, self._kind, self._seen = entities, KIND_NUMBER[kind], last_seen
+    def __init__(self, entities: Entities, kind: str, last_seen: Grow, own: Ownership | None = None) -> None:
+        self._entities, self._kind, self._seen, self._own = entities, KIND_NUMBER[kind], last_seen, own
         self._marked: list[Int64] = []
 
     @property
@@ -197,8 +198,11 @@ class EntityTable:
     def marked(self) -> Int64:
         """Rows of this kind that are marked, sorted and unique; they stay marked."""
         rows = unique(np.concatenate(self._marked)) if self._marked else np.zeros(0, np.int64)
-        mine: Int64 = rows[self._entities.kind[rows] == self._kind]
-        return mine
+        return self.mine(rows[self._entities.kind[rows] == self._kind])
+
+    def mine(self, rows: Int64) -> Int64:
+        """Those of the rows that are counted here: of a city in shards, each counts its own."""
+        return rows if self._own is None else self._own.pick(self._entities.codes, rows)
 
     def take_dirty(self) -> Int64:
         """Rows of this kind that are new or changed since the last call."""

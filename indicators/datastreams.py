@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from citytwin.indicators.quality import DEFAULT_PERIOD_S, PERIODS
 from citytwin.indicators.rolled import Rolled
 from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64, unique
+from citytwin.models.shards import Ownership
 from citytwin.twin.deadlines import Deadlines
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
@@ -53,8 +54,10 @@ class Datastreams:
     function of tables, registers and the clock, so a snapshot holds no counts: they are made anew.
     """
 
-    def __init__(self, table: NewestTable, entities: Entities, unknown_scope: int) -> None:
-        self._table, self._entities, self._unknown = table, entities, unknown_scope
+    def __init__(
+        self, table: NewestTable, entities: Entities, unknown_scope: int, own: Ownership | None = None
+    ) -> None:
+        self._table, self._entities, self._unknown, self._own = table, entities, unknown_scope, own
         self.inputs: dict[str, StreamInputs] = {}
         self.forget()
 
@@ -103,7 +106,7 @@ class Datastreams:
             slots, marked = np.arange(self._table.n), np.arange(self._entities.n)
             self._whole = False
         self._learn()
-        self._register(marked)
+        self._register(marked if self._own is None else self._own.pick(self._entities.codes, marked))
         self._read(slots, now)
         for part in self.rolled():
             part.settle(ancestors)

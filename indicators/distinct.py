@@ -165,6 +165,8 @@ class Distinct:
         self._pane, self._scope, self._key = Grow(np.int64), Grow(np.int32), Grow(np.int64)
         self._count, self._next, self._inside = Grow(np.int64), Grow(np.int64, -1), Grow(np.int32)
         self.sketches, self._held = Sketches(), Counter[int]()
+        #: Entries that came (+1) or went (-1), where somebody is to be told of them: key, pane, scope, sign.
+        self.marks: list[tuple[UInt64, UInt64, Int64, Int64, Int64]] | None = None
 
     def window(self, span: Span) -> DistinctWindow:
         """The counts over a span, kept once."""
@@ -214,8 +216,30 @@ class Distinct:
         for window in self.windows.values():
             self._shift(window, moved[:m], by[:m], ancestors)
         self._held.update(self._pane.data[n:after].tolist())
-        if any(held > EXACT_MAX for held in self._held.values()):
+        if self.marks is not None:  # a shard stays exact: who merges has the bound
+            self._mark(moved[:m], by[:m])
+        elif any(held > EXACT_MAX for held in self._held.values()):
             self._convert(ancestors)
+
+    def _mark(self, slots: Int64, by: Int64) -> None:
+        assert self.marks is not None
+        if len(slots):
+            key, scope = self._key.data[slots], self._scope.data[slots].astype(np.int64)
+            self.marks.append((self._raw_a.data[key], self._raw_b.data[key], self._pane.data[slots], scope, by.copy()))
+
+    def put(self, raw: Keys, pane: Int64, scope: Int64, sign: Int64, ancestors: Int32) -> None:
+        """Take in what a shard told: keys that came to (+1) or went from (-1) a pane and scope of its own."""
+        reachable = pane > self.store.current - self.store.keep
+        for by in (1, -1):
+            rows = np.flatnonzero(reachable & (sign == by))
+            if len(rows) == 0:
+                continue
+            self.store.reach(pane[rows])
+            over = self.sketches.over(pane[rows])
+            if by > 0 and over.any():
+                self._sketch(pane[rows[over]], scope[rows[over]], raw.a[rows[over]], ancestors)
+            rows = rows[~over]
+            self._count_in(raw.take(rows), pane[rows], scope[rows], by, ancestors)
 
     def _convert(self, ancestors: Int32) -> None:
         """Panes beyond the bound become sketches; in windows of several panes so do all that are held."""

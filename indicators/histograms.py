@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from citytwin.indicators.buckets import value_of
+from citytwin.indicators.buckets import SPAN, value_of
 from citytwin.indicators.rolled import Flags
-from citytwin.models.columns import Int32, Int64
+from citytwin.models.columns import Int32, Int64, unique
 from citytwin.twin.growable import Grow
 
 #: Buckets are added in blocks of so many: values of one measure spread over a few hundred.
@@ -62,6 +62,8 @@ class Histograms:
         self.total, self.changed = Grow(np.float64, np.nan), Flags()
         self._slot, self._touched = Grow(np.int64, -1), Grow(np.bool_, False)
         self._waiting: list[tuple[Int64, Int64, Int64]] = []
+        #: Codes (scope * SPAN + bucket) that changed, where somebody is to be told of them.
+        self.marks: list[Int64] | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -89,6 +91,8 @@ class Histograms:
         if self._waiting:
             scope, bucket, count = (np.concatenate(p) for p in zip(*self._waiting, strict=True))
             self._waiting = []
+            if self.marks is not None:
+                self.marks.append(unique(scope * SPAN + bucket))
             self._make_room(scope, bucket, ancestors)
             self._taken = _tally(
                 scope, bucket, count, ancestors, self._slot.data, self._taken, self._lo, self._held, self._number,
@@ -106,6 +110,16 @@ class Histograms:
         self.changed.open()[rows] |= ~((fresh == old) | (np.isnan(fresh) & np.isnan(old)))
         self.total.data[rows] = fresh
         self._touched.data[:] = False
+
+    def take_marks(self) -> tuple[Int64, Int64]:
+        """Codes (scope * SPAN + bucket) that changed since the last call, and their counts at that scope now."""
+        marks, self.marks = self.marks or [], []
+        codes = unique(np.concatenate(marks)) if marks else np.zeros(0, np.int64)
+        slot = self._slot.data[codes // SPAN]
+        counts = (
+            np.where(slot >= 0, self._held[np.maximum(slot, 0), codes % SPAN - self._lo], 0) if len(codes) else codes
+        )
+        return codes, counts
 
     def _make_room(self, scope: Int64, bucket: Int64, ancestors: Int32) -> None:
         """Rows for the scopes that begin to count and columns for the buckets that are new."""

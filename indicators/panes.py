@@ -60,6 +60,22 @@ class PaneStore:
         self._index = HashIndex()
         self.pane, self.group = Grow(np.int64), Grow(np.int64)
         self.columns: dict[str, Grow] = {}
+        #: Pairs that changed, where somebody is to be told of them.
+        self.marks: list[tuple[Int64, Int64]] | None = None
+
+    def mark(self, pane: Int64, group: Int64, slot: Int64) -> None:
+        """What lies in these slots changes (-1: it lies in none)."""
+        if self.marks is not None and len(pane):
+            held = slot >= 0
+            self.marks.append((pane[held], group[held]))
+
+    def take_marks(self) -> Int64:
+        """Slots that changed since the last call, sorted and unique (int64)."""
+        marks, self.marks = self.marks or [], []
+        if not marks:
+            return np.zeros(0, np.int64)
+        slots = unique(self.find(np.concatenate([p for p, _ in marks]), np.concatenate([g for _, g in marks])))
+        return slots[slots >= 0]
 
     def column(self, name: str, fill: int = 0) -> Grow:
         """A measure's column, made when first asked for."""

@@ -8,6 +8,8 @@ from citytwin.indicators.api import Aggregate, Rows
 from citytwin.indicators.columns import EntityTable, RowColumns
 from citytwin.indicators.expr import Value, as_mask, as_numbers
 from citytwin.models.columns import Coded, Float64, Int64
+from citytwin.models.hashing import Keys
+from citytwin.twin.cases import CaseTable
 from citytwin.twin.entities import Entities
 from citytwin.twin.journeys import JourneyTable
 from citytwin.twin.tables import NewestTable, Table
@@ -17,17 +19,31 @@ def rows_of(table: Table, agg: Aggregate, entities: Entities, now: int, unknown_
     """The rows of a declaration as they are at `now`; what has no place is at `unknown_scope`."""
     rows = np.arange(table.n, dtype=np.int64)
     if isinstance(table, EntityTable):
-        rows = entities.of_kind(agg.table).astype(np.int64)
+        rows = table.mine(entities.of_kind(agg.table).astype(np.int64))
     elif isinstance(table, NewestTable | JourneyTable):
         rows = rows[table.present(rows)]
     rows = _pinned(table, agg, rows, entities, now)
     if agg.where is not None and len(rows):
         rows = rows[as_mask(agg.where.evaluate(RowColumns(table, rows, entities, now)), len(rows))]
+    rows = _ordered(table, rows)
     columns = RowColumns(table, rows, entities, now)
     scope = table.scopes(rows)
     found = {name: _column(expr.evaluate(columns), len(rows)) for name, expr in agg.columns}
     placed = np.where(scope < 0, unknown_scope, scope).astype(np.int32)
     return Rows(rows, placed, table.entities(rows), found)
+
+
+def keys_of(table: Table, rows: Int64) -> Keys:
+    """What orders the rows of a table however they came to be numbered: keys of entities are their rows."""
+    if isinstance(table, NewestTable | JourneyTable | CaseTable):
+        return Keys(table.key_a.data[rows], table.key_b.data[rows])
+    return Keys(rows.astype(np.uint64), np.zeros(len(rows), np.uint64))
+
+
+def _ordered(table: Table, rows: Int64) -> Int64:
+    """The rows in an order that does not depend on how they arrived: a model may read them one by one."""
+    keys = keys_of(table, rows)
+    return rows[np.lexsort((keys.b, keys.a))]
 
 
 def _pinned(table: Table, agg: Aggregate, rows: Int64, entities: Entities, now: int) -> Int64:

@@ -25,7 +25,7 @@ class View:
 
     def panes(self, name: str) -> Panes:
         """Panes per entity of an aggregate declared with by="subject"."""
-        return self._line.aggregates.panes(f"{self._line.spec.id}/{name}")
+        return self._line.aggregates.forms.panes(f"{self._line.spec.id}/{name}")
 
     def tally(self, name: str) -> Float64:
         """Values by scope of any other declared aggregate."""

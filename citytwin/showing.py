@@ -1,0 +1,58 @@
+"""What of a tick is shown: the frame with its rows, cases and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from citytwin.facts import CASES_MAX, Counted, case_facts
+from citytwin.models.columns import Int64
+from citytwin.models.frame import Delta, Frame, Values
+
+if TYPE_CHECKING:
+    from citytwin.engine import Engine
+
+
+def frame(engine: Engine, counted: Counted, values: dict[str, Values]) -> Frame:
+    """The frame of the tick that `counted` began."""
+    cases = counted.rows.get("case", np.zeros(0, np.int64))
+    return Frame(
+        engine.k, engine.now, engine.position, values, _twin_delta(engine, counted.rows), case_deltas(engine, cases),
+        engine.ticker.take(), sys_facts(engine, len(cases)), counted.refused,
+    )  # fmt: skip
+
+
+def seen_entities(engine: Engine, rows: Mapping[str, Int64]) -> Int64:
+    """Entity rows of which a reading changed (int64, sorted, unique)."""
+    slots = rows.get("obs", np.zeros(0, np.int64))
+    if len(slots) == 0:
+        return slots
+    entity = engine.newest["obs"].entity.data[slots]
+    return np.unique(entity[entity >= 0]).astype(np.int64)
+
+
+def _twin_delta(engine: Engine, rows: Mapping[str, Int64]) -> dict[str, Delta]:
+    if len(rows.get("obs", ())) == 0:
+        return {}
+    return {"device": Delta(seen_entities(engine, rows).astype(np.int32), {})}
+
+
+def case_deltas(engine: Engine, rows: Int64) -> tuple[Mapping[str, Any], ...]:
+    """Facts of the cases that changed; of too many (a bulk import) none."""
+    if engine.cases is None or not 0 < len(rows) <= CASES_MAX:
+        return ()
+    return tuple(case_facts(engine.cases, rows))
+
+
+def sys_facts(engine: Engine, cases: int) -> dict[str, Any]:
+    """What the engine has counted, for the channel `sys`."""
+    stats = engine.stats
+    return {
+        "accepted": stats.accepted, "duplicates": stats.duplicates, "conflicts": stats.conflicts,
+        "late": stats.late, "corrected": stats.corrected, "rejected": dict(stats.rejected),
+        "watermarks": dict(engine.watermarks.times), "cases_skipped": cases if cases > CASES_MAX else 0,
+        "cases": engine.cases.count_by_state() if engine.cases is not None else {},
+        "errors": {id: line.error for id, line in engine.board.lines.items() if line.error},
+    }  # fmt: skip

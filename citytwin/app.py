@@ -26,6 +26,7 @@ from citytwin.letterbox import Letterbox
 from citytwin.metrics import Metrics
 from citytwin.models.frame import Frame
 from citytwin.models.vocabulary import HOUR_MS
+from citytwin.ops import CityOps
 from citytwin.past import Make, Past
 from citytwin.plugins import base, plugin_files
 from citytwin.recovery import Recovered, recover
@@ -125,8 +126,23 @@ class Node:
         box = getattr(self.engine.city, "box", None)
         self.codec = Codec(self.engine.vocabulary, privacy_key(config, self.folder), box)
         self.door = Door(self.codec, self.runtime)
+        self.ops = self._ops(keeper)
         self.web: ServerThread | None = None
         self._open_workshop()
+
+    def _ops(self, keeper: Keeper) -> CityOps:
+        runtime = self.runtime
+        return CityOps(
+            self.engine,
+            runtime.status,
+            self.log,
+            self.snapshots,
+            waiting=lambda: runtime.waiting,
+            letters=lambda: (self.letters.counts(), self.letters.dropped),
+            saved_k=lambda: keeper.last_k,
+            checkpoint_s=self.config.engine.snapshot_minutes * 60,
+            clock=self.clock,
+        )
 
     def _watch_plugins(self, stack: ExitStack) -> None:
         """The watchdog is there before the log is replayed: a plugin that loops would loop again."""
@@ -216,6 +232,7 @@ class Node:
     def _on_frame(self, frame: Frame) -> None:
         sys_facts = {**frame.sys, **_status(self.runtime.status), "deadletters": self.letterbox.open}
         self.views.note(frame)
+        self.ops.note(frame)
         self._frame(dataclasses.replace(frame, sys=sys_facts))
         self.first_frame.set()
         self.workshop.ticked(frame)
@@ -229,7 +246,7 @@ class Node:
         check_exposure(server)
         board = CityBoard(self.views)
         access = Access(server.token or None)
-        web = Web(Parts(board, self.views, self.door, self.views, access, workshop=self.workshop))
+        web = Web(Parts(board, self.views, self.door, self.views, access, workshop=self.workshop, ops=self.ops))
         self.web = ServerThread(web, server.host, server.port)
         port = self.web.start()
         self._frame = web.gateway.publish

@@ -60,6 +60,8 @@ class Keeper:
         self.snapshots, self.log, self.retention = snapshots, log, retention or Retention()
         self.metrics, self.clock = metrics or Metrics(), clock or SystemClock()
         self.last_error = ""
+        #: Tick of the newest snapshot that was written here; 0: none was.
+        self.last_k = 0
         self._last = max(snapshots.positions(), default=0)
         self._thread: threading.Thread | None = None
 
@@ -93,6 +95,7 @@ class Keeper:
         try:
             self.snapshots.save(Snapshot(found.position, found.arrays, found.meta))
             self._last, self.last_error = found.position, ""
+            self.last_k = int(found.meta.get("clock", {}).get("k", 0))
             self.metrics.snapshot_position.set(found.position)
             self.trim()
         except StoreError as error:

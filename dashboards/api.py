@@ -31,11 +31,12 @@ class Api:
     """Handlers of the reads."""
 
     def __init__(
-        self, hub: Hub, board: Board, reads: CityReads, health: Health, version: str, workshop: Workshop | None = None
-    ) -> None:
+        self, hub: Hub, board: Board, reads: CityReads, health: Health, version: str, workshop: Workshop | None = None,
+        more_metrics: Callable[[], Awaitable[bytes]] | None = None,
+    ) -> None:  # fmt: skip
         self.hub, self.board, self.reads, self.health, self.version = hub, board, reads, health, version
         self.whys = Whys(hub, board, reads, workshop)
-        self.tree = hub.tree
+        self.tree, self.more_metrics = hub.tree, more_metrics
         self._zipped: dict[str, tuple[int, bytes]] = {}
 
     def routes(self) -> list[Route]:
@@ -266,7 +267,7 @@ class Api:
         return problems.json({"name": "citytwin", "version": self.version, "epoch": self.hub.epoch})
 
     async def metrics(self, _: Request) -> Response:
-        """Prometheus text: the hub's counts, then the application's own."""
+        """Prometheus text: the hub's counts, then the application's own, then the state of operation."""
         registry = CollectorRegistry()
         gauges: Sequence[tuple[str, str, float]] = [
             ("citytwin_ws_clients", "connected clients", len(self.hub.clients)),
@@ -276,4 +277,5 @@ class Api:
         for name, text, value in gauges:
             Gauge(name, text, registry=registry).set(value)
         own = await asyncio.to_thread(self.health.metrics)
-        return Response(generate_latest(registry) + own, media_type="text/plain; version=0.0.4; charset=utf-8")
+        more = await self.more_metrics() if self.more_metrics is not None else b""
+        return Response(generate_latest(registry) + own + more, media_type="text/plain; version=0.0.4; charset=utf-8")

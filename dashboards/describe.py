@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from citytwin.dashboards import answers as a
 from citytwin.dashboards import protocol as p
+from citytwin.models.ops import OpsState
 
 REF = "#/components/schemas/{name}"
 _TEXT = {"type": "string"}
@@ -47,6 +48,7 @@ READS: list[tuple[str, str, type, dict[str, Any]]] = [
     ),
     ("/lab", "The workshop: where each indicator comes from, what is wrong, what it costs", a.Lab, {}),
     ("/lab/edits", "The newest edits of plugin files", a.LabEdits, {}),
+    ("/ops", "How the system runs: shards, members, frames, sources, dead letters, and what is wrong", OpsState, {}),
     ("/scopes", "Scopes", a.Scopes, {"level": _LEVEL, "parent": _TEXT}),
     ("/scopes/{code}", "One scope with path and children", a.OneScope, {}),
     ("/entities/{kind}", "A page of entities", a.Entities, {"scope": _TEXT, "bbox": _BBOX, **_PAGE}),

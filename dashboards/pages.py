@@ -36,7 +36,7 @@ class Files(StaticFiles):
 
 
 #: Addresses of the one document beside `/`: what is shown there, the document itself decides.
-PAGES = ("/lab", "/lab/")
+PAGES = ("/lab", "/lab/", "/ops", "/ops/")
 
 
 def routes(static: Path) -> list[BaseRoute]:

@@ -12,6 +12,7 @@ from citytwin.indicators.api import Spec
 from citytwin.indicators.told import Explanation
 from citytwin.models.columns import Float64, Int32, Int64
 from citytwin.models.frame import Delta, Values
+from citytwin.models.ops import OpsState
 from citytwin.models.vocabulary import EventType
 
 
@@ -174,3 +175,10 @@ class Workshop(Protocol):
 
     def edits(self) -> Sequence[Mapping[str, Any]]:
         """The newest edits of plugin files, newest first."""
+
+
+class Ops(Protocol):
+    """How the running system is, of one process or of a cluster."""
+
+    def state(self) -> OpsState:
+        """The state now with its verdicts; called on a worker thread, not to be changed."""

@@ -22,7 +22,8 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from citytwin.dashboards import api, describe, ingest, pages
 from citytwin.dashboards.access import Access, Gate, is_loopback
 from citytwin.dashboards.hub import Hub, Limits
-from citytwin.dashboards.ports import Board, CityReads, Health, Ingest, Workshop
+from citytwin.dashboards.ops import Operations
+from citytwin.dashboards.ports import Board, CityReads, Health, Ingest, Ops, Workshop
 from citytwin.dashboards.problems import Trouble, on_error, on_http, on_trouble
 from citytwin.dashboards.protocol import MAX_MESSAGE
 from citytwin.dashboards.reference import Reference
@@ -44,6 +45,7 @@ class Parts:
     door: DoorLimits = field(default_factory=DoorLimits)
     static: Path = Path(__file__).parent / "static"
     workshop: Workshop | None = None
+    ops: Ops | None = None
 
 
 class Web:
@@ -55,11 +57,15 @@ class Web:
         epoch = secrets.token_hex(8)
         self.hub = Hub(parts.board, epoch, f"citytwin {parts.version}", parts.limits, city)
         self.gateway = Gateway(self.hub, parts.board, parts.access, parts.door)
-        reads = api.Api(self.hub, parts.board, parts.reads, parts.health, parts.version, parts.workshop)
+        operations = Operations(parts.ops)
+        reads = api.Api(
+            self.hub, parts.board, parts.reads, parts.health, parts.version, parts.workshop, operations.metrics
+        )
         door = ingest.Door(parts.ingest)
         routes: Sequence[BaseRoute] = [
             WebSocketRoute("/ws", self.gateway.endpoint),
             *reads.routes(),
+            *operations.routes(),
             *door.routes(),
             *Reference(parts.board, parts.board.types).routes(),
             *describe.routes(parts.version, parts.ingest.content_types),

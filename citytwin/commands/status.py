@@ -25,8 +25,8 @@ _WORDS = {
     "state": ("状态", "state"), "ok": ("正常", "ok"), "late": ("滞后", "late"), "missing": ("无人处理", "missing"),
     "stale": ("中断", "stale"), "warn": ("警告", "warning"), "alarm": ("告警", "alarm"),
     "members": ("进程", "Processes"), "active": ("工作中", "active"), "standby": ("待命", "standby"),
-    "frames": ("帧", "Frames"), "final": ("最终", "final"), "provisional": ("暂定", "provisional"), "sources": ("来源", "Sources"),
-    "letters": ("死信", "Dead letters"), "log": ("日志", "Log"), "free": ("剩余", "free"), "do": ("处理", "do"),
+    "frames": ("帧", "Frames"), "final": ("最终", "final"), "provisional": ("暂定", "provisional"),
+    "sources": ("来源", "Sources"), "letters": ("死信", "Dead letters"), "log": ("日志", "Log"), "free": ("剩余", "free"), "do": ("处理", "do"),
     "never": ("从未上报", "never heard"), "more": ("另有 {0} 个", "{0} more"),
 }  # fmt: skip
 

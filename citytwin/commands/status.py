@@ -20,15 +20,34 @@ AWAY = 3
 #: Rows of a table, at most; those that are not well go first.
 _ROWS = 40
 _WORDS = {
-    "shards": ("分片", "Shards"), "shard": ("分片", "shard"), "owner": ("处理进程", "owner"), "lag": ("滞后", "lag"),
-    "waiting": ("待处理", "waiting"), "rate": ("事件/s", "events/s"), "checkpoint": ("检查点", "checkpoint"),
-    "state": ("状态", "state"), "ok": ("正常", "ok"), "late": ("滞后", "late"), "missing": ("无人处理", "missing"),
-    "stale": ("中断", "stale"), "warn": ("警告", "warning"), "alarm": ("告警", "alarm"),
-    "members": ("进程", "Processes"), "active": ("工作中", "active"), "standby": ("待命", "standby"),
-    "frames": ("帧", "Frames"), "final": ("最终", "final"), "provisional": ("暂定", "provisional"),
-    "sources": ("来源", "Sources"), "letters": ("死信", "Dead letters"), "log": ("日志", "Log"), "free": ("剩余", "free"), "do": ("处理", "do"),
-    "never": ("从未上报", "never heard"), "more": ("另有 {0} 个", "{0} more"),
-}  # fmt: skip
+    "shards": ("分片", "Shards"),
+    "shard": ("分片", "shard"),
+    "owner": ("处理进程", "owner"),
+    "lag": ("滞后", "lag"),
+    "waiting": ("待处理", "waiting"),
+    "rate": ("事件/s", "events/s"),
+    "checkpoint": ("检查点", "checkpoint"),
+    "state": ("状态", "state"),
+    "ok": ("正常", "ok"),
+    "late": ("滞后", "late"),
+    "missing": ("无人处理", "missing"),
+    "stale": ("中断", "stale"),
+    "warn": ("警告", "warning"),
+    "alarm": ("告警", "alarm"),
+    "members": ("进程", "Processes"),
+    "active": ("工作中", "active"),
+    "standby": ("待命", "standby"),
+    "frames": ("帧", "Frames"),
+    "final": ("最终", "final"),
+    "provisional": ("暂定", "provisional"),
+    "sources": ("来源", "Sources"),
+    "letters": ("死信", "Dead letters"),
+    "log": ("日志", "Log"),
+    "free": ("剩余", "free"),
+    "do": ("处理", "do"),
+    "never": ("从未上报", "never heard"),
+    "more": ("另有 {0} 个", "{0} more"),
+}
 
 
 @click.command()

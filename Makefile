@@ -9,8 +9,8 @@ PYTEST ?=
 PY := .venv/bin/python
 SAY := @printf '%s\n' >&2
 WEB := $(shell find dashboards/web -path '*/node_modules' -prune -o -type f -print 2>/dev/null)
-ALONE := tests/browser tests/crash tests/bench tests/packaging
-UNIT := --ignore=tests/browser --ignore=tests/crash --ignore=tests/bench --ignore=tests/packaging
+ALONE := $(wildcard $(addprefix tests/,browser crash bench packaging servers cluster history))
+UNIT := $(addprefix --ignore=,$(ALONE))
 
 .PHONY: demo run test check prove bench wheel format clean help
 .DELETE_ON_ERROR:
@@ -46,8 +46,9 @@ run: .venv/.installed dashboards/static/index.html
 	@exec .venv/bin/citytwin run --city $(CITY) --port $(PORT)
 
 # Everything there is, in the small counts; `make prove` is the same with the large ones. Tests that need the machine for
-# themselves (browser, crash, bench, packaging) come one by one, the others on both cores.
+# themselves (browser, crash, bench, packaging) or real servers come one by one, the others on both cores.
 test: .venv/.tested dashboards/static/index.html
+	@scripts/servers >/dev/null
 	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
 	if [ -n "$(PYTEST)" ]; then $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST); else \
 	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(UNIT) && \
@@ -65,6 +66,7 @@ check: .venv/.tested
 	@$(PY) scripts/pages.py test
 
 prove: .venv/.tested dashboards/static/index.html
+	@scripts/servers >/dev/null
 	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
 	CITYTWIN_TEST_PROVE=1 $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST)
 	@cat build/prove.json

@@ -1,14 +1,19 @@
-"""What all tests share: `figure` for measured numbers, `PROVE` for the large counts, `chromium` for the browser."""
+"""What all tests share: `figure` for measured numbers, `PROVE` for the large counts, `chromium`, and real servers."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+
+from tests.servers import fixtures
+from tests.servers.fixtures import kafka as kafka
+from tests.servers.fixtures import own_kafka as own_kafka
+from tests.servers.fixtures import prefix as prefix
 
 _BUILD = Path(__file__).resolve().parent.parent / "build"
 
@@ -53,3 +58,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section(f"figures, also in build/{target.name}")
     for row in rows:
         terminalreporter.write_line(f"{row['name']}: {row['value']:g} {row['unit']}")
+
+
+_MARKS = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have the servers serve before each test, and remember where their logs are."""
+    fixtures.mend()
+    item.stash[_MARKS] = fixtures.marks()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what the servers said during it."""
+    report = yield
+    if report.failed:
+        report.sections += fixtures.logs(item.stash.get(_MARKS, {}))
+    return report

@@ -76,7 +76,7 @@ def _fill(source: Path, target: Path) -> Manifest:
         raise unavailable(error, target) or BadBackup(f"{source} cannot be copied to {target}: {error}") from error
     with SqliteLog(target / "log.db", read_only=True) as log:
         position = log.end
-    files = {str(p.relative_to(target)): _part(p) for p in sorted(target.rglob("*")) if p.is_file()}
+    files = {str(p.relative_to(target)): part_of(p) for p in sorted(target.rglob("*")) if p.is_file()}
     manifest = Manifest(1, position, newest, files)
     (target / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     return manifest
@@ -115,7 +115,8 @@ def _copy_store(source: Path, target: Path) -> None:
         db.close()
 
 
-def _part(path: Path) -> Part:
+def part_of(path: Path) -> Part:
+    """Size and hash of a file."""
     digest = hashlib.blake2b(digest_size=32)
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -137,7 +138,7 @@ def verify(source: Path) -> Manifest:
         path = source / name
         if not path.is_file():
             raise BadBackup(f"{path} is missing; use another backup")
-        if _part(path) != part:
+        if part_of(path) != part:
             raise BadBackup(f"{path} is not what was saved; use another backup")
     return manifest
 
@@ -154,7 +155,7 @@ def restore(source: Path, target: Path) -> Manifest:
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source / name, path)
-            if _part(path) != part:
+            if part_of(path) != part:
                 raise BadBackup(f"{path} was not copied faithfully; the disk may be damaged")
     except OSError as error:
         raise unavailable(error, target) or BadBackup(f"{source} cannot be copied to {target}: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka import errors as kafka_errors
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from citytwin.streams.brokers import (
@@ -27,6 +27,9 @@ from citytwin.streams.brokers import (
     plan,
     told,
 )
+
+#: How long a writer that is stopped waits for what it was given.
+CLOSING_S = 5.0
 
 
 class Message(Protocol):
@@ -120,6 +123,12 @@ async def delete_topics(cluster: Cluster, names: Sequence[str]) -> None:
         await client.delete_topics(list(names))
 
 
+async def trim(cluster: Cluster, firsts: Mapping[Place, int]) -> None:
+    """Delete what lies before an offset of each partition. Raises BrokerError."""
+    async with _admin(cluster, "deleting old records") as client:
+        await client.delete_records({TopicPartition(*p): RecordsToDelete(n) for p, n in firsts.items()})
+
+
 async def committed(cluster: Cluster, group: str) -> dict[Place, int]:
     """Offsets that a group has committed, by partition. Raises BrokerError."""
     async with _admin(cluster, f"asking for the offsets of {group}") as client:
@@ -153,11 +162,11 @@ class Writer:
                 raise
 
     async def stop(self) -> None:
-        """Send what waits and close; a broker that is away is not waited for longer than the time-out."""
+        """Send what waits and close; a broker that is away is waited for `CLOSING_S` seconds."""
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(kafka_errors.KafkaError, OSError):
-                await client.stop()
+            with contextlib.suppress(kafka_errors.KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(client.stop(), CLOSING_S)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -167,8 +176,9 @@ class Writer:
         await self.stop()
 
     async def send(
-        self, topic: str, partition: int, value: bytes, key: bytes | None = None, headers: Mapping[str, bytes] = {}
-    ) -> Awaitable[int]:
+        self, topic: str, partition: int, value: bytes | None, key: bytes | None = None,
+        headers: Mapping[str, bytes] = {}, time_ms: int | None = None,
+    ) -> Awaitable[int]:  # fmt: skip
         """Hand a record over, in order; awaiting what is returned gives its offset once it is durable.
 
         Raises BrokerError, and so does what is returned.
@@ -176,7 +186,7 @@ class Writer:
         with _telling(f"writing to {topic}"):
             if partition not in self._known.get(topic, ()):
                 await self._look(topic, partition)
-            sent = await self._client.send(topic, value, key, partition, headers=list(headers.items()))
+            sent = await self._client.send(topic, value, key, partition, time_ms, list(headers.items()))
         return _Sent(sent, topic)
 
     async def _look(self, topic: str, partition: int) -> None:
@@ -375,18 +385,21 @@ class GroupReader(_Reading):
 
         Raises BrokerError.
         """
-        mine = {TopicPartition(*p): n for p, n in offsets.items()}
+        held = self._client.assignment()
+        mine = {p: n for p, n in ((TopicPartition(*at), n) for at, n in offsets.items()) if p in held}
         try:
             with _telling(f"committing offsets of {self._what}"):
-                await self._client.commit(mine)
+                if mine:
+                    await self._client.commit(mine)
         except BrokerError as error:
             if isinstance(error.__cause__, kafka_errors.CommitFailedError | kafka_errors.IllegalStateError):
                 return False
             raise
-        return True
+        return len(mine) == len(offsets)
 
 
 __all__ = [
     "EARLIEST", "LATEST", "BrokerError", "Cluster", "Described", "Fenced", "GroupReader", "LogGap", "Message", "Place",
     "Reader", "Refused", "Taken", "Topic", "Writer", "committed", "create_topics", "delete_topics", "describe", "plan",
+    "trim",
 ]  # fmt: skip

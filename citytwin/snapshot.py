@@ -17,6 +17,7 @@ from citytwin.indicators.loading import NotAnIndicator, load_text
 from citytwin.indicators.registry import Registry
 from citytwin.intake import CityLike
 from citytwin.models.hashing import Allocate
+from citytwin.models.shards import Ownership
 from citytwin.models.vocabulary import Vocabulary
 from citytwin.twin.entities import Entities
 from citytwin.units import split_state
@@ -87,6 +88,7 @@ def take(engine: Engine) -> Snapshot:
         "definitions": definitions(engine.city, engine.base), "clock": clock, "names": names, "plain": plain,
         "watermarks": dict(engine.watermarks.times), "stats": stats, "states": engine.state_hash(),
         "frames": engine.frame_hash(), "pending": pending.plain(engine), "pulse": engine.pulse.state(),
+        "told_cases": engine.told_cases,
         "plugins": [
             {"file": f, "text": a.plugin.text, **{n: getattr(a, n) for n in _ANNEX}}
             for f, a in engine.annexes.by_file.items()
@@ -97,14 +99,14 @@ def take(engine: Engine) -> Snapshot:
 
 def restore(
     city: CityLike, registry: Registry, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], *,
-    allocate: Allocate = np.empty, texts: Mapping[str, str] | None = None,
+    allocate: Allocate = np.empty, texts: Mapping[str, str] | None = None, own: Ownership | None = None,
 ) -> Engine:  # fmt: skip
     """The engine that `take` copied; `city` is the pack as loaded, its registers are replaced by the snapshot's.
 
     Plugins that were in force come from the snapshot; one that cannot be loaded any more is left out, and told in
     `engine.troubles`. `texts`: plugins by file that are to be in force instead; others than those of the snapshot are
-    counted in from what it holds. Raises DefinitionsChanged, and ValueError when the restored state does not have the
-    hash it was saved with.
+    counted in from what it holds. `own`: of a city in shards. Raises DefinitionsChanged, and ValueError when the
+    restored state does not have the hash it was saved with.
     """
     if meta["definitions"] != definitions(city, registry):
         raise DefinitionsChanged("pack, vocabulary or indicators are not those of the snapshot")
@@ -114,7 +116,7 @@ def restore(
         grouped.setdefault(part, {})[name] = value
     city.scopes = ScopeTree.from_state(grouped["scopes"])
     city.entities = Entities.from_state(grouped["entities"], allocate)
-    engine = Engine(city, registry, allocate=allocate)
+    engine = Engine(city, registry, allocate=allocate, own=own)
     kept = [k for k in meta["plugins"] if texts is None or texts.get(k["file"]) == k["text"]]
     for known in kept:
         _put_back(engine, known)
@@ -133,6 +135,7 @@ def restore(
     engine.watermarks.times = dict(meta["watermarks"])
     engine.pulse.load(meta["pulse"])
     engine.stats = Stats(**meta["stats"])
+    engine.told_cases = meta.get("told_cases")
     pending.load_rows(engine, grouped.get("pending", {}))
     pending.load_plain(engine, meta["pending"])
     if engine.k == 0:

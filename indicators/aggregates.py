@@ -16,7 +16,7 @@ from citytwin.indicators.expr import pinned_code
 from citytwin.indicators.formstate import FormState, Grouped
 from citytwin.indicators.histograms import Histograms
 from citytwin.indicators.memo import Memo
-from citytwin.indicators.panes import Additive, Extreme, PaneStore, Span, contributions
+from citytwin.indicators.panes import Additive, Extreme, PaneStore, Span
 from citytwin.indicators.params import (
     DistinctParam,
     ExtremeParam,
@@ -28,6 +28,7 @@ from citytwin.indicators.params import (
     TallyParam,
 )
 from citytwin.indicators.quantile import Quantile
+from citytwin.indicators.recount import recount
 from citytwin.indicators.rolled import Rolled
 from citytwin.indicators.sources import Source
 from citytwin.indicators.tablerows import rows_of
@@ -257,7 +258,8 @@ class Aggregates:
         if self.merged:
             self._turn(now, ancestors)
             return
-        self._recount_extremes()
+        for table, extreme in self.extremes.values():
+            recount(extreme, self._sources[table], self._entities, self._unknown)
         for store in self.stores.values():
             old, new = store.advance(now)
             self._advance(store, old, new)
@@ -286,8 +288,19 @@ class Aggregates:
             store.advance(now)
         for _, distinct in self.distincts.values():
             distinct.advance(*distinct.store.advance(now), ancestors)
+        self._settle_sums(ancestors)
+
+    def settle_counts(self, now: int, ancestors: Int32) -> None:
+        """After a restore as of `now`: settle what the next tick would."""
+        if self.streams is not None and not self.merged:
+            self.streams.update(now, np.zeros(0, np.int64), ancestors)
+        for _, quantile in self.quantiles.values():
+            quantile.settle(ancestors)
+        self._settle_sums(ancestors)
+
+    def _settle_sums(self, ancestors: Int32) -> None:
         for part in self._rolled():
-            if isinstance(part, Rolled | Histograms | Tally):
+            if isinstance(part, Rolled | Histograms) or (isinstance(part, Tally) and part.adds):
                 part.settle(ancestors)
 
     def _advance(self, store: PaneStore, old: int, new: int) -> None:
@@ -299,22 +312,6 @@ class Aggregates:
         for _, extreme in self.extremes.values():
             if extreme.store is store:
                 extreme.advance(old, new)
-
-    def _recount_extremes(self) -> None:
-        """Count pairs again whose largest value was retracted: one pass over the ledger, however many they are."""
-        for table, extreme in self.extremes.values():
-            slots = extreme.take_stale()
-            if len(slots) == 0:
-                continue
-            source, store = self._sources[table], extreme.store
-            pane, group = store.pane.data[slots], store.group.data[slots]
-            live = source.within(*store.span_ms(pane), group, self._unknown)
-            time, scope = source.ledger.time.data[live], self._scopes(source.ledger, live)
-            slot = store.find(store.panes_of(time), scope)
-            hit = np.isin(slot, slots)
-            columns = EventColumns(source.ledger, live[hit], source.per_unit, self._entities)
-            mask, values = contributions(columns, extreme.value, extreme.where, extreme.per_unit, int(hit.sum()))
-            np.maximum.at(extreme.column.data, slot[hit][mask], values[mask] * extreme.sign)
 
     # Housekeeping.
 

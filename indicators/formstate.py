@@ -59,7 +59,8 @@ class FormState:
 
     def told_of(self, agg: Aggregate) -> Rows:
         """The rows of a declaration as shards told them last; none before."""
-        return self.told.get(key_of(agg)) or Rows.none([name for name, _ in agg.columns])
+        found = self.told.get(key_of(agg))
+        return Rows.none([name for name, _ in agg.columns]) if found is None else found
 
 
 def key_of(agg: Aggregate) -> str:

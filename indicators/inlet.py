@@ -140,13 +140,17 @@ class Inlet:
         return self._rows
 
     def load(self, state: Mapping[str, NDArray[Any]], rows: Mapping[str, Mapping[int, Told]]) -> None:
-        """Restore, after the aggregates were: histograms are made anew of what was said of them."""
+        """Restore, after the aggregates were: sums and histograms are made anew of what was said of them."""
         parts = self.refresh()
         said = {k[5:]: v for k, v in state.items() if k.startswith("said.")}
         for name in said:
             if name.startswith("c."):
                 self._said.column(name[2:], MISSING if name[2:] in parts.extremes else 0)
         self._said.load(said)
+        for key, rolled in parts.sums.items():
+            rolled.clear()
+            if key in self._said.columns:
+                rolled.add(self._said.group.data, self._said.columns[key].data)
         for key, histograms in parts.histograms.items():
             held = {k[len(key) + 6 :]: v for k, v in state.items() if k.startswith(f"hist.{key}.")}
             if not held:

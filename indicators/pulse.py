@@ -73,6 +73,14 @@ class Pulse:
             for feed in feeds:
                 self._expected[feed].add(name)
 
+    def hear(self, times: Mapping[str, int], feeds: Mapping[str, Iterable[str]]) -> None:
+        """Take in what another pulse heard: newest times, and who says what feeds an indicator."""
+        for source, time in times.items():
+            self.times[source] = max(self.times.get(source, MISSING), time)
+        for feed, sources in feeds.items():
+            if feed in self._expected:
+                self._expected[feed] |= set(sources)
+
     def _until(self, source: str) -> float:
         """When a source that was heard becomes stale (ms)."""
         declared = self._declared.get(source)

@@ -180,6 +180,11 @@ class Tally:
         return int(np.count_nonzero(below[self.where_at.data[rows]]))
 
     @property
+    def adds(self) -> bool:
+        """Whether its totals add up; else they are a largest or smallest."""
+        return self.spec.reduce in ("sum", "quantile")
+
+    @property
     def changed(self) -> Flags:
         """Flags of scopes whose total differs since they were last cleared."""
         return self._part.changed

@@ -74,7 +74,7 @@ class Share:
     """Aggregates of one shard that changed; scope, pane and entity numbers are the same in all shards.
 
     sums, extremes: (scope row int64, value int64), a MISSING extreme is none. histograms: (scope * SPAN + bucket,
-    count). keys: (key a, key b uint64, pane, scope, +1 or -1). panes: (pane, group, value). rows: see Told, whole each time.
+    count). keys: (key a, key b uint64, pane, scope, +1 or -1). panes: (pane, group, value). rows: whole each time.
     """
 
     sums: Bunch = field(default_factory=Bunch)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -55,7 +56,8 @@ def load(body: bytes) -> tuple[Any, dict[str, NDArray[Any] | Coded]]:
     return document, out
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chunk:
     """A piece of a body: its sort, the shard that says it, marker, place and number of pieces."""
 
     sort: int

@@ -105,8 +105,9 @@ def decode_frame(body: bytes) -> BoardFrame:
     k, now, position, final, missing, key, digest = head
     values = {}
     for i, id in enumerate(ids):
-        columns = [_plain(arrays[f"{i}.{name}"]) for name in _VALUES]
-        values[id] = Values(*columns, _plain(arrays[f"{i}.scale"]) if i in scaled else None)
+        columns = {name: _plain(arrays[f"{i}.{name}"]) for name in _VALUES}
+        scale = _plain(arrays[f"{i}.scale"]) if i in scaled else None
+        values[id] = Values(**columns, scale=scale)
     deltas = {kind: Delta(_plain(arrays[f"twin.{kind}"]), columns) for kind, columns in twin.items()}
     said = tuple(msgspec.convert(refused, list[Rejection]))
     frame = Frame(k, now, position, values, deltas, tuple(cases), tuple(ticker), sys, said)

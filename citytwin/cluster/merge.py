@@ -1,0 +1,196 @@
+"""Merging the parts of all shards into one city, pure: the same board over aggregates that take in what shards said."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citytwin.cluster.shard import Gap, Register, every, put_in_force
+from citytwin.engine import Engine
+from citytwin.facts import TICKER_MAX, Stats
+from citytwin.indicators.inlet import Inlet
+from citytwin.indicators.registry import Registry
+from citytwin.intake import CityLike
+from citytwin.models.columns import MISSING, Coded
+from citytwin.models.frame import Delta, Frame
+from citytwin.models.hashing import Allocate
+from citytwin.models.part import Marker, Part
+from citytwin.models.shards import DESK, NOBODY, Ownership
+from citytwin.snapshot import Snapshot, restore, take
+from citytwin.streams.parts import dump_told, load_told
+
+_OWN = "merge\t"
+
+
+class Merge:
+    """The city of all shards. `put` each part of marker k, then `close` it; the frame is that of one process."""
+
+    def __init__(
+        self, city: CityLike, registry: Registry, shards: int, *, allocate: Allocate = np.empty,
+        engine: Engine | None = None,
+    ) -> None:  # fmt: skip
+        """`shards` without the desk. `engine`: one that was restored."""
+        self.shards = shards
+        self.engine = engine or Engine(city, registry, allocate=allocate, own=Ownership(NOBODY, shards))
+        self.inlet = Inlet(lambda: every(self.engine))
+        #: Offset in the registers up to which they are in force.
+        self.registers = 0
+        #: Statistics as each shard told them last.
+        self.stats: dict[int, dict[str, Any]] = {}
+        self.cases_by_state: dict[str, int] = {}
+        self._in: set[int] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._in = set()
+        self._ticker: list[Mapping[str, Any]] = []
+        self._cases: list[Mapping[str, Any]] = []
+        self._skipped = 0
+        self._heard: list[tuple[Any, Any]] = []
+        self._values: dict[int, dict[str, float]] = {}
+
+    @property
+    def members(self) -> list[int]:
+        """Every shard that says parts, the desk first."""
+        return [DESK, *range(self.shards)]
+
+    @property
+    def waits_for(self) -> list[int]:
+        """Shards whose part of the open marker is not in."""
+        return [s for s in self.members if s not in self._in]
+
+    def put(self, part: Part) -> bool:
+        """Take in a part of the open marker; False for one that is in already. Raises Gap for one of a later marker."""
+        wanted = self.engine.k + 1
+        if part.k < wanted or part.shard in self._in:
+            return False
+        if part.k > wanted:
+            raise Gap(f"shard {part.shard} says its part of marker {part.k}, that of {wanted} is missing")
+        self._in.add(part.shard)
+        self.inlet.put(part.shard, part.share, self.engine.above())
+        self._note(part)
+        return True
+
+    def _note(self, part: Part) -> None:
+        engine, facts = self.engine, part.facts
+        self.stats[part.shard] = facts["stats"]
+        for source, time in facts["watermarks"].items():
+            engine.watermarks.times[source] = max(time, engine.watermarks.times.get(source, MISSING))
+        engine.pulse.hear(facts["pulse"], facts["feeds"])
+        self._ticker += facts["ticker"]
+        if part.shard == DESK:
+            self._cases += facts["cases"]
+            self._skipped += facts["cases_skipped"]
+            if "cases_by_state" in facts:
+                self.cases_by_state, engine.told_cases = facts["cases_by_state"], facts["cases_digest"]
+        if part.newest:
+            self._hear(part.newest)
+
+    def _hear(self, newest: Mapping[str, NDArray[Any] | Coded]) -> None:
+        """Keep the readings that changed, and when each entity was last heard."""
+        rows, seen = np.asarray(newest["row"]), np.asarray(newest["seen"])
+        self.engine.last_seen.resize(self.engine.entities.n)
+        np.maximum.at(self.engine.last_seen.data, rows, seen)
+        self._heard.append((rows, seen))
+        names = newest["property"]
+        assert isinstance(names, Coded)
+        for row, name, value in zip(
+            np.asarray(newest["entity"]).tolist(), names.tolist(), np.asarray(newest["value"]).tolist(), strict=True
+        ):
+            if value == value:  # noqa: PLR0124
+                self._values.setdefault(row, {})[str(name)] = value
+
+    def close(self, marker: Marker, registers: Iterable[Register]) -> Frame:
+        """End marker k with the parts that are in, and give its frame. Raises Gap for a marker out of turn."""
+        engine = self.engine
+        if marker.k != engine.k + 1:
+            raise Gap(f"the merge waits for marker {engine.k + 1} and got {marker.k}")
+        put_in_force(engine, registers)
+        self.registers = max(self.registers, marker.registers)
+        self.inlet.refresh()
+        counted = engine.count(marker.now, marker.k)
+        self.inlet.settle(engine.above())
+        frame = self._shown(engine.publish(counted))
+        self._begin()
+        return frame
+
+    def _shown(self, frame: Frame) -> Frame:
+        twin = {"device": self._devices()} if self._heard else {}
+        ticker = tuple(sorted(self._ticker, key=lambda t: (t["t"], t["type"], t["id"]))[-TICKER_MAX:])
+        sys = {**frame.sys, **self.totals(), "cases": self.cases_by_state, "cases_skipped": self._skipped}
+        return Frame(frame.k, frame.now, frame.position, frame.values, twin, tuple(self._cases), ticker, sys)
+
+    def _devices(self) -> Delta:
+        rows = np.unique(np.concatenate([r for r, _ in self._heard])).astype(np.int32)
+        columns = {
+            "seen": self.engine.last_seen.data[rows].tolist(),
+            "value": [self._values.get(r) for r in rows.tolist()],
+        }
+        return Delta(rows, columns)
+
+    def totals(self) -> dict[str, Any]:
+        """Statistics of all shards, and those of the registers here."""
+        all_of = [*self.stats.values(), {n: getattr(self.engine.stats, n) for n in Stats.__slots__}]
+        out: dict[str, Any] = {n: sum(s[n] for s in all_of) for n in Stats.__slots__ if n != "rejected"}
+        rejected: dict[str, int] = {}
+        for stats in all_of:
+            for reason, n in stats["rejected"].items():
+                rejected[reason] = rejected.get(reason, 0) + n
+        return {**out, "rejected": rejected}
+
+    # Checkpoints
+
+    def snapshot(self) -> Snapshot:
+        """All state between two markers, as arrays and plain values."""
+        held = take(self.engine)
+        arrays: dict[str, Any] = {f"{_OWN}{k}": v for k, v in self.inlet.state().items()}
+        rows: dict[str, dict[str, tuple[str, ...]]] = {}
+        coded: dict[str, tuple[str, ...]] = {}
+        for key, by_shard in self.inlet.rows().items():
+            for shard, told in by_shard.items():
+                rows.setdefault(key, {})[str(shard)] = dump_told(f"{shard} {key}", told, arrays)
+        for name, column in list(arrays.items()):
+            if isinstance(column, Coded):
+                arrays[name], coded[name] = column.codes, tuple(column.names)
+        own = {
+            "shards": self.shards, "registers": self.registers, "stats": {str(s): v for s, v in self.stats.items()},
+            "cases_by_state": self.cases_by_state, "rows": rows, "coded": coded,
+        }  # fmt: skip
+        return Snapshot(held.position, held.arrays | arrays, {**held.meta, "cluster": own})
+
+    @classmethod
+    def restore(
+        cls, city: CityLike, registry: Registry, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any],
+        shards: int, *, allocate: Allocate = np.empty,
+    ) -> Self:  # fmt: skip
+        """The merge that `snapshot` copied. Raises DefinitionsChanged; ValueError for another number of shards."""
+        own = meta["cluster"]
+        if own["shards"] != shards:
+            raise ValueError(
+                f"the checkpoint is of {own['shards']} shards, not of {shards}; another number of shards is another "
+                "epoch: `citytwin reshard` makes it"
+            )
+        held = {k: v for k, v in arrays.items() if not k.startswith((_OWN, "rows."))}
+        engine = restore(city, registry, held, meta, allocate=allocate, own=Ownership(NOBODY, shards))
+        found = cls(city, registry, shards, engine=engine)
+        coded = {k: Coded(arrays[k], tuple(names)) for k, names in own["coded"].items()}
+        rows = {
+            key: {int(s): load_told(f"{s} {key}", columns, {**arrays, **coded}) for s, columns in by_shard.items()}
+            for key, by_shard in own["rows"].items()
+        }
+        found.inlet.load({k.removeprefix(_OWN): v for k, v in arrays.items() if k.startswith(_OWN)}, rows)
+        for _, aggregates in every(engine):
+            aggregates.settle_counts(engine.now, engine.above())
+            aggregates.clear_changed()
+        found.registers, found.cases_by_state = own["registers"], own["cases_by_state"]
+        found.stats = {int(s): v for s, v in own["stats"].items()}
+        return found
+
+    def clone(self, registry: Registry) -> Self:
+        """One more of the same state, to look ahead with while a part is missing."""
+        held, city = self.snapshot(), copy.copy(self.engine.city)
+        return type(self).restore(city, registry, held.arrays, held.meta, self.shards)

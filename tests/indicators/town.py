@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -131,7 +133,14 @@ def _register(entities: Entities, kind: str, code: str, row: int, grid: int, att
 
 
 def town() -> tuple[Any, World]:
-    """The town as a City for the engine, and as a World."""
+    """The town as a City for the engine, and as a World; both one's own, for an engine changes them."""
+    city, world = _built()
+    own = {**vars(city), "vocabulary": VOCABULARY()}
+    return SimpleNamespace(**own | deepcopy({k: own[k] for k in ("scopes", "entities", "sources")})), deepcopy(world)
+
+
+@cache
+def _built() -> tuple[Any, World]:
     scopes, grids = tree()
     entities = Entities()
     world = World(

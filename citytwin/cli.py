@@ -26,6 +26,7 @@ _VERBS: dict[str, tuple[str, str]] = {
     "backup": ("backup", "Copy a data folder, also while it is in use."),
     "restore": ("restore", "Bring a backup back into an empty folder, verified."),
     "topics": ("topics", "Make and list the Kafka topics of a city."),
+    "bridge": ("bridge", "Take foreign events from Kafka, MQTT and HTTP into the city's topics."),
     "config": ("config", "Show the settings and where each comes from."),
     "bench": ("bench", "Measure the way from bytes to frames on this machine."),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -153,3 +153,10 @@ def plan(
         return Topic(f"{prefix}.{name}", partitions, replication, config)
 
     return [topic("events", shards), *map(topic, ("registers", "desk", "parts", "board", "deadletters"))]
+
+
+def topic_of(name: str, parts: Sequence[Mapping[str, Any]], config: Mapping[str, str]) -> Topic:
+    """A topic as a broker describes it."""
+    replication = min((len(p["replicas"]) for p in parts), default=0)
+    leaderless = sum(p["leader"] < 0 for p in parts)
+    return Topic(name, len(parts), replication, config, leaderless, min((len(p["isr"]) for p in parts), default=0))

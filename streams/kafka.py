@@ -26,7 +26,8 @@ from citytwin.streams.brokers import (
     Topic,
     plan,
     told,
-)
+    topic_of,
+)  # fmt: skip
 
 #: How long a writer that is stopped waits for what it was given.
 CLOSING_S = 5.0
@@ -73,7 +74,7 @@ async def describe(cluster: Cluster, prefix: str = "") -> Described:
         brokers = tuple(f"{b['host']}:{b['port']}" for b in about["brokers"])
         found = {t["topic"]: t["partitions"] for t in topics if t["topic"].startswith(prefix)}
         config = await _configs(client, sorted(found)) if prefix else {}
-    made = {name: _topic(name, parts, config.get(name, {})) for name, parts in found.items()}
+    made = {name: topic_of(name, parts, config.get(name, {})) for name, parts in found.items()}
     return Described(str(about.get("cluster_id") or ""), brokers, made)
 
 
@@ -85,12 +86,6 @@ async def _configs(client: Any, names: Sequence[str]) -> dict[str, dict[str, str
         str(r[3]): {str(e[0]): str(e[1]) for e in r[4]}
         for answer in answers for r in answer.resources if r[0] == 0
     }  # fmt: skip
-
-
-def _topic(name: str, parts: Sequence[Mapping[str, Any]], config: Mapping[str, str]) -> Topic:
-    replication = min((len(p["replicas"]) for p in parts), default=0)
-    leaderless = sum(p["leader"] < 0 for p in parts)
-    return Topic(name, len(parts), replication, config, leaderless, min((len(p["isr"]) for p in parts), default=0))
 
 
 async def create_topics(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:

@@ -5,6 +5,9 @@ row makes (with `each`, several of one kind). A value is a template (`"air-{Stat
 several, the first that is not null), `const`, `template`, `map` (with `default`), `factor` and `offset`, `format` of a
 time. A row of NDJSON that has a key which no value names and `ignore` does not list is read slowly, not refused.
 
+The column `@place` is where a row came from, where the one who reads knows it: topic/partition/offset in Kafka. It is
+the id of events for which the description names none, so that the same record read twice is one event.
+
 Times without an offset are read in `timezone`. Of the two readings of an hour that the clock repeats, the first
 (summer time) is taken, with `fold = 1` the second; a time that the clock skipped is read with the offset from before,
 so it moves on by the skipped hour.
@@ -32,6 +35,8 @@ from citytwin.streams.secrets import Blanker
 from citytwin.streams.tables import InputRow, csv_rows, ndjson_rows
 
 _ENVELOPE = ("id", "source", "subject", "time", "gridid", "corrects", "revision", "retracted", "lon", "lat")
+#: The column of where a row came from.
+PLACE = "@place"
 _FLAGS = {"retracted": Kind.FLAG, "revision": Kind.INTEGER, "lon": Kind.NUMBER, "lat": Kind.NUMBER, "time": Kind.TIME}
 
 
@@ -39,9 +44,9 @@ class EventSpec(msgspec.Struct, forbid_unknown_fields=True):
     """One `[[events]]` table. `skip_null`: fields or attributes whose absence means that there is no such event."""
 
     type: str
-    id: str | Value
     source: str | Value
     time: str | Value
+    id: str | Value = f"{{{PLACE}}}"
     subject: str | Value | None = None
     gridid: str | Value | None = None
     corrects: str | Value | None = None
@@ -121,10 +126,14 @@ class Mapping:
         if document.format not in ("csv", "ndjson"):
             raise MappingError("format must be csv or ndjson")
         self.document, self._rules = document, rules
-        self._events = [_Event(s, w, document, rules) for s in document.events for w in (s.each or [{}])]
+        self._events = [
+            _Event(spec, words, document, rules) for spec in _with_ids(document) for words in (spec.each or [{}])
+        ]
         if not self._events:
             raise MappingError("there is no [[events]] table, so no row makes an event")
         self._columns = frozenset().union(*(e.columns for e in self._events))
+        #: Whether rows want to know where they came from.
+        self.placed = PLACE in self._columns
         self._constant: dict[str, object] = {} if document.crs == "cgcs2000" else {"crs": document.crs}
         self._blanker = Blanker(set().union(rules.blanker.fields, *(e.secret for e in self._events)))
         self._fast: FlatLines | None = None
@@ -228,6 +237,19 @@ class Mapping:
         return Rejection(row.line, told.reason, field, told.detail, head, ids.get("source", ""), ids.get("id", ""))
 
 
+def _with_ids(document: Document) -> list[EventSpec]:
+    """The descriptions of events; ids by place are told apart where a row makes several events."""
+    alone = len(document.events) == 1 and len(document.events[0].each) < 2
+    default = EventSpec("", "", "").id
+    for number, spec in enumerate(document.events):
+        if spec.id == default and not alone:
+            spec.id = f"{default}/{number}"
+            for turn, words in enumerate(spec.each):
+                spec.id = f"{default}/{number}.{{@turn}}"
+                words["@turn"] = str(turn)
+    return document.events
+
+
 def _chunks(file: IO[bytes], rows: int) -> Iterator[list[bytes]]:
     """Lines of a file in bounded lists; what is longer than an event may be is cut, so that it is refused."""
     chunk: list[bytes] = []
@@ -247,4 +269,4 @@ def _chunks(file: IO[bytes], rows: int) -> Iterator[list[bytes]]:
         yield chunk
 
 
-__all__ = ["BadBody", "Document", "EventSpec", "Mapping", "MappingError"]
+__all__ = ["PLACE", "BadBody", "Document", "EventSpec", "Mapping", "MappingError"]

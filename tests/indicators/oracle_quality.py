@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from math import inf
 from typing import Any
 
@@ -39,6 +40,13 @@ def late(now: int, time: int, period_s: float | None) -> bool:
     return now >= time + 2000 * (SILENT_S if period_s is None else period_s)
 
 
+@cache
+def fitting(type: str) -> tuple[str, ...]:
+    """Feeds that events of a type belong to: those of the type itself, and of its family."""
+    named = {f for feeds, *_ in FEEDS.values() for f, _ in feeds} - {"obs", "device"}
+    return tuple(f for f in sorted(named) if type == f or (type.startswith(f + ".") and type not in ALONE))
+
+
 class Watch:
     """Counts the inputs of one moment of an oracle."""
 
@@ -59,6 +67,15 @@ class Watch:
             for code, entity in self.world.entities.items() if entity.get("in_service") != 0
             for name in entity.get("properties", "").split()
         }  # fmt: skip
+        #: Newest time of each source, and the sources of each feed.
+        self.spoke: dict[str, int] = {}
+        self.tellers: dict[str, set[str]] = defaultdict(set)
+        for e in self.seen:
+            fits, source = fitting(e["type"]), e["source"]
+            for feed in fits:
+                self.tellers[feed].add(source)
+            if fits or source in self.world.sources:
+                self.spoke[source] = max(self.spoke.get(source, e["time"]), e["time"])
         self.feeds = {f: self.inputs(*f) for f in {f for feeds, *_ in FEEDS.values() for f in feeds}}
         self.kept: dict[tuple[str, int, float | None], Trust] = {}
 
@@ -102,18 +119,10 @@ class Watch:
 
     def sources(self, feed: str) -> dict[int, Counts]:
         """Sources that are declared for a type or family of events, or said one: the same for every scope."""
-        says = self.world.sources
-        watched = [f for feeds, *_ in FEEDS.values() for f, _ in feeds if f not in ("obs", "device")]
-        newest: dict[str, int] = {}
-        expected = {
+        says, newest = self.world.sources, self.spoke
+        expected = self.tellers[feed] | {
             s for s, (_, types) in says.items() if any(fnmatchcase(f"{feed}{x}", t) for t in types for x in ("", ".x"))
         }
-        for e in self.seen:
-            fits = [f for f in watched if e["type"] == f or (e["type"].startswith(f + ".") and e["type"] not in ALONE)]
-            if feed in fits:
-                expected.add(e["source"])
-            if fits or e["source"] in says:
-                newest[e["source"]] = max(newest.get(e["source"], e["time"]), e["time"])
         heard = [s for s in expected if s in newest]
         fresh = [s for s in heard if not late(self.now, newest[s], says.get(s, (None,))[0])]
         return dict.fromkeys(range(len(self.world.level)), (len(fresh), len(heard), len(expected)))

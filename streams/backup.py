@@ -17,6 +17,10 @@ MANIFEST = "backup.json"
 #: Small files that belong to the state; what is not there is not copied.
 _PLAIN = ("privacy.key", "demo.json")
 _STORES = ("deadletters.db", "log.db")
+#: Folders of files that never change: values over time, and accounts where there are some.
+_TREES = ("history", "accounts")
+#: Passes over a folder in which files come and go.
+_PASSES = 20
 
 
 class BadBackup(StoreError):
@@ -62,8 +66,11 @@ def backup(source: Path, target: Path) -> Manifest:
 
 
 def _fill(source: Path, target: Path) -> Manifest:
-    """Snapshots first, then dead letters, the log last: so nothing in the copy is ahead of its log."""
+    """History and snapshots first, then dead letters, the log last: so nothing in the copy is ahead of its log."""
     try:
+        for name in _TREES:
+            if (source / name).is_dir():
+                copy_tree(source / name, target / name)
         newest = _copy_snapshots(source, target)
         for name in _PLAIN:
             if (source / name).is_file():
@@ -113,6 +120,38 @@ def _copy_store(source: Path, target: Path) -> None:
     finally:
         copy.close()
         db.close()
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder whose files are written aside and renamed; where some vanish meanwhile, look again.
+
+    Raises BadBackup, StoreUnavailable.
+    """
+    try:
+        for _ in range(_PASSES):
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            if _copied(source, target):
+                return
+    except OSError as error:
+        raise unavailable(error, target) or BadBackup(f"{source} cannot be copied to {target}: {error}") from error
+    raise BadBackup(f"the files in {source} changed in each of {_PASSES} passes; try again when less is going on")
+
+
+def _copied(source: Path, target: Path) -> bool:
+    for path in sorted(p for p in source.rglob("*") if p.is_file() and not aside(p)):
+        to = target / path.relative_to(source)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(path, to)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def aside(path: Path) -> bool:
+    """Whether a file is only on its way to its name, or a lock."""
+    return path.suffix in (".part", ".tmp", ".lock") or path.name.startswith(".")
 
 
 def part_of(path: Path) -> Part:

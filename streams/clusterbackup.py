@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from citytwin.streams.archive import SEGMENT, Archive, Raw
-from citytwin.streams.backup import MANIFEST, BadBackup, Part, part_of
+from citytwin.streams.backup import MANIFEST, BadBackup, Part, aside, copy_tree, part_of
 from citytwin.streams.store import StoreError, unavailable
 
 FORMAT = 2
@@ -25,8 +25,6 @@ LOG, ACCOUNTS = "log", "accounts"
 _CHECKPOINTS = re.compile(r"checkpoints-(\d{6})")
 #: Fillers that are sent together.
 _FILL = 10_000
-#: Passes over a folder of checkpoints in which files come and go.
-_PASSES = 20
 Range = tuple[int, int]
 
 
@@ -104,9 +102,11 @@ async def save(
     before = _begin(target, prefix, cluster)
     name = f"checkpoints-{_generation(target) + 1:06d}"
     if checkpoints is not None:
-        _copy_tree(checkpoints, target / name)
+        if not checkpoints.is_dir():
+            raise BadBackup(f"there is no folder {checkpoints}; set cluster.checkpoints to the one of the workers")
+        copy_tree(checkpoints, target / name)
     if accounts is not None and accounts.is_dir():
-        _copy_tree(accounts, target / ACCOUNTS)
+        copy_tree(accounts, target / ACCOUNTS)
     archive = Archive(target / LOG)
     topics = await pull(source, archive, say)
     manifest = Manifest(
@@ -235,7 +235,7 @@ def _files(target: Path, checkpoints: str, before: Manifest | None) -> dict[str,
     for path in sorted(p for p in target.rglob("*") if p.is_file()):
         name = str(path.relative_to(target))
         top = name.split("/", 1)[0]
-        if _aside(path) or top not in (LOG, ACCOUNTS, checkpoints):
+        if aside(path) or top not in (LOG, ACCOUNTS, checkpoints):
             continue
         old = known.get(name) if top == LOG else None
         found[name] = old if old is not None and old.size == path.stat().st_size else part_of(path)
@@ -243,14 +243,14 @@ def _files(target: Path, checkpoints: str, before: Manifest | None) -> dict[str,
 
 
 def _publish(target: Path, manifest: Manifest) -> None:
-    path, aside = target / MANIFEST, target / f"{MANIFEST}.part"
+    path, part = target / MANIFEST, target / f"{MANIFEST}.part"
     manifest.seal = manifest.sealed()
     try:
-        with aside.open("wb") as out:
+        with part.open("wb") as out:
             out.write(msgspec.json.format(msgspec.json.encode(manifest)))
             out.flush()
             os.fsync(out.fileno())
-        os.replace(aside, path)
+        os.replace(part, path)
     except OSError as error:
         raise unavailable(error, path) or StoreError(f"{path} cannot be written: {error}") from error
 

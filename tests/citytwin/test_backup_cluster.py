@@ -236,7 +236,7 @@ def test_checkpoints_that_come_and_go_meanwhile(
             (checkpoints / "shard-0000/0000000008.ckpt").write_bytes(b"newer")
         real(source, target)
 
-    monkeypatch.setattr("citytwin.streams.clusterbackup.shutil.copyfile", copy)
+    monkeypatch.setattr("citytwin.streams.backup.shutil.copyfile", copy)
     made = keep(broker, tmp_path / "b", checkpoints)
     names = [n.split("/", 1)[1] for n in made.files if n.startswith("checkpoints-")]
     assert names == ["shard-0000/0000000008.ckpt", "shard-0001/0000000003.ckpt"]

@@ -26,6 +26,10 @@ def source(tmp_path: Path) -> Path:
         for position in (4, 8):
             Snapshots(folder / "snapshots").save(Snapshot(position, {"a": np.arange(position)}))
     (folder / "privacy.key").write_text("k" * 64)
+    hour = folder / "history/date=2026-01-01/hour=03"
+    hour.mkdir(parents=True)
+    (hour / "part-000001.parquet").write_bytes(b"values")
+    (hour / ".part-000002.parquet.tmp").write_bytes(b"half")
     return folder
 
 
@@ -41,6 +45,8 @@ def test_there_and_back(source: Path, tmp_path: Path) -> None:
     assert found is not None
     assert found.position == 8
     assert (tmp_path / "again" / "privacy.key").read_text() == "k" * 64
+    history = [p for p in (tmp_path / "again/history").rglob("*") if p.is_file()]
+    assert [(p.name, p.read_bytes()) for p in history] == [("part-000001.parquet", b"values")]
 
 
 def test_under_load(source: Path, tmp_path: Path) -> None:

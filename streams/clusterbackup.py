@@ -140,39 +140,6 @@ def _generation(target: Path) -> int:
     return max((int(m[1]) for p in target.iterdir() if (m := _CHECKPOINTS.fullmatch(p.name))), default=0)
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder whose files are written aside and renamed; where some vanish meanwhile, look again."""
-    if not source.is_dir():
-        raise BadBackup(
-            f"there is no folder {source}; set cluster.checkpoints to the folder of the workers' checkpoints"
-        )
-    try:
-        for _ in range(_PASSES):
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir(parents=True)
-            if _copied(source, target):
-                return
-    except OSError as error:
-        raise unavailable(error, target) or BadBackup(f"{source} cannot be copied to {target}: {error}") from error
-    raise BadBackup(f"the files in {source} changed in each of {_PASSES} passes; try again when less is going on")
-
-
-def _copied(source: Path, target: Path) -> bool:
-    for path in sorted(p for p in source.rglob("*") if p.is_file() and not _aside(p)):
-        to = target / path.relative_to(source)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(path, to)
-        except FileNotFoundError:
-            return False
-    return True
-
-
-def _aside(path: Path) -> bool:
-    """Whether a file is only on its way to its name, or a lock."""
-    return path.suffix in (".part", ".tmp", ".lock") or path.name.startswith(".")
-
-
 async def pull(source: Source, archive: Archive, say: Callable[[str], None]) -> dict[str, dict[int, Range]]:
     """Add to the archive what the broker holds beyond it; what it covers now. Raises BadArchive, BadBackup."""
     covered: dict[str, dict[int, Range]] = {}

@@ -46,6 +46,15 @@ def case_deltas(engine: Engine, rows: Int64) -> tuple[Mapping[str, Any], ...]:
     return tuple(case_facts(engine.cases, rows))
 
 
+def open_cases(engine: Engine) -> list[dict[str, Any]]:
+    """Facts of every case that is not over."""
+    if engine.cases is None:
+        return []
+    rows = np.arange(engine.cases.n, dtype=np.int64)
+    state = engine.cases.column("terminal", rows)
+    return case_facts(engine.cases, rows[np.asarray(state) == 0])
+
+
 def sys_facts(engine: Engine, cases: int) -> dict[str, Any]:
     """What the engine has counted, for the channel `sys`."""
     stats = engine.stats

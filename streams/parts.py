@@ -67,10 +67,11 @@ def decode_part(body: bytes) -> Part:
 
 def dump_told(key: str, told: Told, arrays: Arrays) -> tuple[str, ...]:
     """Put rows of a form into arrays; names of their columns."""
-    fixed = {"a": told.key_a, "b": told.key_b, "scope": told.scope, "entity": told.entity}
-    arrays.update(
-        {f"rows.{key}\t{n}": c for n, c in (*fixed.items(), *((f".{n}", c) for n, c in told.columns.items()))}
-    )
+    columns: Arrays = {"a": told.key_a, "b": told.key_b, "scope": told.scope, "entity": told.entity}
+    for name, found in told.columns.items():
+        columns[f".{name}"] = found
+    for name, found in columns.items():
+        arrays[f"rows.{key}\t{name}"] = found
     return tuple(told.columns)
 
 

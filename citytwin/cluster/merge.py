@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.cluster.shard import Gap, Register, every, put_in_force
+from citytwin.cluster.shard import Gap, Register, every, put_in_force, short_hash
 from citytwin.engine import Engine
 from citytwin.facts import TICKER_MAX, Stats
 from citytwin.indicators.inlet import Inlet
@@ -20,10 +20,16 @@ from citytwin.models.frame import Delta, Frame
 from citytwin.models.hashing import Allocate
 from citytwin.models.part import Marker, Part
 from citytwin.models.shards import DESK, NOBODY, Ownership
-from citytwin.snapshot import Snapshot, restore, take
+from citytwin.snapshot import Snapshot, definitions, restore, take
 from citytwin.streams.parts import dump_told, load_told
 
 _OWN = "merge\t"
+#: States in which a case is shown no more.
+OVER = ("closed", "voided", "rejected", "merged", "evaluated")
+
+
+class Mixed(ValueError):
+    """A part was counted by other definitions."""
 
 
 class Merge:
@@ -37,11 +43,18 @@ class Merge:
         self.shards = shards
         self.engine = engine or Engine(city, registry, allocate=allocate, own=Ownership(NOBODY, shards))
         self.inlet = Inlet(lambda: every(self.engine))
+        self.definitions = short_hash(definitions(self.engine.city, self.engine.base))
         #: Offset in the registers up to which they are in force.
         self.registers = 0
         #: Statistics as each shard told them last.
         self.stats: dict[int, dict[str, Any]] = {}
         self.cases_by_state: dict[str, int] = {}
+        #: For who comes later: open cases by code, readings by entity row, the newest lines of the ticker.
+        self.open_cases: dict[str, Mapping[str, Any]] = {}
+        self.devices: dict[int, tuple[int, Mapping[str, float] | None]] = {}
+        self.ticker: list[Mapping[str, Any]] = []
+        #: How many cases and lines of the ticker were told before the open marker: the numbers of log channels.
+        self.told = {"case": 0, "ticker": 0}
         self._in: set[int] = set()
         self._begin()
 
@@ -68,6 +81,11 @@ class Merge:
         wanted = self.engine.k + 1
         if part.k < wanted or part.shard in self._in:
             return False
+        if part.facts["definitions"] != self.definitions:
+            raise Mixed(
+                f"shard {part.shard} is counted by other indicators, vocabulary or city pack than this clock has: run one "
+                "version everywhere"
+            )
         if part.k > wanted:
             raise Gap(f"shard {part.shard} says its part of marker {part.k}, that of {wanted} is missing")
         self._in.add(part.shard)
@@ -83,6 +101,8 @@ class Merge:
         engine.pulse.hear(facts["pulse"], facts["feeds"])
         self._ticker += facts["ticker"]
         if part.shard == DESK:
+            if "cases_open" in facts:
+                self.open_cases = {c["code"]: c for c in facts["cases_open"]}
             self._cases += facts["cases"]
             self._skipped += facts["cases_skipped"]
             if "cases_by_state" in facts:
@@ -120,9 +140,30 @@ class Merge:
 
     def _shown(self, frame: Frame) -> Frame:
         twin = {"device": self._devices()} if self._heard else {}
-        ticker = tuple(sorted(self._ticker, key=lambda t: (t["t"], t["type"], t["id"]))[-TICKER_MAX:])
-        sys = {**frame.sys, **self.totals(), "cases": self.cases_by_state, "cases_skipped": self._skipped}
-        return Frame(frame.k, frame.now, frame.position, frame.values, twin, tuple(self._cases), ticker, sys)
+        ticker = sorted(self._ticker, key=lambda t: (t["t"], t["type"], t["id"]))[-TICKER_MAX:]
+        for case in self._cases:
+            self.open_cases.pop(case["code"], None)
+            if case["state"] not in OVER:
+                self.open_cases[case["code"]] = case
+        self.ticker = [*self.ticker, *ticker][-TICKER_MAX:]
+        sys = self._sys(frame, self._skipped)
+        self.told = {"case": self.told["case"] + len(self._cases), "ticker": self.told["ticker"] + len(ticker)}
+        return Frame(frame.k, frame.now, frame.position, frame.values, twin, tuple(self._cases), tuple(ticker), sys)
+
+    def _sys(self, frame: Frame, skipped: int) -> dict[str, Any]:
+        counts = {"cases": self.cases_by_state, "cases_skipped": skipped}
+        return {**frame.sys, **self.totals(), **counts, "told": dict(self.told), "registers": self.registers}
+
+    def whole(self, frame: Frame) -> Frame:
+        """All there is to know at the tick of a frame, for a gateway that begins with it."""
+        ids = list(self.engine.board.lines)
+        rows = np.array(sorted(self.devices), np.int32)
+        held = [self.devices[r] for r in rows.tolist()]
+        twin = {"device": Delta(rows, {"seen": [s for s, _ in held], "value": [v for _, v in held]})}
+        return Frame(
+            frame.k, frame.now, frame.position, {id: self.engine.current(id) for id in ids}, twin,
+            tuple(self.open_cases.values()), tuple(self.ticker), {**frame.sys, "told": dict(self.told)},
+        )  # fmt: skip
 
     def _devices(self) -> Delta:
         rows = np.unique(np.concatenate([r for r, _ in self._heard])).astype(np.int32)
@@ -158,7 +199,9 @@ class Merge:
                 arrays[name], coded[name] = column.codes, tuple(column.names)
         own = {
             "shards": self.shards, "registers": self.registers, "stats": {str(s): v for s, v in self.stats.items()},
-            "cases_by_state": self.cases_by_state, "rows": rows, "coded": coded,
+            "cases_by_state": self.cases_by_state, "rows": rows, "coded": coded, "told": self.told,
+            "open_cases": list(self.open_cases.values()), "ticker": self.ticker,
+            "devices": [(row, seen, values) for row, (seen, values) in self.devices.items()],
         }  # fmt: skip
         return Snapshot(held.position, held.arrays | arrays, {**held.meta, "cluster": own})
 
@@ -188,6 +231,9 @@ class Merge:
             aggregates.clear_changed()
         found.registers, found.cases_by_state = own["registers"], own["cases_by_state"]
         found.stats = {int(s): v for s, v in own["stats"].items()}
+        found.open_cases = {c["code"]: c for c in own["open_cases"]}
+        found.devices = {row: (seen, values) for row, seen, values in own["devices"]}
+        found.ticker, found.told = own["ticker"], own["told"]
         return found
 
     def clone(self, registry: Registry) -> Self:

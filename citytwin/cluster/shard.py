@@ -6,6 +6,7 @@ Registers are in every shard, and take effect at markers: what they held when th
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -24,8 +25,8 @@ from citytwin.models.columns import Coded
 from citytwin.models.hashing import Allocate
 from citytwin.models.part import Marker, Part
 from citytwin.models.shards import DESK, Ownership
-from citytwin.showing import case_deltas, seen_entities
-from citytwin.snapshot import Snapshot, restore, take
+from citytwin.showing import case_deltas, open_cases, seen_entities
+from citytwin.snapshot import Snapshot, definitions, restore, take
 from citytwin.streams.records import Definition, Events
 
 Register = Events | Definition
@@ -59,6 +60,8 @@ class Shard:
         self.registers = 0
         self.outlet = Outlet(lambda: every(self.engine))
         self.outlet.begin()
+        #: What the parts were counted by: parts of other indicators, vocabulary or pack do not add up with these.
+        self.definitions = short_hash(definitions(self.engine.city, self.engine.base))
         self._told: dict[str, dict[str, Any]] = {}
 
     def feed(self, batch: EventBatch, position: int) -> Changes:
@@ -81,6 +84,7 @@ class Shard:
         engine = self.engine
         cases = counted.rows.get("case", np.zeros(0, np.int64))
         facts: dict[str, Any] = {
+            "definitions": self.definitions,
             "stats": {name: getattr(engine.stats, name) for name in Stats.__slots__},
             "watermarks": self._news("watermarks", engine.watermarks.times),
             "pulse": self._news("pulse", engine.pulse.times),
@@ -91,6 +95,8 @@ class Shard:
         if self.shard == DESK:
             facts["cases"] = list(case_deltas(engine, cases))
             facts["cases_skipped"] = len(cases) if len(cases) > CASES_MAX else 0
+            if facts["cases_skipped"]:  # a bulk import: who keeps the open ones is told all of them
+                facts["cases_open"] = open_cases(engine)
             if len(cases) or engine.k == 1:
                 facts["cases_by_state"] = engine.cases.count_by_state() if engine.cases is not None else {}
                 facts["cases_digest"] = engine.cases_digest() if self._digests else None
@@ -154,6 +160,11 @@ class Shard:
         found.registers = own["registers"]
         found.outlet.load(own["forms"])
         return found
+
+
+def short_hash(document: Mapping[str, str]) -> str:
+    """A short name for definitions."""
+    return hashlib.blake2b(repr(sorted(document.items())).encode(), digest_size=8).hexdigest()
 
 
 def put_in_force(engine: Engine, registers: Iterable[Register]) -> None:

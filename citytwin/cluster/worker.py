@@ -1,0 +1,232 @@
+"""A worker: the shards that it is dealt, each fed from where its checkpoint ends, and a part at each marker.
+
+What is on disk decides. A record before a checkpoint's `next` is skipped, one beyond it is a gap and ends the process;
+a part is durable before the checkpoint that knows of it; a checkpoint is durable before the group hears of the offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from citytwin.cluster.cities import Cities
+from citytwin.cluster.options import Options
+from citytwin.cluster.registers import RegisterLog
+from citytwin.cluster.shard import Gap, Shard
+from citytwin.models.batch import Rejection
+from citytwin.models.part import Marker, Part
+from citytwin.models.shards import DESK
+from citytwin.snapshot import DefinitionsChanged
+from citytwin.streams.arrays import split
+from citytwin.streams.bridging import letters
+from citytwin.streams.brokers import BrokerError, Place
+from citytwin.streams.kafka import Reader, Writer
+from citytwin.streams.pack import CorruptRecord
+from citytwin.streams.parts import PART, encode_part
+from citytwin.streams.records import Events
+from citytwin.streams.snapshots import Snapshot, Snapshots
+from citytwin.streams.store import StoreError
+from citytwin.streams.wire import from_bytes
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_AGAIN_S = 0.5
+
+
+@dataclass(slots=True)
+class Held:
+    """A shard in this process: the offset of the record that it takes next, and of its newest checkpoint."""
+
+    shard: Shard
+    next: int
+    saved_at: float
+    saved_k: int = 0
+    events: int = 0
+
+
+class Worker:
+    """Takes records of partitions, and tells parts. `fatal` is called with a sentence where it cannot go on."""
+
+    def __init__(self, options: Options, fatal: Callable[[str], None]) -> None:
+        self.options, self._fatal = options, fatal
+        self._cities = Cities(options.city)
+        self._registry = options.registry()
+        self._writer = Writer(options.cluster)
+        self.registers = RegisterLog(options.cluster, options.prefix)
+        self.held: dict[Place, Held] = {}
+        #: Set when the process is to end: each shard writes a checkpoint at its next marker.
+        self.draining = False
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerError."""
+        await self._writer.start()
+
+    async def stop(self) -> None:
+        """Leave; nothing is lost that checkpoints do not know, it comes again."""
+        await self._writer.stop()
+        await self.registers.stop()
+
+    # Assignments
+
+    async def load(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """Come back to the newest checkpoint of each partition; none is kept, for a rebalance rewinds all of them."""
+        self.held.clear()
+        found = {}
+        for place in places:
+            held = await asyncio.to_thread(self._restore, place)
+            found[place] = held
+        starts = {place: held.next for place, held in found.items()}
+        if starts:
+            try:
+                async with Reader(self.options.cluster, starts):
+                    pass  # it says where the log no longer holds what a checkpoint needs
+            except BrokerError as error:
+                if not error.passing:
+                    self._fatal(str(error))
+                raise
+        self.held = found
+        _log.info("shards here: %s", ", ".join(f"{h.shard.shard}@{h.next}" for h in found.values()))
+        return starts
+
+    def _restore(self, place: Place) -> Held:
+        options = self.options
+        number = DESK if place.topic == options.topic("desk") else place.partition
+        for saved in self._checkpoints(number).valid():
+            try:
+                shard = Shard.restore(
+                    self._cities(), self._registry, saved.arrays, saved.meta, number, options.shards,
+                    digests=options.hashes,
+                )  # fmt: skip
+            except DefinitionsChanged:
+                self._fatal(
+                    f"shard {number}: its checkpoint was counted by other indicators, vocabulary or city pack; what is "
+                    "counted anew is another epoch: `citytwin reshard` makes it, or run the version as before"
+                )
+                raise
+            except (ValueError, KeyError) as error:
+                _log.error("shard %s: the checkpoint at %d is passed over: %s", number, saved.position, error)
+                self._check_shards(saved)
+                continue
+            return Held(shard, int(saved.meta["next"]), time.monotonic(), shard.engine.k)
+        shard = Shard(self._cities(), self._registry, number, options.shards, digests=options.hashes)
+        return Held(shard, 0, time.monotonic())
+
+    def _check_shards(self, saved: Snapshot) -> None:
+        there = saved.meta.get("cluster", {}).get("shards")
+        if there != self.options.shards:
+            self._fatal(
+                f"the checkpoints in {self.options.folder} are of {there} shards, the settings say "
+                f"{self.options.shards}: set kafka.shards back, or make another epoch by `citytwin reshard`"
+            )
+
+    def _checkpoints(self, number: int) -> Snapshots:
+        name = "desk" if number == DESK else f"shard-{number:04d}"
+        return Snapshots(self.options.place(name), self.options.keep)
+
+    # Records
+
+    async def take(self, place: Place, offset: int, value: bytes) -> bool:
+        """Do what one record says; True when a checkpoint of it is durable."""
+        held = self.held.get(place)
+        if held is None or offset < held.next:
+            return False
+        if offset > held.next:
+            self._fatal(
+                f"{place.topic}/{place.partition}: record {held.next} is missing, {offset} came instead; the topic was "
+                "trimmed while it was read: restore it from a backup, or begin another epoch"
+            )
+            return False
+        try:
+            return await self._do(place, held, offset, value)
+        except Gap as error:
+            self._fatal(f"{place.topic}/{place.partition} at {offset}: {error}")
+        except Exception as error:  # Faust would acknowledge the record and go on without it
+            _log.exception("%s/%d at %d", place.topic, place.partition, offset)
+            self._fatal(f"{place.topic}/{place.partition} at {offset}: {type(error).__name__}: {error}")
+        return False
+
+    async def _do(self, place: Place, held: Held, offset: int, value: bytes) -> bool:
+        try:
+            message = from_bytes(value or b"")
+        except CorruptRecord as error:
+            await self._refuse(place, offset, [Rejection(0, "not_json", "", str(error), (value or b"")[:200])])
+            held.next = offset + 1
+            return False
+        if isinstance(message, Events):
+            changes = held.shard.feed(message.batch, offset)
+            held.events += changes.accepted
+            await self._refuse(place, offset, changes.rejected)
+        elif isinstance(message, Marker) and message.k > held.shard.engine.k:
+            await self._mark(place, held, message, offset)
+        held.next = offset + 1
+        if isinstance(message, Marker) and self._due(held):
+            await self._save(held)
+            return True
+        return False
+
+    async def _mark(self, place: Place, held: Held, marker: Marker, offset: int) -> None:
+        registers = await again(lambda: self.registers.between(held.shard.registers, marker.registers))
+        part, refused = held.shard.mark(marker, registers, offset)
+        facts = {**part.facts, "member": self._member(held, offset + 1)}
+        told = Part(part.shard, part.k, part.now, part.share, facts, part.newest)
+        pieces = split(PART, part.shard, part.k, encode_part(told))
+        await again(lambda: self._send("parts", pieces))
+        await self._refuse(place, offset, refused)
+
+    def _member(self, held: Held, next: int) -> dict[str, object]:
+        """What pages tell of a shard and its owner."""
+        return {
+            "owner": self.options.instance or f"worker-{os.getpid()}", "next": next, "events": held.events,
+            "checkpoint_k": held.saved_k, "checkpoint_age_s": round(time.monotonic() - held.saved_at, 1),
+        }  # fmt: skip
+
+    async def _send(self, topic: str, values: Iterable[bytes]) -> None:
+        for sent in [await self._writer.send(self.options.topic(topic), 0, value) for value in values]:
+            await sent
+
+    async def _refuse(self, place: Place, offset: int, rejections: Sequence[Rejection]) -> None:
+        """Dead letters are durable before the record counts as taken."""
+        if rejections:
+            where = f"{place.topic}/{place.partition}/{offset}"
+            told = letters(rejections, "worker", lambda i: f"{where}/{i}", time.time_ns() // 1_000_000)
+            await again(lambda: self._send("deadletters", told))
+
+    # Checkpoints
+
+    def _due(self, held: Held) -> bool:
+        return self.draining or time.monotonic() - held.saved_at >= self.options.checkpoint_s
+
+    async def _save(self, held: Held) -> None:
+        """Write a checkpoint, named by the next offset. Without room the older ones stay, and it is tried again."""
+        taken = held.shard.snapshot()
+        saved = Snapshot(held.next, taken.arrays, {**taken.meta, "next": held.next})
+        try:
+            await asyncio.to_thread(self._checkpoints(held.shard.shard).save, saved)
+        except (OSError, StoreError) as error:
+            _log.error("shard %s: no checkpoint could be written: %s", held.shard.shard, error)
+            return
+        held.saved_at, held.saved_k = time.monotonic(), held.shard.engine.k
+
+    async def drain(self, seconds: float) -> None:
+        """Let every shard write a checkpoint at its next marker, for at most so long."""
+        self.draining = True
+        end, before = time.monotonic() + seconds, {p: h.saved_k for p, h in self.held.items()}
+        while time.monotonic() < end and any(h.saved_k == before.get(p) for p, h in self.held.items()):
+            await asyncio.sleep(0.05)
+
+
+async def again(call: Callable[[], Awaitable[_T]]) -> _T:
+    """Do something with the broker until it works; what waits meanwhile stays in Kafka. Raises what will not pass."""
+    while True:
+        try:
+            return await call()
+        except BrokerError as error:
+            if not error.passing:
+                raise
+            _log.warning("%s; trying again", error)
+            await asyncio.sleep(_AGAIN_S)

@@ -138,7 +138,8 @@ class Node:
             self.log,
             self.snapshots,
             waiting=lambda: runtime.waiting,
-            letters=lambda: (self.letters.counts(), self.letters.dropped),
+            letters=self.letters.counts,
+            went=lambda: self.letters.dropped,
             saved_k=lambda: keeper.last_k,
             checkpoint_s=self.config.engine.snapshot_minutes * 60,
             clock=self.clock,
@@ -230,9 +231,10 @@ class Node:
             found.position = self.log.append([Definition("definitions", whole)])[0]
 
     def _on_frame(self, frame: Frame) -> None:
-        sys_facts = {**frame.sys, **_status(self.runtime.status), "deadletters": self.letterbox.open}
+        letters = self.letterbox.open
+        sys_facts = {**frame.sys, **_status(self.runtime.status), "deadletters": letters}
         self.views.note(frame)
-        self.ops.note(frame)
+        self.ops.note(frame, letters)
         self._frame(dataclasses.replace(frame, sys=sys_facts))
         self.first_frame.set()
         self.workshop.ticked(frame)

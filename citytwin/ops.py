@@ -16,7 +16,6 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from citytwin.clock import Clock, SystemClock
-from citytwin.health import SOURCE as HEALTH
 from citytwin.indicators.pulse import Declared
 from citytwin.indicators.quality import DEFAULT_PERIOD_S, PERIODS
 from citytwin.models.diagnosis import Limits, diagnose
@@ -86,7 +85,7 @@ class Watch:
         """
         now = state.now if at_ms is None else at_ms
         ever = max(state.deadletters.ever, state.deadletters.total)
-        self._keep(state, ever, now)
+        self.sample(now, ever, {s.shard: s.events for s in state.shards})
         first = self._samples[0]
         seconds = (now - first.at) / 1000
         for shard in state.shards:
@@ -97,13 +96,14 @@ class Watch:
         state.verdicts = diagnose(state, self.limits)
         return state
 
-    def _keep(self, state: OpsState, ever: int, now: int) -> None:
+    def sample(self, now: int, ever: int, events: dict[int | str, int]) -> None:
+        """Keep how many dead letters there ever were and what each shard has taken in, for the pace of later looks."""
         samples = self._samples
         if samples and now < samples[-1].at:  # the clock was set back: what was seen before says nothing
             samples.clear()
             self._moved_ms = self._waits_ms = now
         if not samples or now - samples[-1].at >= _APART_MS:
-            samples.append(_Sample(now, ever, {s.shard: s.events for s in state.shards}))
+            samples.append(_Sample(now, ever, events))
         while len(samples) > 1 and now - samples[0].at > _SPAN_MS:
             samples.popleft()
 
@@ -145,18 +145,22 @@ class CityOps:
         snapshots: Snapshots,
         *,
         waiting: Callable[[], int] = lambda: 0,
-        letters: Callable[[], tuple[Mapping[str, int], int]] = lambda: ({}, 0),
+        letters: Callable[[], Mapping[str, int]] = dict,
+        went: Callable[[], int] = lambda: 0,
         history: Callable[[], HistoryState | None] = lambda: None,
         saved_k: Callable[[], int] = lambda: 0,
         checkpoint_s: float = 300.0,
         clock: Clock | None = None,
     ) -> None:
-        """`status`: the runtime's; `waiting`: events in the queue; `letters`: open ones by reason, and how many went.
+        """`status`: the runtime's; `waiting`: events in the queue; `letters`: open ones by reason; `went`: how many
+        fell to the bound.
 
         `saved_k`: tick of the newest snapshot; `checkpoint_s`: how often one is made, three times that is too old.
         """
         self._engine, self._status, self._log, self._snapshots = engine, status, log, snapshots
-        self._waiting, self._letters, self._history, self._saved_k = waiting, letters, history, saved_k
+        self._waiting, self._letters, self._went, self._history, self._saved_k = (
+            waiting, letters, went, history, saved_k,
+        )  # fmt: skip
         self._clock = clock or SystemClock()
         self._watch = Watch(Limits(checkpoint_s=3 * checkpoint_s))
         self._id = f"{socket.gethostname()}:{os.getpid()}"
@@ -165,9 +169,11 @@ class CityOps:
         self._began_ms = self._clock.now_ms()
         self._told: tuple[int, OpsState] | None = None
 
-    def note(self, frame: Frame) -> None:
-        """Remember what a frame says of the sources; runs in the engine's thread."""
+    def note(self, frame: Frame, letters: int) -> None:
+        """Remember what a frame says of sources and events, with the open dead letters; in the engine's thread."""
         self._marks = frame.sys.get("watermarks", self._marks)
+        with self._lock:
+            self._watch.sample(self._clock.now_ms(), letters + self._went(), {0: int(frame.sys.get("accepted", 0))})
 
     def state(self) -> OpsState:
         """The state now, with verdicts, found out at most twice a second; it is not to be changed."""
@@ -181,9 +187,8 @@ class CityOps:
         engine = self._engine
         # While history is brought in the city's time is the events', and nothing is behind.
         now = max(at, engine.now) if self._status["live"] else engine.now
-        marks = {name: time for name, time in self._marks.items() if name != HEALTH}
-        found, more = heard(marks, getattr(engine.city, "sources", ()), now)
-        reasons, went = self._letters()
+        found, more = heard(self._marks, getattr(engine.city, "sources", ()), now)
+        reasons = self._letters()
         total = sum(reasons.values())
         return OpsState(
             mode="single",
@@ -194,7 +199,7 @@ class CityOps:
             frames=FramesState(final=engine.k),
             sources=found,
             more_sources=more,
-            deadletters=LettersState(total=total, by_reason=dict(reasons), ever=total + went),
+            deadletters=LettersState(total=total, by_reason=dict(reasons), ever=total + self._went()),
             log=self._store(),
             history=self._history(),
         )

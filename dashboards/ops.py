@@ -87,9 +87,8 @@ class _Told:
         yield _by("citytwin_source_age_seconds", "Age of a source's newest event", "source", _ages(state))
         if state.log.free_bytes is not None:
             yield GaugeMetricFamily("citytwin_log_free_bytes", "Free on the log's disk", value=state.log.free_bytes)
-        levels: dict[str, float] = {"ok": 0.0, "warn": 0.0, "alarm": 0.0}
-        for verdict in state.verdicts:
-            levels[verdict.level] += 1
+        levels = {level: float(sum(v.level == level for v in state.verdicts)) for level in ("warn", "alarm")}
+        levels["ok"] = float(state.level == "ok")
         yield _by("citytwin_verdicts", "What is wrong, counted; ok is 1 while nothing is", "level", levels)
 
 

@@ -44,9 +44,9 @@ Look = Callable[[OpsState, Limits], Found | None]
 
 
 class Rule(NamedTuple):
-    """A thing that can be wrong."""
+    """A thing that can be wrong, or with the level `ok` one that is good to know."""
 
-    level: Literal["warn", "alarm"]
+    level: Literal["ok", "warn", "alarm"]
     code: str
     look: Look
     zh: str
@@ -56,7 +56,7 @@ class Rule(NamedTuple):
 
 
 def diagnose(state: OpsState, limits: Limits | None = None) -> list[Verdict]:
-    """Everything that is wrong, alarms first; one verdict `ok` when nothing is."""
+    """Everything that is wrong, alarms first, or that nothing is; then what is good to know."""
     bounds = limits or Limits()
     found = [(rule, what) for rule in RULES if (what := rule.look(state, bounds)) is not None]
     out = [
@@ -70,15 +70,16 @@ def diagnose(state: OpsState, limits: Limits | None = None) -> list[Verdict]:
         )
         for r, w in found
     ]
-    out.sort(key=lambda v: v.level != "alarm")
-    return out or [Verdict(level="ok", code="ok", zh="一切正常", en="All is well")]
+    if all(v.level == "ok" for v in out):
+        out.insert(0, Verdict(level="ok", code="ok", zh="一切正常", en="All is well"))
+    return sorted(out, key=lambda v: ("alarm", "warn", "ok").index(v.level))
 
 
 def named(things: Iterable[object], most: int = NAMED_MAX) -> Found:
     """The first few by name and how many more there are; how many in all."""
     names = [str(t) for t in things]
     shown, rest = names[:most], len(names) - most
-    zh = "、".join(shown) + (f" 等 {len(names)} 个" if rest > 0 else "")
+    zh = "、".join(shown) + (" 等" if rest > 0 else "")
     en = ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
     return Found((zh, str(len(names))), (en, str(len(names))))
 
@@ -350,11 +351,11 @@ RULES: tuple[Rule, ...] = (
         "ask who runs them; the indicators that they feed are marked stale",
     ),
     Rule(
-        "warn", "source_unheard", _unheard_source,
+        "ok", "source_unheard", _unheard_source,
         "{1} 个来源从未上报：{0}",
         "Sources that were never heard ({1}): {0}",
         "接入这些来源，或从城市包的 [[sources]] 中去掉",
-        "connect them, or take them out of [[sources]] of the city pack",
+        "connect them, or take them out of `[[sources]]` of the city pack",
     ),
     Rule(
         "warn", "letters_growing", _letters,

@@ -174,8 +174,9 @@ def _rest(state: OpsState, say: _Say) -> list[str]:
         f"{say('sources')} {len(state.sources) + state.more_sources}",
     ]
     for s in silent[:_ROWS]:
-        age = say("never") if s.age_s is None else f"{s.age_s:.0f} s"
-        out.append(f"  {say(s.state)}  {s.source}  {age}")
+        age = "" if s.age_s is None else f"{s.age_s:.0f} s"
+        word = s.state if s.age_s is not None else "never"
+        out.append(f"  {say(word)}  {s.source}  {age}".rstrip())
     return out
 
 

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 #: Wait before a failed group is written again: doubled each time, in seconds.
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+#: A group that takes longer is told of, in seconds.
+SLOW_S = 3.0
 #: A parcel weighs at least so much, so that empty ones are bounded too.
 _LEAST_BYTES = 200
 
@@ -158,6 +160,7 @@ class Outbox:
         """Write, and after a failure again with a new connection, until it is done."""
         wait = FIRST_WAIT
         while True:
+            slow = asyncio.get_running_loop().call_later(SLOW_S, self._say_slow)
             try:
                 await self._write(records)
                 self.trouble = ""
@@ -167,9 +170,15 @@ class Outbox:
                     _log.warning("%s; trying again, sources wait", error)
                 self.trouble = str(error)
                 self.counts.repeated += bool(records)
+            finally:
+                slow.cancel()
             await self._part()
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
+
+    def _say_slow(self) -> None:
+        """The client tries for half a minute before it says that nobody answers."""
+        self.trouble = self.trouble or f"Kafka has not taken a group for {SLOW_S:g} s; trying on, sources wait"
 
     async def _write(self, records: Sequence[tuple[str, int, bytes]]) -> None:
         if self._writer is None:

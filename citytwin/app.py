@@ -19,11 +19,12 @@ from citytwin.dashboards.access import Access
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.engine import Engine
 from citytwin.folder import Folder
+from citytwin.history import historian
 from citytwin.indicators.registry import Registry
 from citytwin.ingest import Door
 from citytwin.keeper import Keeper, Retention
 from citytwin.letterbox import Letterbox
-from citytwin.metrics import Metrics
+from citytwin.metrics import HistoryMetrics, Metrics
 from citytwin.models.frame import Frame
 from citytwin.models.vocabulary import HOUR_MS
 from citytwin.ops import CityOps
@@ -122,7 +123,8 @@ class Node:
             on_frame=self._on_frame,
         )
         self.past = Past(self.folder, self.log, self._make) if self._make is not None else None
-        self.views = Views(self.runtime, self.engine, self.letters, self.past)
+        self._open_history(stack)
+        self.views = Views(self.runtime, self.engine, self.letters, self.past, self.history)
         box = getattr(self.engine.city, "box", None)
         self.codec = Codec(self.engine.vocabulary, privacy_key(config, self.folder), box)
         self.door = Door(self.codec, self.runtime)
@@ -144,6 +146,22 @@ class Node:
             checkpoint_s=self.config.engine.snapshot_minutes * 60,
             clock=self.clock,
         )
+
+    def _open_history(self, stack: ExitStack) -> None:
+        engine, metrics = self.engine, HistoryMetrics(self.metrics.registry)
+        self.history = historian(self.config, self.folder, engine.scopes, engine.vocabulary, metrics)
+        self._recorded: Registry | None = None
+        if self.history is not None:
+            stack.callback(self.history.close)
+            if self.history.properties:
+                self.runtime.on_fed = self.history.readings
+
+    def _keep(self, frame: Frame) -> None:
+        """Into the history; with it, where they changed, the indicators that are in force."""
+        if self.history is not None:
+            now = self.engine.registry
+            self.history.note(frame, {s.id for s in now} if now is not self._recorded else None)
+            self._recorded = now
 
     def _watch_plugins(self, stack: ExitStack) -> None:
         """The watchdog is there before the log is replayed: a plugin that loops would loop again."""
@@ -236,6 +254,7 @@ class Node:
         self.views.note(frame)
         self.ops.note(frame, letters)
         self._frame(dataclasses.replace(frame, sys=sys_facts))
+        self._keep(frame)
         self.first_frame.set()
         self.workshop.ticked(frame)
         self.views.ticked(frame)
@@ -260,6 +279,10 @@ class Node:
     def start(self, *, live: bool = True) -> None:
         """Start the engine's thread."""
         self.runtime.on_status = self._on_status
+        if self.history is not None:
+            if self.engine.k:
+                self.history.prime(self.engine.now, {s.id: self.engine.current(s.id) for s in self.engine.registry})
+            self.history.start()
         self.runtime.start(live=live)
         if self.plugins is not None and self.config.workshop.watch:
             self.plugins.start()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from citytwin.history_config import History, Influx
 from citytwin.sections import Amount, Bridge, Count, Kafka, Mqtt, Port, Section
 
 PREFIX = "CITYTWIN_"
@@ -126,6 +127,8 @@ class Config(Section):
     workshop: Workshop = msgspec.field(default_factory=Workshop)
     deadletters: DeadLetters = msgspec.field(default_factory=DeadLetters)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
+    history: History = msgspec.field(default_factory=History)
+    influx: Influx = msgspec.field(default_factory=Influx)
     kafka: Kafka = msgspec.field(default_factory=Kafka)
     mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
     bridge: Bridge = msgspec.field(default_factory=Bridge)
@@ -136,6 +139,7 @@ class Config(Section):
 SECRETS = {
     "server.token": "server.token_file", "privacy.key": "privacy.key_file", "kafka.password": "kafka.password_file",
     "mqtt.password": "mqtt.password_file", "bridge.token": "bridge.token_file",
+    "influx.token": "influx.token_file", "influx.password": "influx.password_file",
 }  # fmt: skip
 
 

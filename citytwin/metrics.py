@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from citytwin.streams.history import Standing
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -40,3 +42,31 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, as `/metrics` answers."""
         return bytes(generate_latest(self.registry))
+
+
+class HistoryMetrics:
+    """How the history keeps up, by store: `parquet`, `influx`."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        r = registry or CollectorRegistry()
+        self.rows = Gauge("citytwin_history_rows_written", "Rows that the store has", ["store"], registry=r)
+        self.refused = Gauge("citytwin_history_rows_refused", "Rows that it will never take", ["store"], registry=r)
+        self.lost = Gauge("citytwin_history_rows_dropped", "Rows that went at a bound", ["store"], registry=r)
+        self.errors = Gauge("citytwin_history_errors", "Writes that failed", ["store"], registry=r)
+        self.spilled = Gauge("citytwin_history_spilled_bytes", "Bytes that wait on disk", ["store"], registry=r)
+        self.waiting = Gauge("citytwin_history_rows_waiting", "Rows that wait for the store", ["store"], registry=r)
+        self.ok = Gauge("citytwin_history_ok", "1 while the store takes what it is given", ["store"], registry=r)
+        self.dropped = Counter("citytwin_history_dropped", "Values that gave way to newer ones", ["where"], registry=r)
+        self.queued = Gauge("citytwin_history_queue_values", "Values that wait for the historian", registry=r)
+        self.newest = Gauge("citytwin_history_newest_seconds", "Time of the newest row given to stores", registry=r)
+        self.lag = Gauge("citytwin_history_lag_seconds", "How far the historian is behind the frames", registry=r)
+
+    def told(self, store: str, standing: Standing) -> None:
+        """Note how a store stands."""
+        self.rows.labels(store).set(standing.written)
+        self.refused.labels(store).set(standing.refused)
+        self.lost.labels(store).set(standing.dropped)
+        self.errors.labels(store).set(standing.errors)
+        self.spilled.labels(store).set(standing.spilled)
+        self.waiting.labels(store).set(standing.waiting)
+        self.ok.labels(store).set(0 if standing.trouble else 1)

@@ -79,6 +79,8 @@ class Runtime:
         self.clock: Clock = clock or SystemClock()
         self.settings, self.metrics = settings or Settings(), metrics or Metrics()
         self.on_frame, self.on_status = on_frame, on_status
+        #: Gets each batch that was fed, in the engine's thread.
+        self.on_fed: Callable[[EventBatch, Changes], None] | None = None
         #: What was sent to screens since it was last asked: (published, taken by the socket) in ms.
         self.pushes: Callable[[], Sequence[tuple[int, int]]] = tuple
         self.status: dict[str, Any] = {"log": "ok", "log_reason": "", "clock": "ok", "live": False, "failed": ""}
@@ -258,6 +260,8 @@ class Runtime:
         changes = self.engine.feed(batch, position)
         self._position = position
         self._refused(position, changes.rejected)
+        if (told := self.on_fed) is not None:
+            self._tell(lambda b: told(b, changes), batch)
         count = self.metrics.events
         for name in ("accepted", "late", "corrected"):
             count.labels(name).inc(getattr(changes, name))

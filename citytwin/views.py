@@ -13,10 +13,12 @@ from citytwin.dashboards.ports import Page, Past, Refused, Series
 from citytwin.engine import Engine
 from citytwin.facts import case_facts
 from citytwin.geo.scopes import ScopeTree
+from citytwin.historian import Historian, HistoryError
 from citytwin.indicators.api import Spec
 from citytwin.indicators.evidence import place_of
 from citytwin.indicators.explain import explain
 from citytwin.indicators.told import Explanation
+from citytwin.indicators.trend import MINUTE_MS
 from citytwin.models.columns import MISSING, Coded, Int32, Int64, Strings
 from citytwin.models.entities import KINDS
 from citytwin.models.frame import Delta, Frame, Values
@@ -41,9 +43,11 @@ class Views:
     """Reads of one runtime; each runs between two steps of the engine, in its thread."""
 
     def __init__(
-        self, runtime: Runtime, engine: Engine, letters: DeadLetters | None, past: PastCity | None = None
-    ) -> None:
+        self, runtime: Runtime, engine: Engine, letters: DeadLetters | None, past: PastCity | None = None,
+        history: Historian | None = None,
+    ) -> None:  # fmt: skip
         self.runtime, self.engine, self.letters, self._past = runtime, engine, letters, past
+        self._history = history
         self._questions = Questions(runtime, engine, time.monotonic)
         self.city: Any = engine.city  # a pack, or a test's city that has no layers
         #: The newest ticker entries, oldest first.
@@ -210,8 +214,18 @@ class Views:
         return found
 
     def series(self, indicator: str, scope: int, start: int, stop: int, step: int) -> Series:
-        """An indicator's values over time at a scope row, about `step` ms apart."""
+        """An indicator's values over time at a scope row, about `step` ms apart; 0: each minute, older ones as kept.
+
+        The last day of the city and its districts is in memory; what is older, or of other scopes, the history has.
+        """
         t, v = self.runtime.call(lambda: self.engine.trend.series(indicator, scope, start, stop - 1)).result()
+        since = int(t[0]) if len(t) else stop
+        if self._history is not None and start < since:
+            try:
+                older = self._history.series(indicator, scope, start, since, max(step, MINUTE_MS) if step else 0)
+            except HistoryError as error:
+                raise Refused(503, "no_history", "Service Unavailable", str(error), 10) from error
+            t, v = np.concatenate([older.time, t]), np.concatenate([older.value, v])
         if step > 0 and len(t):
             _, last = np.unique(t[::-1] // step, return_index=True)
             pick = np.sort(len(t) - 1 - last)

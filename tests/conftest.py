@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.servers import fixtures
+from tests.servers.fixtures import influx as influx
+from tests.servers.fixtures import influx_tls as influx_tls
 from tests.servers.fixtures import kafka as kafka
+from tests.servers.fixtures import mosquitto as mosquitto
 from tests.servers.fixtures import own_kafka as own_kafka
 from tests.servers.fixtures import prefix as prefix
 

@@ -6,10 +6,13 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
+from tests.servers.influx import ForeignInflux, Influx
 from tests.servers.kafka import Foreign, Kafka
+from tests.servers.mosquitto import ForeignMosquitto, Mosquitto
 from tests.servers.process import STARTED
 
 Kafkas = Callable[..., Kafka]
@@ -19,6 +22,16 @@ def _aloud(config: pytest.Config) -> AbstractContextManager[None]:
     """Lets the lines of the installer through to the terminal."""
     found: AbstractContextManager[None] = config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled()
     return found
+
+
+def _running(config: pytest.Config, make: Callable[[], Any]) -> Iterator[Any]:
+    with _aloud(config):
+        server = make()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture
@@ -33,13 +46,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     if named := os.environ.get("CITYTWIN_TEST_KAFKA"):
         yield Foreign(named)
         return
-    with _aloud(pytestconfig):
-        server = Kafka(tmp_path_factory.mktemp("kafka"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    yield from _running(pytestconfig, lambda: Kafka(tmp_path_factory.mktemp("kafka")))
 
 
 @pytest.fixture
@@ -58,6 +65,30 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Con
     finally:
         for server in made:
             server.close()
+
+
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Influx]:
+    """The session's InfluxDB without accounts, or that of CITYTWIN_TEST_INFLUX=http://user:password@host:port."""
+    if named := os.environ.get("CITYTWIN_TEST_INFLUX"):
+        yield ForeignInflux(named)
+        return
+    yield from _running(pytestconfig, lambda: Influx(tmp_path_factory.mktemp("influx")))
+
+
+@pytest.fixture(scope="session")
+def influx_tls(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Influx]:
+    """The session's InfluxDB with an account and TLS."""
+    yield from _running(pytestconfig, lambda: Influx(tmp_path_factory.mktemp("influx-tls"), secured=True))
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Mosquitto]:
+    """The session's Mosquitto, or the broker that CITYTWIN_TEST_MQTT=host:port names; use it with `prefix`."""
+    if named := os.environ.get("CITYTWIN_TEST_MQTT"):
+        yield ForeignMosquitto(named)
+        return
+    yield from _running(pytestconfig, lambda: Mosquitto(tmp_path_factory.mktemp("mosquitto")))
 
 
 def mend() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -61,13 +62,17 @@ def test_what_is_produced_is_consumed(kafka: Kafka, prefix: str, door: str) -> N
     asyncio.run(round_trip())
 
 
+def refused(door: Door, topic: str) -> None:
+    with pytest.raises(KafkaConnectionError):
+        asyncio.run(produce(door, topic, [b"x"]))
+    gc.collect()  # aiokafka leaves a connection open that fails early: told here, not in a later test
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_strangers_stay_outside(kafka: Kafka, prefix: str) -> None:
     way = kafka.sasl()
-    wrong = Door(way.bootstrap, way.protocol, way.mechanism, way.user, "guessed", way.authority)
-    with pytest.raises(KafkaConnectionError):
-        asyncio.run(produce(wrong, prefix, [b"x"]))
-    with pytest.raises(KafkaConnectionError):
-        asyncio.run(produce(Door(kafka.tls.bootstrap), prefix, [b"x"]))
+    refused(Door(way.bootstrap, way.protocol, way.mechanism, way.user, "guessed", way.authority), prefix)
+    refused(Door(kafka.tls.bootstrap), prefix)
 
 
 def test_the_authority_is_asked(kafka: Kafka, tmp_path: Path) -> None:
@@ -82,13 +87,13 @@ def test_the_authority_is_asked(kafka: Kafka, tmp_path: Path) -> None:
         asyncio.run(connect(Authority(tmp_path / "stranger", "a stranger").trusting()))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_data_and_port_outlive_the_process(kafka: Kafka, prefix: str) -> None:
     asyncio.run(create(kafka.plain, prefix))
     asyncio.run(produce(kafka.plain, prefix, [b"before"]))
     kafka.kill()
     assert not kafka.nodes[0].alive
-    with pytest.raises(KafkaConnectionError):
-        asyncio.run(produce(kafka.plain, prefix, [b"lost"]))
+    refused(kafka.plain, prefix)
     kafka.start()
     asyncio.run(produce(kafka.plain, prefix, [b"after"]))
     kafka.stop()

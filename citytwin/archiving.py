@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from citytwin import topics
 from citytwin.streams import clusterbackup, kafka
 from citytwin.streams.archive import Raw
 from citytwin.streams.backup import BadBackup
@@ -101,19 +102,11 @@ async def restore_log(
         return await clusterbackup.push(source, manifest, Topics(cluster, prefix, writer), say)
 
 
-def cluster_of(config: Any) -> Cluster:
-    """How the brokers of the settings are reached."""
-    k = config.kafka
-    return Cluster(
-        k.bootstrap, k.security, k.ca_file, k.cert_file, k.key_file, k.mechanism, k.username, k.password
-    )  # fmt: skip
-
-
 def backup_cluster(config: Any, target: Path, say: Say) -> str:
     """Back up the cluster of the settings; a line about it. Raises BadBackup, BrokerError, StoreError."""
     made = asyncio.run(
         backup(
-            cluster_of(config), config.kafka.prefix, target, checkpoints=_folder(config.cluster.checkpoints),
+            topics.cluster(config), config.kafka.prefix, target, checkpoints=_folder(config.cluster.checkpoints),
             accounts=Path(config.data.dir) / clusterbackup.ACCOUNTS, say=say,
         )
     )  # fmt: skip
@@ -131,7 +124,7 @@ def restore_cluster(config: Any, source: Path, only: str | None, say: Say) -> st
     if wanted and folder is None:
         raise BadBackup("cluster.checkpoints is not set: name the folder of the checkpoints, or use --only log")
     if only != "checkpoints":
-        records = asyncio.run(restore_log(cluster_of(config), config.kafka.prefix, source, manifest, say))
+        records = asyncio.run(restore_log(topics.cluster(config), config.kafka.prefix, source, manifest, say))
     if wanted and folder is not None:
         files = clusterbackup.bring_back(source, manifest, folder, Path(config.data.dir) / clusterbackup.ACCOUNTS)
     return f"{records} records and {files} files are back, each where it was"

@@ -134,13 +134,17 @@ def _register(entities: Entities, kind: str, code: str, row: int, grid: int, att
 
 def town() -> tuple[Any, World]:
     """The town as a City for the engine, and as a World; both one's own, for an engine changes them."""
-    city, world = _built()
-    own = {**vars(city), "vocabulary": VOCABULARY()}
-    return SimpleNamespace(**own | deepcopy({k: own[k] for k in ("scopes", "entities", "sources")})), deepcopy(world)
+    shared, scopes, entities, world = _built()
+    city = SimpleNamespace(
+        **shared, scopes=deepcopy(scopes), entities=Entities.from_state(entities), vocabulary=VOCABULARY(), problems=[],
+        sources=[SimpleNamespace(id=i, period_s=p, types=t) for i, (p, t) in SOURCES.items()],
+    )  # fmt: skip
+    return city, deepcopy(world)
 
 
 @cache
-def _built() -> tuple[Any, World]:
+def _built() -> tuple[dict[str, Any], ScopeTree, dict[str, Any], World]:
+    """Once: what nobody changes, and what is copied: the scopes, the state of the registers, the world."""
     scopes, grids = tree()
     entities = Entities()
     world = World(
@@ -162,14 +166,11 @@ def _built() -> tuple[Any, World]:
     for i, people in enumerate(PEOPLE):
         put("grid", scopes.code[grids[i]], i, {"population": people, "power_customers": people // 3})
     boxes = [shapely.box(x - SIDE / 2, y - SIDE / 2, x + SIDE / 2, y + SIDE / 2) for x, y in map(centre, range(16))]
-    city = SimpleNamespace(
-        scopes=scopes, entities=entities, vocabulary=VOCABULARY(), timezone=TIMEZONE, name="town",
-        locator=Locator(boxes, np.array(grids, np.int32), pixels=32), box=(113.9, 30.4, 114.3, 30.8), edition="1",
-        calendar=None,
-        sources=[SimpleNamespace(id=i, period_s=p, types=t) for i, (p, t) in SOURCES.items()],
-        problems=[], title={"en": "Town", "zh": "镇"},
-    )  # fmt: skip
-    return city, world
+    shared = {
+        "timezone": TIMEZONE, "name": "town", "locator": Locator(boxes, np.array(grids, np.int32), pixels=32),
+        "box": (113.9, 30.4, 114.3, 30.8), "edition": "1", "calendar": None, "title": {"en": "Town", "zh": "镇"},
+    }  # fmt: skip
+    return shared, scopes, entities.state(), world
 
 
 def batches(events: list[dict[str, Any]]) -> list[EventBatch]:

@@ -28,6 +28,8 @@ _VERBS: dict[str, tuple[str, str]] = {
     "restore": ("restore", "Bring a backup back into an empty folder, verified."),
     "topics": ("topics", "Make and list the Kafka topics of a city."),
     "reshard": ("reshard", "Move a city to another number of shards, into topics of another prefix."),
+    "worker": ("worker", "Count the shards of a city that Kafka deals out."),
+    "clock": ("clock", "Say when segments end, merge the parts, put frames on the board."),
     "bridge": ("bridge", "Take foreign events from Kafka, MQTT and HTTP into the city's topics."),
     "config": ("config", "Show the settings and where each comes from."),
     "bench": ("bench", "Measure the way from bytes to frames on this machine."),

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from citytwin.history_config import History, Influx
-from citytwin.sections import Amount, Bridge, Count, Kafka, Mqtt, Port, Section
+from citytwin.sections import Amount, Bridge, Cluster, Count, Kafka, Mqtt, Port, Section
 
 PREFIX = "CITYTWIN_"
 FILE = "citytwin.toml"
@@ -130,6 +130,7 @@ class Config(Section):
     history: History = msgspec.field(default_factory=History)
     influx: Influx = msgspec.field(default_factory=Influx)
     kafka: Kafka = msgspec.field(default_factory=Kafka)
+    cluster: Cluster = msgspec.field(default_factory=Cluster)
     mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
     bridge: Bridge = msgspec.field(default_factory=Bridge)
     language: Literal["zh", "en"] = "zh"

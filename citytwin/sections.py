@@ -41,6 +41,26 @@ class Kafka(Section):
     deadletters_hours: Amount = 720.0
 
 
+class Cluster(Section):
+    """Members of a city beyond one machine: `checkpoints` is a folder that every worker and clock reaches.
+
+    `instance` names a member; a worker that comes back under its name within six seconds takes its shards at once.
+    `epoch` is told in markers. A frame that lacks a part goes out provisional after `patience_ms`; a clock that is
+    silent for `takeover_ms` is replaced by a standby. `hashes`: final frames carry a hash of all state.
+    """
+
+    checkpoints: str = "citytwin-checkpoints"
+    instance: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""
+    epoch: str = ""
+    checkpoint_seconds: Annotated[float, Meta(gt=0)] = 20.0
+    keep: Count = 3
+    tick_ms: Annotated[int, Meta(ge=100, le=10_000)] = 1000
+    patience_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1000
+    takeover_ms: Annotated[int, Meta(ge=500, le=60_000)] = 2500
+    key_every: Annotated[int, Meta(ge=1, le=3600)] = 60
+    hashes: bool = False
+
+
 class Mqtt(Section):
     """The MQTT broker of the bridge; `client_id` is fixed, so that the broker keeps what comes while we are away.
 

@@ -77,21 +77,28 @@ class Merge:
         return [s for s in self.members if s not in self._in]
 
     def put(self, part: Part) -> bool:
-        """Take in a part of the open marker; False for one that is in already. Raises Gap for one of a later marker."""
+        """Take in a part of the open marker; False for one that is in already.
+
+        Raises Gap for one of a later marker, Mixed for one of other definitions.
+        """
         wanted = self.engine.k + 1
         if part.k < wanted or part.shard in self._in:
             return False
         if part.facts["definitions"] != self.definitions:
             raise Mixed(
-                f"shard {part.shard} is counted by other indicators, vocabulary or city pack than this clock has: run one "
-                "version everywhere"
+                f"shard {part.shard} is counted by other indicators, vocabulary or city pack than this clock has: "
+                "run one version everywhere"
             )
         if part.k > wanted:
             raise Gap(f"shard {part.shard} says its part of marker {part.k}, that of {wanted} is missing")
+        self.look_ahead(part)
+        return True
+
+    def look_ahead(self, part: Part) -> None:
+        """Take in a part whatever marker is open: for a preview, which hears each shard in order but not together."""
         self._in.add(part.shard)
         self.inlet.put(part.shard, part.share, self.engine.above())
         self._note(part)
-        return True
 
     def _note(self, part: Part) -> None:
         engine, facts = self.engine, part.facts

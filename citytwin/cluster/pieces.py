@@ -1,0 +1,87 @@
+"""Parts as they come from their topic: put together, held by marker until it is their turn, and how far that is."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from citytwin.cluster.board import PRESENCE
+from citytwin.cluster.options import Options
+from citytwin.models.part import Part
+from citytwin.streams.arrays import Assembler, chunk
+from citytwin.streams.brokers import Place
+from citytwin.streams.kafka import Reader
+from citytwin.streams.pack import CorruptRecord
+from citytwin.streams.parts import PART, decode_part
+
+_log = logging.getLogger(__name__)
+#: Bytes of parts that wait for their marker; beyond it no more are read, they stay in Kafka.
+WAITING_MAX = 512 << 20
+
+
+class Pieces:
+    """Reads `<prefix>.parts` from an offset; holds each (k, shard) once, the first that came."""
+
+    def __init__(self, options: Options, start: int) -> None:
+        self._place = Place(options.topic("parts"), 0)
+        self._options, self._next = options, start
+        self._reader: Reader | None = None
+        self._whole = Assembler()
+        self._first: dict[int, int] = {}
+        #: Parts by marker and shard; `fresh` those that nobody has looked at yet, in order.
+        self.held: dict[int, dict[int, bytes]] = {}
+        self.fresh: list[tuple[int, int]] = []
+        self.bytes = 0
+        #: Signs of life of members, by role and id.
+        self.presence: dict[tuple[str, str], dict[str, object]] = {}
+
+    async def take(self, after: int, timeout_ms: int = 100) -> None:
+        """Read on; parts up to marker `after` are done with. Raises BrokerError, LogGap."""
+        if self.bytes > WAITING_MAX:
+            return
+        if self._reader is None:
+            reader = Reader(self._options.cluster, {self._place: self._next})
+            await reader.start()
+            self._reader = reader
+        for record in (await self._reader.take(1_000, timeout_ms)).get(self._place, ()):
+            self._next = record.offset + 1
+            try:
+                piece = chunk(record.value or b"")
+            except CorruptRecord as error:
+                _log.error("%s at %d: %s", self._place.topic, record.offset, error)
+                continue
+            body = self._whole.add(piece)
+            if piece.sort == PRESENCE and body is not None:
+                told = msgspec.json.decode(body)
+                self.presence[told["role"], told["id"]] = {**told, "at": record.timestamp}
+            if piece.sort != PART or piece.k <= after:
+                continue
+            self._first.setdefault(piece.k, record.offset)
+            if body is not None and piece.shard not in self.held.get(piece.k, {}):
+                self.held.setdefault(piece.k, {})[piece.shard] = body
+                self.fresh.append((piece.k, piece.shard))
+                self.bytes += len(body)
+
+    def part(self, k: int, shard: int) -> Part | None:
+        """The part of a shard, if it is in. Raises CorruptRecord."""
+        body = self.held.get(k, {}).get(shard)
+        return None if body is None else decode_part(body)
+
+    def done(self, upto: int) -> None:
+        """Forget the parts of markers up to this one."""
+        for k in [k for k in self.held if k <= upto]:
+            self.bytes -= sum(map(len, self.held.pop(k).values()))
+        self._first = {k: n for k, n in self._first.items() if k > upto}
+        self.fresh = [(k, s) for k, s in self.fresh if k > upto]
+
+    @property
+    def needed(self) -> int:
+        """Offset from which on parts are needed by who comes back to the state of now."""
+        return min(self._first.values(), default=self._next)
+
+    async def stop(self) -> None:
+        """Leave; the next call goes on where this one ended."""
+        if self._reader is not None:
+            await self._reader.stop()
+            self._reader = None

@@ -1,7 +1,7 @@
 /** What keys and buttons do, and what of it is remembered. */
 
 import { untracked } from '@preact/signals';
-import type { Page } from './address';
+import { TITLES, type Page } from './address';
 import { lang, t } from './i18n';
 import { ask, go, page, readAddress, why } from './route';
 import { choose, chosen, drill, flags, focus, groups, listing, panel, picked, scopes, theme } from './store';
@@ -16,8 +16,8 @@ const memory = {
   },
 };
 
-/** The wall is dark and the workshop light, unless somebody chose otherwise; each page remembers its own. */
-const THEMES = { wall: { key: 'theme', first: 'dark' }, lab: { key: 'theme.lab', first: 'light' } } as const;
+/** The wall is dark, the pages for a desk light, unless somebody chose otherwise; each page remembers its own. */
+const THEMES = { wall: { key: 'theme', first: 'dark' }, lab: { key: 'theme.lab', first: 'light' }, ops: { key: 'theme.ops', first: 'light' } } as const;
 
 function dress(to: Page, wanted: string | null = null): void {
   const look = wanted ?? memory.get(THEMES[to].key) ?? THEMES[to].first;
@@ -43,7 +43,7 @@ export function remember(): void {
   root.lang = lang.value === 'zh' ? 'zh-CN' : 'en';
   root.dataset.theme = theme.value;
   root.dataset.page = page.value;
-  document.title = `CityTwin · ${t(page.value === 'lab' ? 'title.lab' : 'title')}`;
+  document.title = `CityTwin · ${t(TITLES[page.value])}`;
   memory.set('lang', lang.value);
   memory.set(THEMES[page.value].key, theme.value);
   if (chosen.value) memory.set('indicator', chosen.value);
@@ -72,6 +72,7 @@ export function close(): void {
 
 /** The next or previous indicator in the order of the cards. */
 export function step(by: number): void {
+  if (page.value === 'ops') return;
   const ids = page.value === 'lab' ? listing.value : groups.value.flatMap((g) => g.vitals.map((v) => v.ind.id));
   const at = ids.indexOf(chosen.value);
   const id = ids[(at + by + ids.length) % ids.length];
@@ -85,7 +86,7 @@ function find(): void {
   else panel.value = 'search';
 }
 
-export interface Binding { key: string; name: 'search' | 'lang' | 'theme' | 'full' | '3d' | 'devices' | 'up' | 'home' | 'city' | 'all' | 'next' | 'prev' | 'why' | 'lab' | 'close' | 'help'; run: () => void }
+export interface Binding { key: string; name: 'search' | 'lang' | 'theme' | 'full' | '3d' | 'devices' | 'up' | 'home' | 'city' | 'all' | 'next' | 'prev' | 'why' | 'lab' | 'ops' | 'close' | 'help'; run: () => void }
 
 /** The registry of keys; the `?` list is made from it. */
 export const KEYS: Binding[] = [
@@ -94,6 +95,7 @@ export const KEYS: Binding[] = [
   { key: 'k', name: 'prev', run: () => step(-1) },
   { key: 'w', name: 'why', run: () => { const code = scopes.value.code[focus.value]; if (chosen.value && code) ask(chosen.value, code); } },
   { key: 'g', name: 'lab', run: () => go(page.value === 'lab' ? 'wall' : 'lab') },
+  { key: 'o', name: 'ops', run: () => go(page.value === 'ops' ? 'wall' : 'ops') },
   { key: 'i', name: 'all', run: () => (panel.value = 'all') },
   { key: 'u', name: 'up', run: up },
   { key: 'h', name: 'home', run: () => { drill(0); view.home(); } },

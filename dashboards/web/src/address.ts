@@ -1,13 +1,18 @@
 /** Addresses of the pages: which page a path is, and links that say what is looked at. Pure. */
 
-export type Page = 'wall' | 'lab';
+export type Page = 'wall' | 'lab' | 'ops';
+
+/** The title of each page, as key of the catalogue. */
+export const TITLES = { wall: 'title', lab: 'title.lab', ops: 'title.ops' } as const satisfies Record<Page, string>;
 
 export function pageOf(path: string): Page {
-  return /^\/lab\/?$/.test(path) ? 'lab' : 'wall';
+  const found = /^\/(lab|ops)\/?$/.exec(path)?.[1];
+  return found === 'lab' || found === 'ops' ? found : 'wall';
 }
 
 /** `/lab?id=traffic_tti&why=420102`: an indicator, and where its number is asked about ('' = nowhere). */
 export function addressOf(page: Page, id: string, why = ''): string {
+  if (page === 'ops') return '/ops';
   const query = new URLSearchParams();
   if (id) query.set(page === 'lab' ? 'id' : 'indicator', id);
   if (why) query.set('why', why);

@@ -1,6 +1,6 @@
-/** The pages: composition only. The wall is here, the workshop comes when it is first opened. */
+/** The pages: composition only. The wall is here, the others come when they are first opened. */
 
-import { signal } from '@preact/signals';
+import { signal, type Signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { RateStrip, Strip, Ticker } from './bottom';
@@ -63,27 +63,31 @@ function Wall(): JSX.Element {
   );
 }
 
-const workshop = signal<(() => JSX.Element) | null>(null);
-const failed = signal(false);
+type Later = { page: Signal<(() => JSX.Element) | null>; failed: Signal<boolean>; get: () => Promise<() => JSX.Element> };
+const later = (get: Later['get']): Later => ({ page: signal(null), failed: signal(false), get });
+const workshop = later(() => import('./lab/page').then((m) => m.Lab));
+const operations = later(() => import('./ops/page').then((m) => m.Ops));
 
-/** The workshop, brought when it is first opened; it may fail to come while the server is away. */
-function Lab(): JSX.Element {
-  const Page = workshop.value;
+/** A page that is brought when it is first opened; it may fail to come while the server is away. */
+function Brought({ from }: { from: Later }): JSX.Element {
+  const Page = from.page.value;
   const bring = (): void => {
-    failed.value = false;
-    void import('./lab/page').then((m) => { workshop.value = m.Lab; }, () => { failed.value = true; });
+    from.failed.value = false;
+    void from.get().then((found) => { from.page.value = found; }, () => { from.failed.value = true; });
   };
-  useEffect(() => { if (!workshop.peek()) bring(); }, []);
-  return (
-    <div class={`lab${link.value.state === 'lost' ? ' lost' : ''}`}>
-      {Page ? <Page /> : <><Header><span /></Header><main class="wait">{failed.value ? <p role="alert">{t('lab.notHere')} <button class="btn" onClick={bring}>{t('why.again')}</button></p> : <p class="d">{t('lab.coming')}</p>}</main></>}
-      <Banner />
-      <Why />
-      <Panel />
-    </div>
-  );
+  useEffect(() => { if (!from.page.peek()) bring(); }, []);
+  return Page ? <Page /> : <><Header><span /></Header><main class="wait">{from.failed.value ? <p role="alert">{t('page.notHere')} <button class="btn" onClick={bring}>{t('why.again')}</button></p> : <p class="d">{t('page.coming')}</p>}</main></>;
+}
+
+function Lab(): JSX.Element {
+  return <div class={`lab${link.value.state === 'lost' ? ' lost' : ''}`}><Brought from={workshop} /><Banner /><Why /><Panel /></div>;
+}
+
+/** Without the banner: this page says itself when nobody answers. */
+function Ops(): JSX.Element {
+  return <div class="ops"><Brought from={operations} /><Panel /></div>;
 }
 
 export function App(): JSX.Element {
-  return page.value === 'lab' ? <Lab key="lab" /> : <Wall key="wall" />;
+  return page.value === 'lab' ? <Lab key="lab" /> : page.value === 'ops' ? <Ops key="ops" /> : <Wall key="wall" />;
 }

@@ -5,7 +5,7 @@ import { toggleFull, toggleLang, toggleTheme } from './actions';
 import { age, day, hms } from './format';
 import { lang, say, t } from './i18n';
 import { Icon, Mark, NUMERAL } from './parts';
-import { addressOf, type Page } from './address';
+import { addressOf, TITLES, type Page } from './address';
 import { go, page } from './route';
 import { city, counts, drill, focus, health, link, now, panel, path, scopeName, scopes } from './store';
 import { LEVELS, type Level } from './types';
@@ -62,14 +62,14 @@ export function followed(to: Page): (event: MouseEvent) => void {
 
 function Pages(): JSX.Element {
   const one = (to: Page): JSX.Element => <a href={addressOf(to, '')} aria-current={page.value === to ? 'page' : undefined} onClick={followed(to)} data-testid={`page-${to}`}>{t(`page.${to}`)}</a>;
-  return <nav class="pages" aria-label={t('pages')}>{one('wall')}{one('lab')}</nav>;
+  return <nav class="pages" aria-label={t('pages')}>{one('wall')}{one('lab')}{one('ops')}</nav>;
 }
 
-/** The header of both pages; what stands between clock and path is the page's own. */
+/** The header of all pages; what stands between clock and path is the page's own. */
 export function Header({ children }: { children?: ComponentChildren }): JSX.Element {
   return (
     <header class="hd">
-      <div class="ti"><h1><span>{say(city.value.title) || city.value.name}</span><b>{t(page.value === 'lab' ? 'title.lab' : 'title')}</b></h1><Pages /></div>
+      <div class="ti"><h1><span>{say(city.value.title) || city.value.name}</span><b>{t(TITLES[page.value])}</b></h1><Pages /></div>
       <Clock />
       {children ?? <Counts />}
       <Path />

@@ -20,8 +20,8 @@ export class Refused extends Error {
 }
 
 /** Read JSON; throws with the server's own words. */
-export async function read<T>(url: string): Promise<T> {
-  const answer = await fetch(url, { headers });
+export async function read<T>(url: string, signal?: AbortSignal): Promise<T> {
+  const answer = await fetch(url, { headers, ...(signal ? { signal } : {}) });
   if (!answer.ok) throw new Refused(await said(answer), 1000 * Number(answer.headers.get('retry-after') ?? NaN));
   return (await answer.json()) as T;
 }

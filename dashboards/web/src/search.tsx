@@ -6,6 +6,7 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { KEYS } from './actions';
 import { lang, say, t, word } from './i18n';
 import { search } from './reads';
+import { go as turn, page } from './route';
 import { view } from './map/view';
 import { choose, drill, entities, entitiesRev, indicators, panel, picked, placesIn, scopeName, scopes } from './store';
 import type { Item } from './wire';
@@ -61,7 +62,7 @@ export function Search(): JSX.Element {
     return () => clearTimeout(timer);
   }, [query.value]);
   const list = hits();
-  const go = (hit: Hit | undefined): void => { if (hit) { panel.value = null; hit.go(); } };
+  const go = (hit: Hit | undefined): void => { if (hit) { if (page.peek() === 'ops') turn('wall'); panel.value = null; hit.go(); } };
   const onKeyDown = (e: KeyboardEvent): void => {
     if (e.key === 'ArrowDown') at.value = Math.min(list.length - 1, at.value + 1);
     else if (e.key === 'ArrowUp') at.value = Math.max(0, at.value - 1);

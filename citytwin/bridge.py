@@ -140,6 +140,7 @@ class Bridge:
             for task in (writing, *reading, serving, ending):
                 task.cancel()
             await asyncio.gather(writing, *reading, serving, ending, return_exceptions=True)
+            listener.close()
 
     async def _look(self) -> None:
         """Refuse to start on topics with another number of shards; a broker that is away is waited for later."""

@@ -28,8 +28,8 @@ _T = TypeVar("_T")
 
 #: Wait before a source that failed is asked again: doubled each time, in seconds.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
-#: How long one that loses a partition or ends waits for what it has on the way, in seconds.
-LEAVING_S = 4.0
+#: How long one that loses partitions waits for what it has on the way, and how long one that ends, in seconds.
+LEAVING_S, ENDING_S = 4.0, 12.0
 #: Messages of MQTT that are read together.
 _MESSAGES = 1000
 
@@ -112,7 +112,7 @@ class Inlet:
                 if confirming.done():
                     confirming.result()
                 await turn()
-            await pending.settle(LEAVING_S)
+            await pending.settle(ENDING_S)
         finally:
             confirming.cancel()
             await asyncio.gather(confirming, return_exceptions=True)

@@ -40,7 +40,7 @@ def command(config_path: Path | None, city: str | None, shards: int, target: str
     click.echo("", err=True)
     click.echo(f"moved {moved.events} events and {moved.definitions} definitions into {move.target}.events")
     click.echo(
-        f'next: set kafka.prefix = "{move.target}" and kafka.shards = {shards} for every process, give '
-        "workers and clocks a new folder of checkpoints, start them, then the bridges (their groups go on where they stopped). Once the "
-        f"frames are right, delete the topics {config.kafka.prefix}.*"
+        f'next: set kafka.prefix = "{move.target}" and kafka.shards = {shards} for every process, give workers and '
+        "clocks a new folder of checkpoints, start them, then the bridges (their groups go on where they stopped). "
+        f"Once the frames are right, delete the topics {config.kafka.prefix}.*"
     )

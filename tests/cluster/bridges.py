@@ -39,11 +39,11 @@ def codec() -> Codec:
     return Codec(VOCABULARY(), b"key")
 
 
-def config(bootstrap: str, prefix: str, *, mqtt: Mqtt | None = None, **bridge: Any) -> Config:
+def config(bootstrap: str, prefix: str, *, broker: Mqtt | None = None, **bridge: Any) -> Config:
     """Settings of a bridge on a free port."""
     found = Config(kafka=KafkaSettings(bootstrap=bootstrap, prefix=prefix, shards=SHARDS))
     found.bridge = Settings(port=0, group=f"{prefix}-bridge", **bridge)
-    found.mqtt = mqtt or Mqtt()
+    found.mqtt = broker or Mqtt()
     return found
 
 

@@ -53,6 +53,8 @@ class Door:
 class Broker(Server):
     """One node, broker and controller."""
 
+    patience = 120.0
+
     def __init__(self, cluster: Kafka, node: int, home: Path) -> None:
         super().__init__(f"kafka-{node}", home)
         self.cluster, self.node = cluster, node

@@ -45,7 +45,12 @@ def reap(pid: int) -> None:
     global _reaper  # noqa: PLW0603
     if _reaper is None:
         _reaper = subprocess.Popen(
-            [sys.executable, "-S", "-c", _REAPER], stdin=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-S", "-c", _REAPER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
         )
     assert _reaper.stdin is not None
     print(pid, file=_reaper.stdin, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from citytwin.models import entity_rules
 from citytwin.models.codes import Checker
@@ -148,8 +149,12 @@ KINDS: dict[str, EntityKind] = {k.name: k for k in _KINDS}
 KIND_NUMBER: dict[str, int] = {name: i for i, name in enumerate(KINDS)}
 
 
+@cache
 def all_fields() -> dict[str, Field]:
-    """Every attribute of any kind by name; kinds that share a name share its storage, ValueError if they differ."""
+    """Every attribute of any kind by name; kinds that share a name share its storage, ValueError if they differ.
+
+    The same dictionary each time: nobody may change it.
+    """
     found: dict[str, Field] = {}
     for kind in KINDS.values():
         for item in kind.fields:
@@ -158,8 +163,12 @@ def all_fields() -> dict[str, Field]:
     return found
 
 
+@cache
 def all_relations() -> dict[str, str]:
-    """Every relation of any kind with the kind it points to. Raises ValueError if two kinds differ."""
+    """Every relation of any kind with the kind it points to. Raises ValueError if two kinds differ.
+
+    The same dictionary each time: nobody may change it.
+    """
     found: dict[str, str] = {}
     for kind in KINDS.values():
         for name, target in kind.relations.items():

@@ -30,6 +30,7 @@ _VERBS: dict[str, tuple[str, str]] = {
     "reshard": ("reshard", "Move a city to another number of shards, into topics of another prefix."),
     "worker": ("worker", "Count the shards of a city that Kafka deals out."),
     "clock": ("clock", "Say when segments end, merge the parts, put frames on the board."),
+    "gateway": ("gateway", "Serve pages and clients of a city beyond one machine."),
     "bridge": ("bridge", "Take foreign events from Kafka, MQTT and HTTP into the city's topics."),
     "config": ("config", "Show the settings and where each comes from."),
     "bench": ("bench", "Measure the way from bytes to frames on this machine."),

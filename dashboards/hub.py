@@ -7,7 +7,7 @@ and what changed since is encoded once per selection. So the memory of a slow cl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +62,10 @@ class Hub(State):
     """Frames in, one text per client out."""
 
     def __init__(
-        self, board: Board, epoch: str, server: str = "citytwin", limits: Limits | None = None, city: Any = None
-    ) -> None:
-        super().__init__(board, epoch)
+        self, board: Board, epoch: str, server: str = "citytwin", limits: Limits | None = None, city: Any = None,
+        told: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(board, epoch, told)
         self.server, self.limits, self.city = server, limits or Limits(), dict(city or {})
         self.clients: dict[int, Client] = {}
         self.selections: dict[tuple[str, bytes], Selection] = {}

@@ -199,6 +199,12 @@ class Ring:
                 self._keep_open(entry, str(item["code"]), _is_open(item))
         self._trim()
 
+    def renumber(self, head: int) -> None:
+        """What is held came before entry `head` + 1; no client can resume before it, for the entries may be others."""
+        self.entries, self.start, self.total, self.head = [], 0, 0, head
+        if self.open is not None:
+            self.open = {c: Entry(head, e.text, e.scope, e.at, 0) for c, e in self.open.items()}
+
     def _keep_open(self, entry: Entry, code: str, open: bool) -> None:
         assert self.open is not None
         self.open.pop(code, None)

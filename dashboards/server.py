@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class Parts:
     static: Path = Path(__file__).parent / "static"
     workshop: Workshop | None = None
     ops: Ops | None = None
+    #: Where several servers show one city: its epoch, and how many entries of each log channel came before.
+    epoch: str = ""
+    told: Mapping[str, int] | None = None
 
 
 class Web:
@@ -54,8 +57,8 @@ class Web:
     def __init__(self, parts: Parts) -> None:
         about = dict(parts.reads.about())
         city = {k: about[k] for k in ("name", "title", "timezone", "edition", "bbox", "center") if k in about}
-        epoch = secrets.token_hex(8)
-        self.hub = Hub(parts.board, epoch, f"citytwin {parts.version}", parts.limits, city)
+        epoch = parts.epoch or secrets.token_hex(8)
+        self.hub = Hub(parts.board, epoch, f"citytwin {parts.version}", parts.limits, city, parts.told)
         self.gateway = Gateway(self.hub, parts.board, parts.access, parts.door)
         operations = Operations(parts.ops)
         reads = api.Api(

@@ -17,15 +17,19 @@ from citytwin.models.frame import Values
 
 
 class State:
-    """Folds frames; every part of it is of the newest frame, so that one push stems from one position."""
+    """Folds frames; every part of it is of the newest frame, so that one push stems from one position.
 
-    def __init__(self, board: Board, epoch: str) -> None:
-        self.epoch = epoch
+    `told`: given where several servers show one city, so that a client may go on at another one: sequences are then the
+    positions of frames, and log channels go on from the numbers that it has by channel.
+    """
+
+    def __init__(self, board: Board, epoch: str, told: Mapping[str, int] | None = None) -> None:
+        self.epoch, self.numbered = epoch, told is not None
         self.tree = board.scopes
         self.now, self.position = board.now, board.position
         self.counts: Counter[str] = Counter()
         self.definitions = ""
-        self.ind_head = 1
+        self.ind_head = self._after(0)
         self.tables: dict[str, Indicators] = {}
         self.twins: dict[str, Twins] = {kind: Twins() for kind in board.kinds()}
         self.facts = Facts()
@@ -34,9 +38,15 @@ class State:
         self.bands: dict[str, encode.Bands] = {}
         self.redefine(board.specs())
         for name, table in self.tables.items():
-            table.put(board.current(name), 1)
+            table.put(board.current(name), self.ind_head)
         self.rings["case"].put(board.cases(), board.now)
         self.rings["ticker"].put(board.ticker(), board.now)
+        for name, head in (told or {}).items():
+            self.rings[name].renumber(head)
+
+    def _after(self, head: int) -> int:
+        """The sequence that follows a channel's head."""
+        return max(head + 1, self.position) if self.numbered else head + 1
 
     def redefine(self, specs: Sequence[Spec]) -> None:
         """Take over the indicators in force; those that went are shown no more."""
@@ -46,12 +56,12 @@ class State:
         self._edges = [t.valid_from for s in specs for t in s.thresholds if t.valid_from > self.now]
         said = sorted((s.id, s.code_hash, s.unit, tuple(sorted(s.bands_at(self.now).items()))) for s in specs)
         self.definitions = hashlib.blake2b(repr(said).encode(), digest_size=8).hexdigest()
-        self.facts.put({"definitions": self.definitions}, self.facts.head + 1)
+        self.facts.put({"definitions": self.definitions}, self._after(self.facts.head))
 
     def adopt(self, specs: Sequence[Spec], current: Mapping[str, Values]) -> None:
         """Take over other definitions while running, and the values that they give at once."""
         self.redefine(specs)
-        self.ind_head += 1
+        self.ind_head = self._after(self.ind_head)
         for name, values in current.items():
             if name in self.tables:
                 self.tables[name].put(values, self.ind_head)
@@ -66,25 +76,25 @@ class State:
         if grew:
             self.grown.append((self.ind_head, len(self.tree)))
         if grew or any(len(v.rows) for v in frame.values.values()):
-            self.ind_head += 1
+            self.ind_head = self._after(self.ind_head)
             for name, values in frame.values.items():
                 self.tables.setdefault(name, Indicators()).put(values, self.ind_head)
         for kind, delta in frame.twin.items():
             table = self.twins.setdefault(kind, Twins())
             if table.head:
-                table.put(delta, table.head + 1)
-        self.facts.put(frame.sys, self.facts.head + 1)
+                table.put(delta, self._after(table.head))
+        self.facts.put(frame.sys, self._after(self.facts.head))
         self.rings["case"].put(frame.cases, int(at))
         self.rings["ticker"].put(frame.ticker, int(at))
 
     def open(self, kind: str) -> None:
         """Begin to fold frames into the table of a kind; call it before the board is read for `seed`."""
-        self.twins[kind].head = max(1, self.twins[kind].head)
+        self.twins[kind].head = max(self._after(0), self.twins[kind].head)
 
     def seed(self, kind: str, rows: frames.Delta) -> None:
         """Fill the table of a kind; rows that frames set since `open` keep what they have."""
         table = self.twins[kind]
-        table.put(rows, table.head + 1, only_new=True)
+        table.put(rows, self._after(table.head), only_new=True)
         table.seeded = True
 
     def channels(self) -> list[str]:

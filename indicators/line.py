@@ -85,6 +85,14 @@ class Line:
             self._standing = (rows, Standing.of(*parts))
         return self._standing[1]
 
+    def adopt(self, values: Values) -> None:
+        """Take over values that were worked out elsewhere."""
+        for name in ("value", "closed", "quality", "fresh", "expected"):
+            getattr(self, name)[values.rows] = getattr(values, name)
+        if values.scale is not None:
+            self.scale[values.rows] = values.scale
+        self.forget_standing()
+
     def forget_standing(self) -> None:
         """Its values or their quality are others now."""
         self._standing = None

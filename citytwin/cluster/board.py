@@ -115,13 +115,15 @@ class BoardReader:
         reader = await self.open()
         out = list[Seen]()
         for record in (await reader.take(2_000, timeout_ms)).get(self.place, ()):
-            piece = chunk(record.value or b"")
+            self._start = record.offset + 1
+            if record.value is None:  # a restored board has one where a transaction ended
+                continue
+            piece = chunk(record.value)
             if piece.index == 0:
                 self._began[piece.sort] = record.offset
             body = self._whole.add(piece)
             if body is not None:
                 out.append(Seen(piece.sort, piece.k, body, self._began[piece.sort]))
-            self._start = record.offset + 1
         return out
 
     async def rest(self) -> list[Seen]:
@@ -169,6 +171,6 @@ async def _keys(reader: Reader, place: Place, stop: int) -> list[int]:
     while await reader.position(place) < stop and idle < 3:
         records = (await reader.take(500, _IDLE_MS)).get(place, ())
         idle = 0 if records else idle + 1
-        pieces = [(r.offset, chunk(r.value or b"")) for r in records if r.offset < stop]
+        pieces = [(r.offset, chunk(r.value)) for r in records if r.offset < stop and r.value is not None]
         out += [offset for offset, piece in pieces if piece.sort == KEY and piece.index == 0]
     return out

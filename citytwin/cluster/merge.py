@@ -53,7 +53,7 @@ class Merge:
         self.open_cases: dict[str, Mapping[str, Any]] = {}
         self.devices: dict[int, tuple[int, Mapping[str, float] | None]] = {}
         self.ticker: list[Mapping[str, Any]] = []
-        #: How many cases and lines of the ticker were told before the open marker: the numbers of log channels.
+        #: How many cases and lines of the ticker were told so far: the numbers of log channels.
         self.told = {"case": 0, "ticker": 0}
         self._in: set[int] = set()
         self._begin()
@@ -153,8 +153,8 @@ class Merge:
             if case["state"] not in OVER:
                 self.open_cases[case["code"]] = case
         self.ticker = [*self.ticker, *ticker][-TICKER_MAX:]
-        sys = self._sys(frame, self._skipped)
         self.told = {"case": self.told["case"] + len(self._cases), "ticker": self.told["ticker"] + len(ticker)}
+        sys = self._sys(frame, self._skipped)
         return Frame(frame.k, frame.now, frame.position, frame.values, twin, tuple(self._cases), tuple(ticker), sys)
 
     def _sys(self, frame: Frame, skipped: int) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Merge:
         twin = {"device": Delta(rows, {"seen": [s for s, _ in held], "value": [v for _, v in held]})}
         return Frame(
             frame.k, frame.now, frame.position, {id: self.engine.current(id) for id in ids}, twin,
-            tuple(self.open_cases.values()), tuple(self.ticker), {**frame.sys, "told": dict(self.told)},
+            tuple(self.open_cases.values()), tuple(self.ticker), frame.sys,
         )  # fmt: skip
 
     def _devices(self) -> Delta:

@@ -108,6 +108,13 @@ async def _started(worker: Worker) -> None:
             await asyncio.sleep(1.0)
 
 
+async def run_gateway(config: Config, stop: asyncio.Event, say: Say) -> None:
+    """Be a gateway. `say` gets one line with its address when it shows the city."""
+    from citytwin.cluster.gateway import GatewayNode
+
+    await GatewayNode(config, options_of(config), fatal, say).run(stop)
+
+
 async def run_clock(config: Config, stop: asyncio.Event, say: Say) -> None:
     """Be a clock, active or standing by."""
     clock = Clock(options_of(config), fatal)

@@ -1,0 +1,140 @@
+"""A gateway: reads what is committed on the board and serves pages and clients. Any number of them show one city."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from citytwin.cluster.board import INTENT, KEY, PRESENCE, BoardReader, newest_key
+from citytwin.cluster.options import Options
+from citytwin.cluster.reads import Desk, GatewayBoard, GatewayOps, GatewayViews, NoIngest
+from citytwin.cluster.registers import RegisterLog
+from citytwin.cluster.shown import ShownCity
+from citytwin.config import Config, check_exposure
+from citytwin.dashboards.access import Access
+from citytwin.dashboards.server import Parts, ServerThread, Web
+from citytwin.historian import Historian
+from citytwin.models.frame import Frame
+from citytwin.streams.arrays import split
+from citytwin.streams.brokers import BrokerError
+from citytwin.streams.kafka import Writer
+from citytwin.streams.parts import BoardFrame, decode_frame
+
+_log = logging.getLogger(__name__)
+#: Keyframes before the newest from which a gateway begins, so that clients of others can go on here without a gap.
+BACK = 2
+Say = Callable[[str], None]
+_AGAIN_S = 0.5
+_ALIVE_S = 5.0
+
+
+class GatewayNode:
+    """One gateway. `say` gets one line with the address once the first frame is shown."""
+
+    def __init__(
+        self, config: Config, options: Options, fatal: Callable[[str], None], say: Callable[[str], None]
+    ) -> None:
+        self.config, self.options, self._fatal, self._say = config, options, fatal, say
+        self.city = ShownCity(options.city(), options.registry())
+        self.desk = Desk(self.city)
+        self.history: Historian | None = None
+        self.views = GatewayViews(self.desk, self.city, self.history)
+        self.registers = RegisterLog(options.cluster, options.prefix)
+        self.web: ServerThread | None = None
+        self._board: BoardReader | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Show frames until `stop` is set; broker trouble is waited out."""
+        alive = asyncio.ensure_future(self._alive())
+        try:
+            while not stop.is_set():
+                try:
+                    await self._turn()
+                except BrokerError as error:
+                    if not error.passing:
+                        self._fatal(str(error))
+                        return
+                    _log.warning("%s; trying again", error)
+                    await asyncio.sleep(_AGAIN_S)
+        finally:
+            alive.cancel()
+            if self.web is not None:
+                await asyncio.to_thread(self.web.stop)
+            await self.registers.stop()
+            if self._board is not None:
+                await self._board.stop()
+
+    async def _turn(self) -> None:
+        if self._board is None:
+            start = await newest_key(self.options, BACK)
+            if start < 0:
+                await asyncio.sleep(_AGAIN_S)  # no clock has put anything on the board yet
+                return
+            self._board = BoardReader(self.options, start)
+        for seen in await self._board.take():
+            if seen.sort == INTENT or (seen.sort == KEY and self.city.final):
+                continue
+            if seen.sort != KEY and not self.city.final:
+                continue
+            await self._show(decode_frame(seen.body))
+            if self.web is None:  # what follows the keyframe goes to the log channels, for who comes from elsewhere
+                await asyncio.to_thread(self._serve)
+
+    async def _show(self, told: BoardFrame) -> None:
+        upto = int(told.frame.sys.get("registers", 0))
+        records = await self.registers.between(self.city.registers, upto)
+        with self.desk.lock:
+            if records:
+                self.city.put_in_force(records, upto)
+            shown = self.city.take(told)
+            self.views.note_frame()
+        if told.final and self.history is not None and not told.key:
+            self.history.note(told.frame)
+        if shown is not None and self.web is not None:
+            await asyncio.to_thread(self._publish, shown)
+
+    def _publish(self, frame: Frame) -> None:
+        assert self.web is not None
+        with self.desk.lock:
+            self.web.web.gateway.publish(frame)
+
+    def _serve(self) -> None:
+        server = self.config.server
+        check_exposure(server)
+        told = dict(self.city.sys.get("told", {}))
+        epoch = f"{self.options.prefix}-{self.options.epoch or 'e1'}"
+        ops = GatewayOps(self.city, self.views, self.name, self.options.checkpoint_s)
+        with self.desk.lock:
+            parts = Parts(
+                GatewayBoard(self.views), self.views, NoIngest(), self.views, Access(server.token or None), ops=ops,
+                epoch=epoch, told=told,
+            )  # fmt: skip
+            web = Web(parts)
+        self.web = ServerThread(web, server.host, server.port)
+        port = self.web.start()
+        shown = f"[{server.host}]" if ":" in server.host else server.host
+        self._say(f"ready http://{shown}:{port}")
+
+    @property
+    def name(self) -> str:
+        """What pages call this gateway."""
+        return self.options.instance or f"gateway-{os.getpid()}"
+
+    async def _alive(self) -> None:
+        """Tell the clock now and then that this gateway is there."""
+        while True:
+            try:
+                async with Writer(self.options.cluster) as writer:
+                    while True:
+                        told = {"role": "gateway", "id": self.name, "k": self.city.k}
+                        for value in split(PRESENCE, 0, time.time_ns() // 1_000_000, msgspec.json.encode(told)):
+                            await writer.write(self.options.topic("parts"), 0, value)
+                        await asyncio.sleep(_ALIVE_S)
+            except BrokerError as error:
+                _log.info("%s", error)
+                await asyncio.sleep(_ALIVE_S)

@@ -1,0 +1,108 @@
+"""A city as a gateway shows it, pure: frames of the board over the registers; nothing is counted here.
+
+What is shown goes on with provisional frames; a final one that comes after them is only kept for the log channels,
+until the one that has caught up, which says every value that differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from citytwin.cluster.merge import OVER
+from citytwin.cluster.shard import Register, put_in_force
+from citytwin.engine import Engine
+from citytwin.facts import TICKER_MAX
+from citytwin.indicators.registry import Registry
+from citytwin.intake import CityLike
+from citytwin.models.frame import Delta, Frame
+from citytwin.models.shards import NOBODY, Ownership
+from citytwin.streams.parts import BoardFrame
+
+
+class ShownCity:
+    """Takes frames in order, a keyframe first; gives what is to be published of each."""
+
+    def __init__(self, city: CityLike, registry: Registry) -> None:
+        self.engine = Engine(city, registry, own=Ownership(NOBODY, 1))
+        self.registers = 0
+        #: Readings by entity row: when the entity was last heard, newest value of each property.
+        self.devices: dict[int, tuple[int, Mapping[str, float] | None]] = {}
+        self.open_cases: dict[str, Mapping[str, Any]] = {}
+        self.ticker: tuple[Mapping[str, Any], ...] = ()
+        self.sys: dict[str, Any] = {}
+        #: Newest marker that is shown, and newest final one.
+        self.k = self.final = 0
+        #: Markers that are shown provisionally, and shards that they lack.
+        self.missing: tuple[int, ...] = ()
+
+    def put_in_force(self, registers: Iterable[Register], upto: int) -> None:
+        """Registers as the next frame has them."""
+        put_in_force(self.engine, registers)
+        self.registers = max(self.registers, upto)
+
+    def take(self, told: BoardFrame) -> Frame | None:
+        """What is to be shown of a frame; None for one that is shown already. Keyframes only serve to begin."""
+        frame = told.frame
+        if told.key:
+            return self._begin(told) if not self.final else None
+        if not told.final:
+            if frame.k <= self.k:
+                return None
+            self.missing = told.missing
+            return self._show(frame, (), provisional=True)
+        if frame.k <= self.final:
+            return None
+        self.final = frame.k
+        self._log(frame)
+        if frame.k < self.k:  # a later one is shown; log channels miss nothing
+            return Frame(self.k, self.engine.now, self.number, cases=frame.cases, ticker=frame.ticker, sys=self.sys)
+        self.missing = ()
+        return self._show(frame, frame.cases, provisional=False)
+
+    @property
+    def number(self) -> int:
+        """Sequence of what is shown: the same at every gateway, and higher for the final frame of a marker."""
+        return 2 * self.k + (self.final == self.k)
+
+    def _begin(self, told: BoardFrame) -> Frame:
+        frame = told.frame
+        self.open_cases = {str(c["code"]): c for c in frame.cases}
+        self.ticker = tuple(frame.ticker)
+        self.final = frame.k
+        return self._show(frame, (), provisional=False)
+
+    def _show(self, frame: Frame, cases: tuple[Mapping[str, Any], ...], *, provisional: bool) -> Frame:
+        engine = self.engine
+        self.k, engine.k, engine.now = frame.k, frame.k, frame.now
+        if len(engine.scopes) > len(engine.board.none):
+            engine.board.resize()
+        for id, values in frame.values.items():
+            if id in engine.board.lines:
+                engine.board.lines[id].adopt(values)
+        for delta in (d for kind, d in frame.twin.items() if kind == "device"):
+            self._hear(delta)
+        self.sys = {**frame.sys, "provisional": [*self.missing] if provisional else []}
+        engine.position = self.number
+        engine.trend.record(frame.now, engine.board)
+        twin = {kind: Delta(d.rows, {}) for kind, d in frame.twin.items()}
+        ticker = () if provisional else frame.ticker
+        return dataclasses.replace(
+            frame, position=self.number, twin=twin, cases=cases, ticker=ticker, sys=self.sys, refused=()
+        )
+
+    def _log(self, frame: Frame) -> None:
+        for case in frame.cases:
+            self.open_cases.pop(str(case["code"]), None)
+            if case["state"] not in OVER:
+                self.open_cases[str(case["code"])] = case
+        self.ticker = (*self.ticker, *frame.ticker)[-TICKER_MAX:]
+
+    def _hear(self, delta: Delta) -> None:
+        self.engine.last_seen.resize(self.engine.entities.n)
+        held = zip(delta.columns["seen"], delta.columns["value"], strict=True)
+        self.devices.update(zip(delta.rows.tolist(), held, strict=True))
+        self.engine.last_seen.data[delta.rows] = np.array(delta.columns["seen"], np.int64)

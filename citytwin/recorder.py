@@ -23,6 +23,7 @@ class _Line:
     new: Bool = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def resize(self, n: int) -> None:
+        """Make room for n scopes."""
         more = n - len(self.value)
         if more > 0:
             self.value = np.append(self.value, np.full(more, np.nan))

@@ -131,22 +131,20 @@ class History(Protocol):
 def held(points: Points, beats: Points, start: int, stop: int, step: int, beat_ms: int) -> Points:
     """What held at the end of each step, at the step's beginning; steps in which nobody watched are left out.
 
-    `points`, `beats` begin LOOK_BACK_MS before `start`. A value from before the last whole picture no longer holds: the
-    picture would have it. `beat_ms`: how far apart beats are at most.
+    `points`, `beats` begin LOOK_BACK_MS before `start`, or are the last and the highest of each step. A value from
+    before the step of the last whole picture no longer holds: the picture would have it. `beat_ms`: between two beats.
     """
     if not len(beats.time):
         return Points.none()
     first = max(start, int(beats.time[0])) // step
-    begin = np.arange(first, max(first, -(-stop // step)), dtype=np.int64)[-POINTS_MAX:] * step
-    end = np.minimum(begin + step, stop) - 1
-    at = np.searchsorted(points.time, end, "right") - 1
-    last = np.searchsorted(beats.time, end, "right") - 1
-    whole = beats.time[beats.value > 0]
-    picture = np.searchsorted(whole, end, "right") - 1
-    ok = (at >= 0) & (last >= 0) & (picture >= 0) & (begin + step > start)
-    ok[ok] &= beats.time[last[ok]] >= begin[ok] - 3 * beat_ms
-    ok[ok] &= points.time[at[ok]] >= whole[picture[ok]]
-    return Points(begin[ok], points.value[at[ok]], points.quality[at[ok]])
+    number = np.arange(first, max(first, -(-stop // step)), dtype=np.int64)[-POINTS_MAX:]
+    of_point, of_beat, of_whole = (t // step for t in (points.time, beats.time, beats.time[beats.value > 0]))
+    at, last, picture = (np.searchsorted(t, number, "right") - 1 for t in (of_point, of_beat, of_whole))
+    slack = 0 if step >= 2 * beat_ms else -(-2 * beat_ms // step)
+    ok = (at >= 0) & (last >= 0) & (picture >= 0)
+    ok[ok] &= number[ok] - of_beat[last[ok]] <= slack
+    ok[ok] &= of_point[at[ok]] >= of_whole[picture[ok]]
+    return Points(number[ok] * step, points.value[at[ok]], points.quality[at[ok]])
 
 
 def between(points: Points, start: int, stop: int) -> Points:

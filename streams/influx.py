@@ -305,7 +305,7 @@ def setup(server: Server, keep_days: float) -> str:
 
 def batches(rows: Rows, size: int) -> Iterator[tuple[bytes, int]]:
     """Line protocol of at most `size` rows each."""
-    names, scopes = ([_tag(n) for n in c.names] for c in (rows.indicator, rows.scope))
+    names, scopes = [_measurement(n) for n in rows.indicator.names], [_tag(n) for n in rows.scope.names]
     levels = [_tag(n) for n in LEVEL_NAMES]
     for begin in range(0, len(rows), size):
         cut = slice(begin, begin + size)
@@ -323,18 +323,26 @@ def _number(value: float) -> str:
     return f",value={value!r}" if -1e308 < value < 1e308 else ""
 
 
+def _clean(name: str) -> str:
+    """Line protocol has no way to say a line break, or a backslash before its own separators."""
+    return name.replace("\n", " ").rstrip("\\")
+
+
+def _measurement(name: str) -> str:
+    return _clean(name).replace(",", "\\,").replace(" ", "\\ ")
+
+
 def _tag(name: str) -> str:
-    clean = name.replace("\n", " ").rstrip("\\")
-    return clean.replace(",", "\\,").replace(" ", "\\ ").replace("=", "\\=")
+    return _measurement(name).replace("=", "\\=")
 
 
 def _name(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = _clean(name).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _text(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    escaped = _clean(text).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 

@@ -203,8 +203,8 @@ class ParquetStore:
     def read(self, indicator: str, scope: str, start: int, stop: int, step: int) -> Points:
         """The series start <= time < stop; see History."""
         since = start - LOOK_BACK_MS if step else start
-        points, beats = self._series(indicator, scope, since, stop, beats=bool(step))
-        return held(points, beats, start, stop, step, self._beat_ms) if step else between(points, start, stop)
+        points, beats = (between(p, since, stop) for p in self._series(indicator, scope, since, stop, beats=bool(step)))
+        return held(points, beats, start, stop, step, self._beat_ms) if step else points
 
     def _series(self, indicator: str, scope: str, since: int, stop: int, *, beats: bool) -> tuple[Points, Points]:
         with self._lock:

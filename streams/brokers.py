@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 #: Largest record that is written or read, and the largest fetch of one partition.
 MAX_RECORD_BYTES = 8 << 20
@@ -79,6 +79,18 @@ class Place(NamedTuple):
 
     topic: str
     partition: int
+
+
+class Message(Protocol):
+    """A record as it was read; `timestamp` in ms UTC, `value` None for a tombstone."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
 
 
 _ADVICE: tuple[tuple[tuple[str, ...], type[BrokerError], str], ...] = (
@@ -160,3 +172,15 @@ def topic_of(name: str, parts: Sequence[Mapping[str, Any]], config: Mapping[str,
     replication = min((len(p["replicas"]) for p in parts), default=0)
     leaderless = sum(p["leader"] < 0 for p in parts)
     return Topic(name, len(parts), replication, config, leaderless, min((len(p["isr"]) for p in parts), default=0))
+
+
+def check_shards(topics: Sequence[Topic], there: Mapping[str, Topic]) -> None:
+    """Raise Refused where one of the topics is there with another number of partitions."""
+    for topic in topics:
+        found = there.get(topic.name)
+        if found is not None and found.partitions != topic.partitions:
+            raise Refused(
+                f"{topic.name} has {found.partitions} partitions and kafka.shards says {topic.partitions}: the number "
+                f"is fixed when the topic is made. Set kafka.shards = {found.partitions}, or move to another number "
+                f"with `citytwin reshard --shards {topic.partitions}`"
+            )

@@ -5,44 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import create_conn
 
 from citytwin.streams.brokers import (
     EARLIEST,
-    LATEST,
     MAX_RECORD_BYTES,
     BrokerError,
-    Cluster,
     Described,
-    Fenced,
     LogGap,
-    Place,
     Refused,
     Topic,
-    plan,
+    check_shards,
     told,
     topic_of,
-)  # fmt: skip
+)
+from citytwin.streams.brokers import LATEST as LATEST
+from citytwin.streams.brokers import Cluster as Cluster
+from citytwin.streams.brokers import Message as Message
+from citytwin.streams.brokers import Place as Place
 
 #: How long a writer that is stopped waits for what it was given.
 CLOSING_S = 5.0
-
-
-class Message(Protocol):
-    """A record as it was read; `timestamp` in ms UTC, `value` None for a tombstone."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 @contextlib.contextmanager
@@ -62,8 +51,21 @@ async def _admin(cluster: Cluster, doing: str) -> AsyncIterator[Any]:
         try:
             await client.start()
             yield client
+        except kafka_errors.KafkaConnectionError as error:
+            raise await _cause(cluster) or error from error
         finally:
             await client.close()
+
+
+async def _cause(cluster: Cluster) -> Exception | None:
+    """Why no broker answers: a client says no more than that, one connection says what it is."""
+    given = cluster.options()
+    host, _, port = given.pop("bootstrap_servers")[0].rpartition(":")
+    try:
+        (await create_conn(host, int(port), **given)).close()
+    except (kafka_errors.KafkaError, OSError, ValueError) as error:
+        return error if not isinstance(error, kafka_errors.KafkaConnectionError) else None
+    return None
 
 
 async def describe(cluster: Cluster, prefix: str = "") -> Described:
@@ -91,14 +93,7 @@ async def _configs(client: Any, names: Sequence[str]) -> dict[str, dict[str, str
 async def create_topics(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:
     """Make the topics that are not there; the names of those made. Raises Refused where one has other partitions."""
     there = (await describe(cluster)).topics
-    for topic in topics:
-        found = there.get(topic.name)
-        if found is not None and found.partitions != topic.partitions:
-            raise Refused(
-                f"{topic.name} has {found.partitions} partitions and kafka.shards says {topic.partitions}: the number "
-                f"is fixed when the topic is made. Set kafka.shards = {found.partitions}, or move to another number "
-                f"with `citytwin reshard --shards {topic.partitions}`"
-            )
+    check_shards(topics, there)
     fresh = [t for t in topics if t.name not in there]
     if not fresh:
         return []
@@ -109,6 +104,11 @@ async def create_topics(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:
             error = kafka_errors.for_code(code)
             if code and error is not kafka_errors.TopicAlreadyExistsError:
                 raise told(error(*why), f"making the topic {name}")
+    for _ in range(100):
+        there = (await describe(cluster)).topics
+        if all(t.name in there and not there[t.name].leaderless for t in fresh):
+            break
+        await asyncio.sleep(0.1)
     return [t.name for t in fresh]
 
 
@@ -391,10 +391,3 @@ class GroupReader(_Reading):
                 return False
             raise
         return len(mine) == len(offsets)
-
-
-__all__ = [
-    "EARLIEST", "LATEST", "BrokerError", "Cluster", "Described", "Fenced", "GroupReader", "LogGap", "Message", "Place",
-    "Reader", "Refused", "Taken", "Topic", "Writer", "committed", "create_topics", "delete_topics", "describe", "plan",
-    "trim",
-]  # fmt: skip

@@ -19,8 +19,9 @@ from citytwin.sections import Bridge as Settings
 from citytwin.sections import Kafka as KafkaSettings
 from citytwin.sections import Mqtt
 from citytwin.streams import wire
+from citytwin.streams.brokers import Cluster, Place, Topic
 from citytwin.streams.codec import Codec
-from citytwin.streams.kafka import Cluster, Place, Reader, Topic, Writer, create_topics
+from citytwin.streams.kafka import Reader, Writer, create_topics
 from citytwin.streams.records import Events
 
 NOW = 1_790_000_000_000
@@ -58,10 +59,9 @@ async def make_topics(given: Config, *foreign: Topic) -> Cluster:
 async def running(given: Config, clock: Clock | None = None) -> AsyncIterator[Bridge]:
     """A bridge that runs until the end of the block, then ends gracefully."""
     bridge = Bridge(given, codec(), clock or FixedClock())
-    up = asyncio.Event()
-    task = asyncio.create_task(bridge.run(lambda _: up.set()))
+    task = asyncio.create_task(bridge.run())
     try:
-        await asyncio.wait({task, asyncio.create_task(up.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        await until(lambda: task.done() or not bridge.outbox.trouble, "the bridge reaches Kafka")
         yield bridge
     finally:
         bridge.end()

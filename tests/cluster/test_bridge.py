@@ -12,8 +12,8 @@ import pytest
 from citytwin.models.events import VOCABULARY
 from citytwin.models.shards import route
 from citytwin.sections import FromKafka
-from citytwin.streams.brokers import Refused
-from citytwin.streams.kafka import Place, Topic, committed
+from citytwin.streams.brokers import Place, Refused, Topic
+from citytwin.streams.kafka import committed
 from tests.cluster.bridges import (
     NOW,
     SHARDS,

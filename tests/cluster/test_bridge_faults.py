@@ -16,7 +16,8 @@ import pytest
 
 from citytwin.bridge import Bridge
 from citytwin.sections import FromKafka
-from citytwin.streams.kafka import Cluster, Place, Topic, committed
+from citytwin.streams.brokers import Cluster, Place, Topic
+from citytwin.streams.kafka import committed
 from tests.cluster.bridges import SHARDS, config, event, ids, make_topics, produce, raw, running, until
 from tests.servers.fixtures import Kafkas
 from tests.servers.kafka import Kafka

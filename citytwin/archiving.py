@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from citytwin import topics
+from citytwin.config import Config
 from citytwin.streams import clusterbackup, kafka
 from citytwin.streams.archive import Raw
 from citytwin.streams.backup import BadBackup
@@ -102,7 +102,7 @@ async def restore_log(
         return await clusterbackup.push(source, manifest, Topics(cluster, prefix, writer), say)
 
 
-def backup_cluster(config: Any, target: Path, say: Say) -> str:
+def backup_cluster(config: Config, target: Path, say: Say) -> str:
     """Back up the cluster of the settings; a line about it. Raises BadBackup, BrokerError, StoreError."""
     made = asyncio.run(
         backup(
@@ -115,7 +115,7 @@ def backup_cluster(config: Any, target: Path, say: Say) -> str:
     return f"{target}: {made.prefix}, {len(made.topics)} topics, {count} files of checkpoints, {size:.1f} MB"
 
 
-def restore_cluster(config: Any, source: Path, only: str | None, say: Say) -> str:
+def restore_cluster(config: Config, source: Path, only: str | None, say: Say) -> str:
     """Check a backup, then bring back log and checkpoints; a line about it. Raises as `restore_log`."""
     manifest = clusterbackup.check(source)
     say("every file is as it was saved")

@@ -84,6 +84,12 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, Any] | None =
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _EXTRAS:
+            raise
+        extra = _EXTRAS[(error.name or "").split(".")[0]]
+        click.echo(f"citytwin: {error.name} is not installed: pip install 'citytwin[{extra}]'", err=True)
+        sys.exit(1)
     except Exception as error:
         if not is_plain(error):
             raise
@@ -91,6 +97,9 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, Any] | None =
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
+
+#: Packages that only some verbs need, and the extra that brings each.
+_EXTRAS = {"aiokafka": "kafka", "faust": "kafka", "aiomqtt": "mqtt", "paho": "mqtt", "influxdb_client": "influx"}
 
 #: Errors whose text is a sentence for the user, by the module and name of the class: naming imports nothing.
 _PLAIN = {

@@ -48,7 +48,8 @@ def place(i: int) -> str:
 PAYLOADS = st.sampled_from(
     [
         raw(1), raw(2), raw(3, type="case.closed", data={}), raw(4, id=None), raw(5, id=None, type="what"),
-        raw(6, id=""), raw(7, time="soon"), json.dumps(event(8), indent=2).encode(), json.dumps(event(9), indent=2).encode()[:-3],
+        raw(6, id=""), raw(7, time="soon"),
+        json.dumps(event(8), indent=2).encode(), json.dumps(event(9), indent=2).encode()[:-3],
         b"", b"  ", None, b"{}", b"[]", b"nonsense", b"\xff", b"{\n}", b'{"a":"x\ny"}', raw(10) + b"\n" + raw(11),
         raw(12, data={"property": "air.pm25", "value": 1, "note": "x" * 300_000}), b" " + raw(13) + b"\r",
     ]

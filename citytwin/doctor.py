@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO
 
+from citytwin import neighbours
 from citytwin.config import Config, ConfigError, check_exposure
+from citytwin.neighbours import Finding
 from citytwin.streams.log import SqliteLog, StoreInUse
 from citytwin.streams.snapshots import Snapshots, read
 from citytwin.streams.store import Ownership, StoreError
 
 _LOW_BYTES = 2 << 30
+#: A disk that takes longer to make a write safe slows the door down.
+_SLOW_S = 0.05
 #: A clock before this build's year is not set.
 _EARLIEST_S = 1_735_689_600
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at: `ok`, `note` (good to know) or `wrong` (to be done)."""
+def examine(config: Config, *, quick: bool = False, given: Collection[str] = ()) -> Iterator[Finding]:
+    """All findings; reads the whole log unless `quick`. Changes nothing but files that it makes and removes.
 
-    level: Literal["ok", "note", "wrong"]
-    subject: str
-    text: str
-
-
-def examine(config: Config, *, quick: bool = False) -> Iterator[Finding]:
-    """All findings; reads the whole log unless `quick`. Changes nothing but a file that it makes and removes."""
+    `given`: names of the settings that are no defaults; what they do not name beyond this machine is not looked at.
+    """
     folder = Path(config.data.dir).absolute()
     yield from python()
     yield clock(time.time())
     yield exposure(config)
     yield from space(folder)
+    yield sync(folder)
     owner = in_use(folder)
     yield owner
     yield port(config, running=owner.level == "note")
@@ -45,6 +46,7 @@ def examine(config: Config, *, quick: bool = False) -> Iterator[Finding]:
     yield from snapshots(folder)
     yield pack(config.city.pack)
     yield pages()
+    yield from neighbours.examine(config, given)
 
 
 def python() -> Iterator[Finding]:
@@ -97,6 +99,28 @@ def space(folder: Path) -> Iterator[Finding]:
         yield Finding("wrong", "space", text)
     else:
         yield Finding("ok", "space", f"{free / 2**30:.0f} GB free")
+
+
+def sync(folder: Path) -> Finding:
+    """How long the disk takes until what was written is safe: every answer to a source waits for that."""
+    at = next(p for p in (folder, *folder.parents) if p.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=at, prefix=".citytwin-") as file:
+            took = sorted(_synced(file) for _ in range(5))[2]
+    except OSError as error:
+        return Finding("wrong", "disk", f"{at} cannot be written ({error.strerror}); name another folder with --data")
+    text = f"a write of 4 KiB is safe after {took * 1000:.1f} ms"
+    if took > _SLOW_S:
+        return Finding("note", "disk", f"{text}; that is slow, answers to sources wait for it: take a faster disk")
+    return Finding("ok", "disk", text)
+
+
+def _synced(file: IO[bytes]) -> float:
+    started = time.perf_counter()
+    file.write(bytes(4096))
+    file.flush()
+    os.fsync(file.fileno())
+    return time.perf_counter() - started
 
 
 def in_use(folder: Path) -> Finding:

@@ -14,6 +14,7 @@ from citytwin.models.batch import EventBatch, Rejection
 from citytwin.models.columns import Coded, Column, Strings
 from citytwin.models.shards import DESK, route
 from citytwin.models.vocabulary import Vocabulary
+from citytwin.streams.cloudevents import is_utf8
 from citytwin.streams.codec import Codec
 from citytwin.streams.decoded import MAX_EVENT_BYTES, MAX_EVENTS, Decoded, concat, merge, pick
 from citytwin.streams.mapping import PLACE, Mapping, MappingError
@@ -115,7 +116,8 @@ def _plain(payloads: Payloads) -> bytes | None:
     if not payloads or None in payloads or max(map(len, payloads)) > MAX_EVENT_BYTES:  # type: ignore[arg-type]
         return None
     body = b"\n".join(payloads)  # type: ignore[arg-type]
-    return body if body.count(b"\n") == len(payloads) - 1 else None
+    # one payload that is no UTF-8 would make all lines of a text slow
+    return body if body.count(b"\n") == len(payloads) - 1 and is_utf8(body) else None
 
 
 def _line(raw: bytes | None) -> bytes:
@@ -124,6 +126,10 @@ def _line(raw: bytes | None) -> bytes:
         raise Refusal("not_json", "", "the record is empty")
     if len(raw) > MAX_EVENT_BYTES:
         raise Refusal("too_large", "", f"the event has {len(raw)} bytes, at most {MAX_EVENT_BYTES} are taken")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refusal("not_utf8", "", f"byte {error.start} of the event is no UTF-8") from None
     line = raw.strip()
     if b"\n" not in line:
         return line

@@ -230,6 +230,8 @@ class Bridge:
             Gauge(f"citytwin_bridge_{name}", text, registry=registry).set(value)
         taken = Gauge("citytwin_bridge_taken_total", "events taken by door", ["door"], registry=registry)
         refused = Gauge("citytwin_bridge_refused_total", "events refused by door", ["door"], registry=registry)
+        dropped = sum(i.dropped for i in self.inlets if isinstance(i, MqttInlet))
+        Gauge("citytwin_bridge_dropped_total", "MQTT messages of QoS 0 without room", registry=registry).set(dropped)
         for inlet in self.inlets:
             taken.labels(inlet.name).set(inlet.taken)
             refused.labels(inlet.name).set(inlet.refused)

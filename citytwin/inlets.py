@@ -184,6 +184,8 @@ class MqttInlet(Inlet):
     ) -> None:
         super().__init__("mqtt", outbox, clock, rules)
         self._broker, self._filters = broker, filters
+        #: Messages of QoS 0 that there was no room for.
+        self.dropped = 0
 
     async def _attempt(self) -> None:
         async with Inbox(self._broker, [f for f, _ in self._filters]) as inbox:
@@ -198,6 +200,7 @@ class MqttInlet(Inlet):
 
     async def _turn(self, inbox: Inbox, pending: Pending[list[Arrived]]) -> None:
         got = await inbox.take(_MESSAGES, 0.2)
+        self.dropped += inbox.forget_dropped()
         if not got:
             return
         done = pending.add(got)

@@ -106,7 +106,8 @@ _ADVICE: tuple[tuple[tuple[str, ...], type[BrokerError], str], ...] = (
       "TransactionalIdAuthorizationFailed"), Refused,
      "the account may not do that: give kafka.username the rights that docs/bridge.md lists"),
     (("UnknownTopicOrPartitionError", "InvalidTopicError", "InvalidPartitionsError"), Refused,
-     "the topic or partition is not there: run `citytwin topics create`, or look at kafka.prefix and kafka.shards"),
+     "the topic or partition is not there: the city's own are made by `citytwin topics create` (see kafka.prefix and "
+     "kafka.shards), foreign ones by those they belong to"),
     (("MessageSizeTooLargeError", "RecordListTooLargeError", "RecordTooLargeError"), Refused,
      f"a record is larger than the topic takes: set its max.message.bytes to {MAX_RECORD_BYTES}"),
     (("InvalidReplicationFactorError",), Refused,

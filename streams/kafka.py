@@ -355,7 +355,7 @@ class GroupReader(_Reading):
     ) -> None:
         super().__init__(
             cluster, ", ".join(topics), auto_offset_reset="earliest", group_id=group, session_timeout_ms=6_000,
-            heartbeat_interval_ms=1_000, group_instance_id=instance or None,
+            heartbeat_interval_ms=1_000, group_instance_id=instance or None, isolation_level="read_committed",
         )  # fmt: skip
         self._topics, self._leaving = list(topics), leaving
 

@@ -148,10 +148,10 @@ class Inbox:
         with contextlib.suppress(aiomqtt.MqttError, OSError):
             await self._client.__aexit__(None, None, None)
 
-    @property
-    def dropped(self) -> int:
-        """Messages of QoS 0 that there was no room for."""
-        return self._queue.dropped
+    def forget_dropped(self) -> int:
+        """How many messages of QoS 0 there was no room for since the last call."""
+        count, self._queue.dropped = self._queue.dropped, 0
+        return count
 
     async def take(self, most: int, seconds: float) -> list[Arrived]:
         """The next messages, none after so many seconds. Raises MqttError when the connection is lost."""

@@ -26,8 +26,9 @@ from citytwin.keeper import Keeper, Retention
 from citytwin.letterbox import Letterbox
 from citytwin.metrics import HistoryMetrics, Metrics
 from citytwin.models.frame import Frame
+from citytwin.models.ops import HistoryState
 from citytwin.models.vocabulary import HOUR_MS
-from citytwin.ops import CityOps
+from citytwin.ops import CityOps, standing_of
 from citytwin.past import Make, Past
 from citytwin.plugins import base, plugin_files
 from citytwin.recovery import Recovered, recover
@@ -142,10 +143,15 @@ class Node:
             waiting=lambda: runtime.waiting,
             letters=self.letters.counts,
             went=lambda: self.letters.dropped,
+            history=self._standing,
             saved_k=lambda: keeper.last_k,
             checkpoint_s=self.config.engine.snapshot_minutes * 60,
             clock=self.clock,
         )
+
+    def _standing(self) -> HistoryState | None:
+        lag = self.metrics.registry.get_sample_value("citytwin_history_lag_seconds")
+        return standing_of(self.history.stores if self.history else (), lag or 0.0)
 
     def _open_history(self, stack: ExitStack) -> None:
         engine, metrics = self.engine, HistoryMetrics(self.metrics.registry)

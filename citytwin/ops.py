@@ -10,7 +10,7 @@ import shutil
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -31,6 +31,7 @@ from citytwin.models.ops import (
     SourceState,
     StoreState,
 )
+from citytwin.streams.history import Standing
 from citytwin.streams.log import SqliteLog
 from citytwin.streams.snapshots import Snapshots
 
@@ -63,10 +64,31 @@ def _source(name: str, time: int | None, period_s: float | None, now: int) -> So
     return SourceState(source=name, watermark=time, age_s=age, period_s=period_s, state=state)
 
 
+class _Store(Protocol):
+    name: str
+
+    @property
+    def standing(self) -> Standing: ...
+
+
+def standing_of(stores: Sequence[_Store], lag_s: float) -> HistoryState | None:
+    """How the history stands: by the store in trouble, else by the first; None without one."""
+    if not stores:
+        return None
+    bad = [s for s in stores if s.standing.trouble or s.standing.spilled]
+    one = (bad or stores)[0].standing
+    return HistoryState(
+        store=bad[0].name if bad else " + ".join(s.name for s in stores), written=one.written, errors=one.errors,
+        spilled_bytes=one.spilled, dropped=sum(s.standing.dropped + s.standing.refused for s in stores), lag_s=lag_s,
+        error=one.trouble,
+    )  # fmt: skip
+
+
 class _Sample(msgspec.Struct):
     at: int
     letters: int
     events: dict[int | str, int]
+    lost: int = 0
 
 
 class Watch:
@@ -85,25 +107,32 @@ class Watch:
         """
         now = state.now if at_ms is None else at_ms
         ever = max(state.deadletters.ever, state.deadletters.total)
-        self.sample(now, ever, {s.shard: s.events for s in state.shards})
+        lost = state.history.dropped if state.history else 0
+        self.sample(now, ever, {s.shard: s.events for s in state.shards}, lost)
         first = self._samples[0]
         seconds = (now - first.at) / 1000
         for shard in state.shards:
             before = first.events.get(shard.shard, shard.events)
             shard.rate = max(0.0, (shard.events - before) / seconds) if seconds > 0 else 0.0
         state.deadletters.recent = max(0, ever - first.letters)
+        if state.history:
+            state.history.recent = max(0, lost - first.lost)
         self._frames(state.frames, now)
         state.verdicts = diagnose(state, self.limits)
         return state
 
-    def sample(self, now: int, ever: int, events: dict[int | str, int]) -> None:
-        """Keep how many dead letters there ever were and what each shard has taken in, for the pace of later looks."""
+    def sample(self, now: int, ever: int, events: dict[int | str, int], lost: int | None = None) -> None:
+        """Keep how much there was of all, for the pace of later looks: dead letters, events by shard, lost points.
+
+        `lost` None: as many as before.
+        """
         samples = self._samples
         if samples and now < samples[-1].at:  # the clock was set back: what was seen before says nothing
             samples.clear()
             self._moved_ms = self._waits_ms = now
         if not samples or now - samples[-1].at >= _APART_MS:
-            samples.append(_Sample(now, ever, events))
+            before = samples[-1].lost if samples else 0
+            samples.append(_Sample(now, ever, events, before if lost is None else lost))
         while len(samples) > 1 and now - samples[0].at > _SPAN_MS:
             samples.popleft()
 

@@ -226,7 +226,7 @@ def _history_waits(state: OpsState, _: Limits) -> Found | None:
 
 def _history_lost(state: OpsState, _: Limits) -> Found | None:
     found = state.history
-    return _same(found.store, str(found.dropped)) if found and found.dropped else None
+    return _same(found.store, str(found.recent)) if found and found.recent else None
 
 
 #: In the order in which they are told, within a level.
@@ -303,8 +303,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "alarm", "history_lost", _history_lost,
-        "{0}：{1} 个历史点已丢失",
-        "{0}: {1} points of the history are lost",
+        "{0}：一分钟内丢失 {1} 个历史点",
+        "{0}: {1} points of the history were lost in the last minute",
         "恢复历史库，或加大暂存上限",
         "bring the history store back, or allow more to wait on disk",
     ),

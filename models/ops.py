@@ -85,13 +85,17 @@ class StoreState(Struct, kw_only=True):
 
 
 class HistoryState(Struct, kw_only=True):
-    """The store of past values: `spilled_bytes` wait on disk while it is away; `dropped` points are lost."""
+    """The store of past values, the one in trouble where there are several: `spilled_bytes` wait on disk meanwhile.
+
+    `dropped`: points that are lost, at a bound or because the store never takes them; `recent`: of the last minute.
+    """
 
     store: str = ""
     written: int = 0
     errors: int = 0
     spilled_bytes: int = 0
     dropped: int = 0
+    recent: int = 0
     lag_s: float = 0.0
     error: str = ""
 

@@ -23,10 +23,12 @@ from citytwin.models.ops import (
     SourceState,
     StoreState,
 )
-from citytwin.ops import CityOps, Watch, heard
+from citytwin.ops import CityOps, Watch, heard, standing_of
+from citytwin.streams.history import Standing
 from citytwin.streams.log import SqliteLog
 from citytwin.streams.snapshots import Snapshot, Snapshots
 
+ROOT = Path(__file__).resolve().parents[2]
 GB = 1 << 30
 STALE = SourceState(source="iot/a", watermark=1, age_s=10.0, period_s=4.0, state="stale")
 UNHEARD = SourceState(source="iot/b", period_s=9.0, state="stale")
@@ -104,7 +106,7 @@ CASES: list[tuple[str, Callable[[OpsState], None], str, str]] = [
     ("disk_full", put("log", free_bytes=100 << 20), "alarm", "只剩 100 MB"),
     ("disk_filling", put("log", free_bytes=GB), "warn", "剩余 1.0 GB"),
     ("history_waiting", put("history", spilled_bytes=3 << 20), "warn", "InfluxDB 写不进去，3 MB"),
-    ("history_lost", put("history", dropped=7), "alarm", "InfluxDB：7 个历史点"),
+    ("history_lost", put("history", dropped=99, recent=7), "alarm", "InfluxDB：一分钟内丢失 7 个历史点"),
 ]
 
 
@@ -127,6 +129,11 @@ def test_every_rule_has_a_case() -> None:
     assert len({r.code for r in RULES}) == len(RULES)
 
 
+def test_every_verdict_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert [r.code for r in RULES if f"`{r.code}`" not in text] == []
+
+
 def test_all_is_well() -> None:
     (verdict,) = diagnose(healthy())
     assert (verdict.level, verdict.zh, verdict.en, verdict.do_en) == ("ok", "一切正常", "All is well", "")
@@ -143,6 +150,7 @@ def test_all_is_well() -> None:
         put("deadletters", total=9_000, recent=9),
         put("log", free_bytes=None, bytes=None),
         put("", history=None),
+        put("history", dropped=99),
         put("", sources=[SourceState(source="me", watermark=1, age_s=9e6, state="stale")]),
         shard(0, checkpoint_age_s=None),
     ],
@@ -220,6 +228,32 @@ def test_sources_are_judged_by_their_period() -> None:
     assert more == 0
     many, more = heard({f"s{i:03}": 1 for i in range(SOURCES_MAX + 7)}, pack, 2)
     assert (len(many), more, many[0].source) == (SOURCES_MAX, 11, "p0")
+
+
+def test_a_history_is_told_by_the_store_in_trouble() -> None:
+    assert standing_of([], 0) is None
+    good, bad = (
+        SimpleNamespace(name="parquet", standing=Standing(5)),
+        SimpleNamespace(name="influx", standing=Standing()),
+    )
+    found = standing_of([good, bad], 1.5)
+    assert found == HistoryState(store="parquet + influx", written=5, lag_s=1.5)
+    bad.standing = Standing(written=9, refused=1, dropped=2, errors=3, spilled=4, trouble="away")
+    found = standing_of([good, bad], 0)
+    assert found == HistoryState(store="influx", written=9, errors=3, spilled_bytes=4, dropped=3, error="away")
+
+
+def test_points_that_are_lost_are_told_for_a_minute() -> None:
+    watch, told = Watch(), []
+    for second in range(90):
+        state = healthy()
+        state.now, state.frames = second * 1000, FramesState(final=second)
+        assert state.history is not None
+        state.history.dropped = 4 if second >= 10 else 1
+        watch.look(state)
+        watch.sample(state.now, 0, {0: second})  # a frame, which knows nothing of the history
+        told.append(state.history.recent)
+    assert (told[9], told[10], told[60], told[89]) == (0, 3, 3, 0)
 
 
 # One process

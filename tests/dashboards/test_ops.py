@@ -12,12 +12,14 @@ import httpx
 import jsonschema
 import msgspec
 import pytest
+from fontTools.ttLib import TTFont
 from prometheus_client.parser import text_string_to_metric_families
 
 from citytwin.dashboards import describe
 from citytwin.dashboards.ops import LABELS_MAX, OTHERS, gauges
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.metrics import Metrics
+from citytwin.models.diagnosis import RULES
 from citytwin.models.ops import (
     FramesState,
     LettersState,
@@ -31,6 +33,7 @@ from citytwin.models.ops import (
 from tests.dashboards.fakes import FakeBoard, FakeHealth, FakeIngest, FakeReads
 
 ROOT = Path(__file__).resolve().parents[2]
+FONT = ROOT / "dashboards" / "web" / "public" / "fonts" / "noto-sans-sc-400.woff2"
 BOARDS = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
 
 
@@ -118,6 +121,18 @@ def test_the_gauges_say_the_same(url: str) -> None:
     assert {name: found.get(name) for name in wanted} == wanted
     assert "citytwin_source_age_seconds{iot/b}" not in found
     assert "citytwin_shard_checkpoint_age_seconds{1}" not in found
+
+
+def test_every_gauge_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    names = {name.partition("{")[0] for name in samples(gauges(cluster()).decode())}
+    assert [n for n in sorted(names) if f"`{n}`" not in text] == []
+
+
+def test_the_words_of_verdicts_have_glyphs() -> None:
+    known = set(TTFont(FONT).getBestCmap())
+    wanted = {c for rule in RULES for c in rule.zh + rule.do_zh if not c.isspace()}
+    assert sorted(c for c in wanted if ord(c) not in known) == []
 
 
 def test_labels_are_bounded() -> None:

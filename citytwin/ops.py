@@ -242,8 +242,8 @@ class CityOps:
             state="missing" if failed else "late" if lag >= self._watch.limits.late_ms else "ok",
         )  # fmt: skip
         size, saved_ms = self._saved()
-        # Without a snapshot nothing is safe but the log, since the process began.
-        shard.bytes, shard.checkpoint_age_s = size, max(0, at - (saved_ms or self._began_ms)) / 1000
+        # One of before a stop is no sign of trouble: the next is due so long after the process began.
+        shard.bytes, shard.checkpoint_age_s = size, max(0, at - max(saved_ms, self._began_ms)) / 1000
         return shard
 
     def _saved(self) -> tuple[int, int]:

@@ -319,6 +319,19 @@ def test_one_process_tells_of_itself(tmp_path: Path) -> None:
         assert failed.verdicts[0].code == "engine_stopped"
 
 
+def test_a_snapshot_of_before_the_stop_is_not_too_old(tmp_path: Path) -> None:
+    store, clock = Snapshots(tmp_path / "s"), Clock()
+    written = store.save(Snapshot(1, {}, {})).stat().st_mtime
+    clock.ms = round(written * 1000) + 86_400_000
+    status = {"live": True, "failed": "", "log": "ok"}
+    engine: Any = SimpleNamespace(now=clock.ms, k=1, position=1, city=None, stats=SimpleNamespace(accepted=1))
+    with SqliteLog(tmp_path / "log.db") as log:
+        ops = CityOps(engine, status, log, store, clock=clock)
+        assert ops.state().shards[0].checkpoint_age_s == 0
+        clock.ms = engine.now = clock.ms + 1_000_000
+        assert "checkpoint_old" in [v.code for v in ops.state().verdicts]
+
+
 def test_history_that_is_brought_in_is_not_behind(tmp_path: Path) -> None:
     clock, status = Clock(), {"live": False, "failed": "", "log": "ok"}
     engine: Any = SimpleNamespace(now=5_000, k=1, position=1, city=None, stats=SimpleNamespace(accepted=1))

@@ -113,8 +113,9 @@ class Board:
             aggregates.resize(n)
         self._down = [np.flatnonzero(self.scopes.level <= k).astype(np.int32) for k in range(len(LEVELS))]
         self.none = np.zeros(n, np.bool_)
-        for line in self.lines.values():
-            line.resize(n)
+        if self.aggregates.own is None or self.aggregates.merged:  # a shard has no values of its own
+            for line in self.lines.values():
+                line.resize(n)
 
     def next_edition(self, now: int) -> int:
         """When the next edition of some thresholds begins to hold (ms UTC), 2**62 for never."""

@@ -18,7 +18,7 @@ class Grow:
     [1, 2]
     """
 
-    __slots__ = ("_allocate", "_room", "dtype", "fill", "n")
+    __slots__ = ("_allocate", "_blank", "_clean", "_room", "dtype", "fill", "n")
 
     def __init__(self, dtype: Any, fill: Any = 0, allocate: Allocate = np.empty) -> None:
         self.dtype = np.dtype(dtype)
@@ -26,6 +26,8 @@ class Grow:
         self.n = 0
         self._allocate = allocate
         self._room = allocate(64, self.dtype)
+        #: Whether the fill is zero; whether what lies behind the values is zeros that nobody wrote to.
+        self._blank, self._clean = not fill, False
 
     @property
     def data(self) -> NDArray[Any]:
@@ -34,7 +36,11 @@ class Grow:
 
     def _reserve(self, n: int) -> None:
         if n > len(self._room):
-            room = self._allocate(1 << (n - 1).bit_length(), self.dtype)
+            size = 1 << (n - 1).bit_length()
+            # memory that is given as zeros costs nothing before it is written to: most scopes of most measures never are
+            zeros = self._blank and self._allocate is np.empty
+            room = np.zeros(size, self.dtype) if zeros else self._allocate(size, self.dtype)
+            self._clean = zeros
             room[: self.n] = self.data
             self._room = room
 
@@ -48,16 +54,19 @@ class Grow:
         """Grow to n values, new ones hold the fill."""
         if n > self.n:
             self._reserve(n)
-            self._room[self.n : n] = self.fill
+            if not self._clean:
+                self._room[self.n : n] = self.fill
             self.n = n
 
     def drop(self, count: int) -> None:
         """Forget the first values."""
         self._room[: self.n - count] = self._room[count : self.n].copy()
         self.n -= count
+        self._clean = False
 
     def load(self, values: NDArray[Any]) -> None:
         """Hold exactly these values."""
+        self._clean = self._clean and len(values) >= self.n
         self.n = 0
         self.extend(values)
 

@@ -42,9 +42,10 @@ from citytwin.streams.spool import Spool
 _log = logging.getLogger(__name__)
 #: The server read the batch and says no for good.
 _REFUSED = (400, 413, 422)
-_RETRY_S = (1.0, 30.0)
 #: So long one call of `work` sends what was spilled, before newer rows are looked at.
 _REPLAY_S = 1.0
+#: So long rows may wait for others to make a batch with.
+_HOLD_S = 1.0
 _REFUSED_MAX = 16 << 20
 _DROPPED = re.compile(r"dropped=(\d+)")
 
@@ -194,9 +195,12 @@ class InfluxStore:
 
     def __init__(
         self, server: Server, folder: Path, *, spool_bytes: int = 512 << 20, batch: int = 5_000, beat_ms: int = 10_000,
-        clock: Callable[[], float] = time.monotonic,
+        retry_s: tuple[float, float] = (1.0, 30.0), clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        """`folder`: for what the server does not take, at most `spool_bytes`. Raises HistoryError."""
+        """`folder`: for what the server does not take, at most `spool_bytes`; `retry_s`: first and longest pause.
+
+        Raises HistoryError.
+        """
         self.server, self._batch, self._beat_ms, self._clock = server, batch, beat_ms, clock
         self.standing = Standing()
         self._sender = Sender(server)
@@ -205,26 +209,41 @@ class InfluxStore:
             self.spool = Spool(folder, spool_bytes)
         except OSError as error:
             raise HistoryError(f"the spool {folder} cannot be used: {error.strerror}") from error
-        self._pause, self._retry_at = _RETRY_S[0], 0.0
+        self._retry_s, self._pause, self._retry_at = retry_s, retry_s[0], 0.0
+        self._held: list[Rows] = []
+        self._since = 0.0
         self._note()
 
     # Writing.
 
     def write(self, rows: Rows) -> None:
-        """Send rows, or put them behind those that wait."""
-        for payload, count in batches(rows, self._batch):
-            if self.spool or not self._sent(payload, count):
-                self.spool.append(payload, count)
-        self._note()
+        """Send rows once there are enough for a batch, or put them behind those that wait."""
+        if not len(rows):
+            return
+        if not self._held:
+            self._since = self._clock()
+        self._held.append(rows)
+        if sum(map(len, self._held)) >= self._batch:
+            self.flush()
 
     def work(self) -> None:
-        """Send what waits, oldest first, for about a second."""
+        """Send what was held for a second, and what waits, oldest first, for about a second."""
+        if self._held and self._clock() - self._since >= _HOLD_S:
+            self.flush()
         until = self._clock() + _REPLAY_S
         while self.spool and self._clock() >= self._retry_at and self._clock() < until:
-            found = self.spool.peek()
-            if found is None or not self._sent(*found):
+            found = self.spool.peek(self._batch)
+            if not found or not self._sent(b"\n".join(p for p, _ in found), sum(n for _, n in found)):
                 break
             self.spool.pop()
+        self._note()
+
+    def flush(self) -> None:
+        """Send what is held, in batches, or spill it."""
+        parts, self._held = self._held, []
+        for payload, count in batches(Rows.concat(parts), self._batch):
+            if self.spool or not self._sent(payload, count):
+                self.spool.append(payload, count)
         self._note()
 
     def _sent(self, payload: bytes, count: int) -> bool:
@@ -237,13 +256,13 @@ class InfluxStore:
             if _status(error) not in _REFUSED:
                 self.standing.trouble = self.server.plain(error)
                 self._retry_at = self._clock() + self._pause
-                self._pause = min(2 * self._pause, _RETRY_S[1])
+                self._pause = min(2 * self._pause, self._retry_s[1])
                 return False
             gone = min(count, int(found[1]) if (found := _DROPPED.search(_said(error))) else count)
             self._keep_refused(payload, error)
             self.standing.refused += gone
             count -= gone
-        self._pause, self.standing.trouble = _RETRY_S[0], ""
+        self._pause, self.standing.trouble = self._retry_s[0], ""
         self.standing.written += count
         return True
 
@@ -259,7 +278,8 @@ class InfluxStore:
 
     def _note(self) -> None:
         standing = self.standing
-        standing.spilled, standing.waiting, standing.dropped = self.spool.size, self.spool.rows, self.spool.dropped
+        standing.spilled, standing.dropped = self.spool.size, self.spool.dropped
+        standing.waiting = self.spool.rows + sum(map(len, self._held))
 
     # Reading.
 
@@ -278,7 +298,8 @@ class InfluxStore:
         return held(points, beats, start, stop, step, self._beat_ms)
 
     def close(self) -> None:
-        """Leave what waits on disk for the next start."""
+        """Send what is held; leave what waits on disk for the next start."""
+        self.flush()
         self._sender.close()
         self.spool.close()
 
@@ -363,6 +384,8 @@ def _status(error: Exception) -> int:
 
 
 def _said(error: Exception) -> str:
+    if isinstance(reason := getattr(error, "reason", None), Exception):
+        error = reason  # of all the tries the last one
     body = getattr(error, "body", None) or getattr(getattr(error, "response", None), "data", None)
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or error)
     try:

@@ -44,7 +44,7 @@ class Spool:
         self._segments: deque[_Segment] = deque()
         self._out: IO[bytes] | None = None
         self._in: Iterator[tuple[bytes, int]] | None = None
-        self._next: tuple[bytes, int] | None = None
+        self._given: list[tuple[bytes, int]] = []
         self._number = 0
         for path in sorted(folder.glob("*.spool")):
             self._adopt(path)
@@ -107,23 +107,28 @@ class Spool:
             self._out.close()
             self._out = None
 
-    def peek(self) -> tuple[bytes, int] | None:
-        """The oldest record and its rows, left where it is; None if there is none."""
-        while self._next is None and self.rows:
+    def peek(self, rows: int = 1) -> list[tuple[bytes, int]]:
+        """The oldest records with the rows of each, left where they are: so many rows at least, or all of a segment.
+
+        Empty if there are none; the same again until `pop`.
+        """
+        while not self._given and self.rows:
             if self._in is None:
                 self._in = _records(self._segments[0].path)
-            self._next = next(self._in, None)
-            if self._next is None:
+            while sum(n for _, n in self._given) < rows and (found := next(self._in, None)) is not None:
+                self._given.append(found)
+            if not self._given:
                 self._forget_oldest()
-        return self._next
+        return list(self._given)
 
     def pop(self) -> None:
-        """Done with the record that `peek` gave; nothing if it went at the bound meanwhile."""
-        if self._next is None:
+        """Done with the records that `peek` gave; nothing if they went at the bound meanwhile."""
+        if not self._given:
             return
-        rows, self._next = self._next[1], None
-        self._segments[0].rows -= rows
-        self.rows -= rows
+        done = sum(n for _, n in self._given)
+        self._given = []
+        self._segments[0].rows -= done
+        self.rows -= done
         if not self._segments[0].rows:
             self._forget_oldest()
 
@@ -132,14 +137,14 @@ class Spool:
         if not self._segments and self._out is not None:
             self._out.close()
             self._out = None
-        self._in = self._next = None
+        self._in, self._given = None, []
         self.size, self.rows = self.size - gone.size, self.rows - gone.rows
         gone.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Sync and close; what waits is there at the next start."""
         self._seal()
-        self._in = self._next = None
+        self._in, self._given = None, []
 
 
 def _records(path: Path) -> Iterator[tuple[bytes, int]]:

@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +26,8 @@ from tests.servers.influx import PASSWORD, USER, Influx
 from tests.servers.process import until
 
 MINUTE = 60_000
+#: A server that is not there, and pauses for tests.
+NOBODY, QUICK = Server("http://127.0.0.1:1"), (0.2, 1.0)
 
 
 def reach(server: Influx, bucket: str, **given: Any) -> Server:
@@ -38,7 +41,7 @@ def drained(store: InfluxStore) -> Callable[[], bool]:
 
     def look() -> bool:
         store.work()
-        return not store.spool
+        return not store.spool and not store.standing.waiting
 
     return look
 
@@ -71,6 +74,7 @@ def test_it_answers_as_the_embedded_store_does(
     for store in (one, other):
         for block in told_rows:
             store.write(block)
+    one.flush()
     assert one.standing.errors == 0
     for indicator, scope in (("a", "42"), (odd, "区 1,=x"), ("a", "4201"), ("none", "42")):
         for start, stop in ((T0, T0 + 2 * HOUR), (T0 + 17 * MINUTE, T0 + 31 * MINUTE + 7)):
@@ -115,10 +119,10 @@ def test_nothing_is_lost_while_the_server_is_away(
 ) -> None:
     away_s = 120.0 if proving() else 4.0
     influx.create(prefix)
-    store = InfluxStore(reach(influx, prefix, timeout_s=1.0), tmp_path / "spool", batch=1_000)
+    store = InfluxStore(reach(influx, prefix, timeout_s=1.0), tmp_path / "spool", batch=1_000, retry_s=QUICK)
     historian = Historian([store], town(), every_ms=0, levels=range(5), queue_values=500_000)
     historian.start()
-    with Load(historian) as load:
+    with closing(historian), Load(historian) as load:
         until(lambda: store.standing.written > 2_000, 30, "the first rows are written")
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         getattr(influx, how)()
@@ -128,7 +132,6 @@ def test_nothing_is_lost_while_the_server_is_away(
         spilled = store.spool.size
         influx.mend()
         until(lambda: not store.spool and not store.standing.trouble, away_s + 120, "all is sent")
-    historian.close()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
     assert not store.spool, "what the last second brought would be sent at the next start"
     assert store.standing.dropped == store.standing.refused == 0
@@ -145,7 +148,7 @@ def test_nothing_is_lost_while_the_server_is_away(
 def test_order_is_kept(influx: Influx, prefix: str, tmp_path: Path) -> None:
     """Many writes of one and the same point: the last one stays."""
     influx.create(prefix)
-    store = InfluxStore(reach(influx, prefix), tmp_path / "spool", batch=10)
+    store = InfluxStore(reach(influx, prefix), tmp_path / "spool", batch=10, retry_s=QUICK)
     n = 0
 
     def say(times: int) -> None:
@@ -153,6 +156,7 @@ def test_order_is_kept(influx: Influx, prefix: str, tmp_path: Path) -> None:
         for _ in range(times):
             n += 1
             store.write(rows((T0, "a", "42", float(n))))
+            store.flush()
 
     say(20)
     influx.kill()
@@ -161,13 +165,13 @@ def test_order_is_kept(influx: Influx, prefix: str, tmp_path: Path) -> None:
     say(5)  # newer, while older ones wait
     until(drained(store), 60, "all is sent")
     assert told(store.read("a", "42", T0, T0 + 1, 0)) == [(T0, 75.0)]
-    influx.kill()
+    store.close()
+    store = InfluxStore(NOBODY, tmp_path / "spool")
     say(50)
     store.close()  # the process ends while the server is away
     again = InfluxStore(reach(influx, prefix), tmp_path / "spool")
     assert again.standing.waiting == 50
     again.write(rows((T0, "a", "42", 126.0)))
-    influx.start()
     until(drained(again), 60, "all is sent")
     assert told(again.read("a", "42", T0, T0 + 1, 0)) == [(T0, 126.0)]
     again.close()
@@ -175,18 +179,19 @@ def test_order_is_kept(influx: Influx, prefix: str, tmp_path: Path) -> None:
 
 def test_at_the_bound_the_oldest_go_and_are_counted(influx: Influx, prefix: str, tmp_path: Path) -> None:
     influx.create(prefix)
-    store = InfluxStore(reach(influx, prefix), tmp_path / "spool", spool_bytes=20_000, batch=10)
-    influx.kill()
+    store = InfluxStore(NOBODY, tmp_path / "spool", spool_bytes=20_000, batch=10)
     for n in range(1000):
         store.write(rows((T0 + n, "a", "42", float(n))))
         assert store.standing.spilled <= 20_000
+    store.flush()
     standing = store.standing
     assert standing.waiting + standing.dropped == 1000
     assert standing.dropped > 0
     assert "does not answer" in standing.trouble
-    influx.start()
-    until(drained(store), 60, "all is sent")
+    store.close()
     left = 1000 - standing.dropped
+    store = InfluxStore(reach(influx, prefix), tmp_path / "spool")
+    until(drained(store), 60, "all is sent")
     assert told(store.read("a", "42", T0, T0 + 2000, 0)) == [(T0 + n, float(n)) for n in range(1000 - left, 1000)]
     store.close()
 
@@ -198,6 +203,7 @@ def test_who_is_not_let_in_is_told_what_to_do(influx_tls: Influx, prefix: str, t
     store = InfluxStore(wrong, tmp_path / "spool")
     now = int(time.time() * 1000)
     store.write(rows((now, "a", "42", 1.0)))
+    store.flush()
     assert "does not let us in (401" in store.standing.trouble
     assert "influx.token_file" in store.standing.trouble
     assert "guessed" not in store.standing.trouble
@@ -232,6 +238,7 @@ def test_without_a_database_rows_wait_for_the_setup(influx: Influx, prefix: str,
     store = InfluxStore(server, tmp_path / "spool")
     now = int(time.time() * 1000)
     store.write(rows((now, "a", "42", 1.0)))
+    store.flush()
     assert "run `citytwin influx setup`" in store.standing.trouble
     with pytest.raises(HistoryError, match="run `citytwin influx setup`"):
         store.read("a", "42", now, now + 1, 0)
@@ -240,6 +247,7 @@ def test_without_a_database_rows_wait_for_the_setup(influx: Influx, prefix: str,
     until(drained(store), 30, "the rows are written")
     # and what is older than its retention it never takes: counted, and kept as line protocol
     store.write(rows((T0, "a", "42", 1.0), (now + 1, "a", "42", 2.0)))
+    store.flush()
     assert (store.standing.refused, store.standing.written) == (1, 2)
     assert f"a,level=city,scope=42 quality=0i,value=1.0 {T0}" in (tmp_path / "spool" / "refused.lp").read_text()
     assert told(store.read("a", "42", now, now + 2, 0)) == [(now, 1.0), (now + 1, 2.0)]

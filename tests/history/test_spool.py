@@ -13,8 +13,8 @@ from citytwin.streams.spool import Spool
 def drained(spool: Spool) -> list[bytes]:
     """All records, oldest first, taken out."""
     out = []
-    while (found := spool.peek()) is not None:
-        out.append(found[0])
+    while found := spool.peek(3):
+        out += [payload for payload, _ in found]
         spool.pop()
     return out
 
@@ -24,10 +24,11 @@ def test_it_gives_in_order_what_it_took(tmp_path: Path) -> None:
     given = [f"record {n}".encode() * (n % 5 + 1) for n in range(50)]
     for n, record in enumerate(given[:30]):
         assert spool.append(record, n + 1)
-    assert spool.peek() == (given[0], 1)
-    assert spool.peek() == (given[0], 1)
+    assert spool.peek() == [(given[0], 1)]
+    assert spool.peek(100) == [(given[0], 1)]
     spool.pop()
     spool.pop()  # nothing was given since
+    assert spool.peek(5) == [(given[1], 2), (given[2], 3)]
     for record in given[30:]:
         spool.append(record, 1)
     assert drained(spool) == given[1:]
@@ -52,7 +53,7 @@ def test_what_goes_while_it_was_given_out_is_not_taken_out_twice(tmp_path: Path)
     spool = Spool(tmp_path, 300, segment_bytes=60)
     for n in range(5):
         spool.append(b"%d" % n * 30, 1)
-    assert spool.peek() == (b"0" * 30, 1)
+    assert spool.peek() == [(b"0" * 30, 1)]
     for n in range(5, 8):
         spool.append(b"%d" % n * 30, 1)
     spool.pop()

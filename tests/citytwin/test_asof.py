@@ -97,6 +97,7 @@ def at(minute: float) -> int:
     return START_MS + round(minute * MINUTE)
 
 
+@pytest.mark.slow
 def test_values_and_explanations_of_the_past_are_those_published_then(city: tuple[Node, dict[int, float]]) -> None:
     found, values = city
     for minute in (7, 7.9, 12, 3, 19):  # later ones go on, an earlier one begins anew
@@ -162,6 +163,7 @@ def test_a_long_replay_tells_how_far_it_is(
     assert wait(lambda: found.views.as_of("calls_told", at(9)))[1].value[0] == values[9]
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_the_node_and_when_nobody_asks(city: tuple[Node, dict[int, float]]) -> None:
     found, values = city
     assert found.past is not None
@@ -179,6 +181,7 @@ def test_the_process_ends_with_the_node_and_when_nobody_asks(city: tuple[Node, d
     assert not process.alive
 
 
+@pytest.mark.slow
 def test_a_snapshot_shortens_the_way_and_a_shortened_log_has_an_end(tmp_path: Path) -> None:
     with node(tmp_path) as found:
         found.start(live=False)
@@ -207,6 +210,7 @@ def test_a_snapshot_shortens_the_way_and_a_shortened_log_has_an_end(tmp_path: Pa
         assert wait(lambda: found.views.as_of("calls_told", at(8)))[1].value[0] == 16
 
 
+@pytest.mark.slow
 def test_all_indicators_are_explained_as_they_were(tmp_path: Path) -> None:
     """The process tells of the past just what the engine told when it was the present."""
     chance = random.Random(5)

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ID = "gov.case.reopen_rate"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "id", "counts"),
     [

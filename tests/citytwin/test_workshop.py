@@ -202,6 +202,7 @@ def test_what_is_read_by_others_stays(town: Town) -> None:
     assert town.file("good.py")["status"] == "in force"
 
 
+@pytest.mark.slow
 def test_one_that_reads_what_is_not_there_waits_for_it(town: Town) -> None:
     town.save("twice.py", READER)
     town.look()
@@ -318,6 +319,7 @@ def test_one_that_is_slow_tick_after_tick_is_switched_off(tmp_path: Path) -> Non
         town.node.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["loop", "raises", "shape", "nothing", "others", "hog"])
 def test_the_check_keeps_the_bad_ones_out(town: Town, name: str) -> None:
     texts = {"loop": LOOP, "raises": RAISES, "shape": SHAPE, "nothing": NOTHING, "others": OTHERS, "hog": HOG}
@@ -340,6 +342,7 @@ def definitions(town: Town) -> list[str]:
     return [f"{r.name} {r.document.get('file') or r.document.get('indicator')}" for r in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("from_snapshot", [True, False])
 def test_a_restart_comes_back_to_what_was_in_force(town: Town, from_snapshot: bool) -> None:
     town.save("good.py", GOOD)
@@ -406,6 +409,7 @@ def test_a_log_that_takes_nothing_changes_nothing(town: Town, monkeypatch: pytes
     assert "good.calls" in town.node.engine.registry
 
 
+@pytest.mark.slow
 def test_the_thread_looks_by_itself(tmp_path: Path) -> None:
     town = Town(tmp_path, watch=True)
     try:

@@ -27,7 +27,7 @@ from citytwin.trial_child import check_asked
 from tests.citytwin.bad_plugins import CAUGHT, DEADLY, GOOD, LOOP, RAISES
 from tests.conftest import Figure
 
-LIMITS = Limits(seconds=8, memory_mb=512)
+LIMITS = Limits(seconds=4, memory_mb=512)
 
 
 def assert_named(name: str, problems: list[Problem]) -> None:
@@ -36,6 +36,7 @@ def assert_named(name: str, problems: list[Problem]) -> None:
     assert any(p.rule == rule and re.search(words, p.message) for p in problems), list(map(str, problems))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEADLY)
 def test_a_deadly_one_is_named(name: str) -> None:
     assert_named(name, check_text(f"{name}.py", CAUGHT[name][0], LIMITS).problems)
@@ -66,6 +67,7 @@ def test_a_good_one_passes(figure: Figure) -> None:
     figure("check of one indicator in a process of its own", verdict.seconds, "s")
 
 
+@pytest.mark.slow
 def test_problems_of_two_indicators_are_both_told() -> None:
     text = GOOD + RAISES[RAISES.index("@indicator") :].replace("def bad", "def worse")
     verdict = check_text("two.py", text, LIMITS)
@@ -73,19 +75,21 @@ def test_problems_of_two_indicators_are_both_told() -> None:
     assert verdict.ids == ["good.calls", "bad.raises"]
 
 
+@pytest.mark.slow
 def test_the_command_tells_all_and_leaves_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = tmp_path / "good.py", tmp_path / "loop.py"
     good.write_text(GOOD, "utf-8")
     bad.write_text(LOOP, "utf-8")
     with pytest.raises(SystemExit) as left:
-        main(["check", "--seconds", "6", str(good), str(bad), str(tmp_path / "none.py")])
+        main(["check", "--seconds", "4", str(good), str(bad), str(tmp_path / "none.py")])
     said = capsys.readouterr().out
     assert left.value.code == 1
     assert f"{good}: good.calls ok (" in said
-    assert f"{bad}: bad.loop: time: does not come to an end within 6 s" in said
+    assert f"{bad}: bad.loop: time: does not come to an end within 4 s" in said
     assert "none.py: no such file" in said
 
 
+@pytest.mark.slow
 def test_one_that_reads_its_neighbour_is_checked_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "good.py").write_text(GOOD, "utf-8")
     reader = tmp_path / "reader.py"
@@ -168,6 +172,7 @@ def test_the_last_hour_is_recorded_and_read_again(tmp_path: Path) -> None:
     assert again.vocabulary == engine.vocabulary
 
 
+@pytest.mark.slow
 def test_a_file_is_tried_on_the_last_hour(tmp_path: Path) -> None:
     engine = busy()
     engine.feed(calls(20), 3)

@@ -153,6 +153,7 @@ def test_cut_and_resumed_log_misses_nothing(running: Running) -> None:
     assert view.snaps == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_costs_little_and_ends_with_the_newest(running: Running) -> None:
     small = sockets.socket()
     small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 65_536)

@@ -204,6 +204,7 @@ def test_a_merged_child_names_a_living_parent() -> None:
         assert cases[child["into"]][-1]["type"] not in ("case.merged", "case.rejected", "case.voided")
 
 
+@pytest.mark.slow
 def test_most_cases_close_on_time() -> None:
     cases = lives(list(Simulator(TOWN, 9, START).history(10)))
     filed = {c: next((e["due_at"] for e in m if e["type"] == "case.filed"), None) for c, m in cases.items()}
@@ -245,6 +246,7 @@ def test_history_keeps_the_horizons_and_is_in_order() -> None:
     assert counts["obs"] > 10_000
 
 
+@pytest.mark.slow
 def test_live_goes_on_where_history_ends() -> None:
     sim = Simulator(TOWN, 4, START, open_days=5)
     before, after = list(sim.history(5)), sim.step(START + HOUR)
@@ -255,6 +257,7 @@ def test_live_goes_on_where_history_ends() -> None:
     assert any(e["subject"] in old for e in rows_of(together(after)["case.closed"]))
 
 
+@pytest.mark.slow
 def test_a_restart_fills_the_gap_and_tells_the_same_story() -> None:
     whole = Simulator(TOWN, 6, START, open_days=2).step(START + 20 * MINUTE)
     first = Simulator(TOWN, 6, START, open_days=2).step(START + 5 * MINUTE)

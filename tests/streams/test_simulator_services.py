@@ -24,6 +24,8 @@ from citytwin.streams.simulator.writer import concat
 from citytwin.twin.pack import City, load_city
 from tests.streams.test_simulator import plain
 
+pytestmark = pytest.mark.slow
+
 START, MINUTE, HOUR, DAY = 1_795_000_000_000, 60_000, 3_600_000, 86_400_000
 #: Those that the shell measures of itself.
 MEASURED = ("indicator.value", "platform.lag", "platform.intake", "ws.push")
@@ -75,7 +77,6 @@ def by_type(batches: list[EventBatch]) -> dict[str, EventBatch]:
     return {t: concat(v) for t, v in found.items()}
 
 
-@pytest.mark.slow
 def test_three_days_are_taken_without_a_refusal(city: City, days: list[EventBatch]) -> None:
     engine, refused = Engine(load_city("wuhan"), Registry()), list[Any]()
     for position, batch in enumerate(days, 1):
@@ -114,7 +115,6 @@ def test_the_same_again(town: Town, days: list[EventBatch]) -> None:
         assert sorted(map(str, one)) == sorted(map(str, two)), type_
 
 
-@pytest.mark.slow
 def test_a_restart_tells_the_same_of_all_services(town: Town) -> None:
     whole = Simulator(town, 6, START, open_days=26).step(START + 20 * MINUTE)
     first = Simulator(town, 6, START, open_days=26).step(START + 5 * MINUTE)

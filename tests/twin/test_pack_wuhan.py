@@ -245,6 +245,7 @@ def test_the_pack_is_small(figure: Figure) -> None:
     assert size < 4_000_000
 
 
+@pytest.mark.slow
 def test_the_builder_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     only, grids = ((), 10_000) if proving() else (("420103",), 300)
     folders = [tmp_path / "first", tmp_path / "second"]

@@ -111,9 +111,9 @@ class Watch:
         self.sample(now, ever, {s.shard: s.events for s in state.shards}, lost)
         first = self._samples[0]
         seconds = (now - first.at) / 1000
-        for shard in state.shards:
-            before = first.events.get(shard.shard, shard.events)
-            shard.rate = max(0.0, (shard.events - before) / seconds) if seconds > 0 else 0.0
+        for shard in state.shards if seconds > 0 else ():
+            if not shard.rate:  # a clock knows it from the parts
+                shard.rate = max(0.0, (shard.events - first.events.get(shard.shard, shard.events)) / seconds)
         state.deadletters.recent = max(0, ever - first.letters)
         if state.history:
             state.history.recent = max(0, lost - first.lost)

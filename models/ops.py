@@ -15,7 +15,8 @@ class ShardState(Struct, kw_only=True):
 
     `owner` "" = nobody. `k`: last tick marker that it told its part of; `lag_*`: how far it is behind the newest one;
     `events`: taken in since the log began; `rate` events/s; `bytes`: its newest checkpoint on disk, of the marker
-    `checkpoint_k` (0: not known, or none yet); `checkpoint_age_s`: since then, or since the process began; `next`: position that it reads next.
+    `checkpoint_k` (0: not known, or none yet); `checkpoint_age_s`: since then, or since the process began; `next`: the
+    position that it reads next.
     """
 
     shard: int | Literal["desk"]

@@ -92,11 +92,15 @@ class _Sample(msgspec.Struct):
 
 
 class Watch:
-    """Sees one state after the other and fills in what one alone does not tell: rates, growth, how long, verdicts."""
+    """Sees one state after the other and fills in what one alone does not tell: rates, growth, how long, verdicts.
+
+    May be called from any thread.
+    """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._samples: deque[_Sample] = deque(maxlen=_SPAN_MS // _APART_MS + 1)
+        self._lock = threading.Lock()
         self._final, self._moved_ms = -1, 0
         self._oldest, self._waits_ms = -1, 0
 
@@ -105,10 +109,13 @@ class Watch:
 
         `at_ms`: the time that passes here, where `state.now` is another one (history that is brought in).
         """
-        now = state.now if at_ms is None else at_ms
+        with self._lock:
+            return self._look(state, state.now if at_ms is None else at_ms)
+
+    def _look(self, state: OpsState, now: int) -> OpsState:
         ever = max(state.deadletters.ever, state.deadletters.total)
         lost = state.history.dropped if state.history else 0
-        self.sample(now, ever, {s.shard: s.events for s in state.shards}, lost)
+        self._sample(now, ever, {s.shard: s.events for s in state.shards}, lost)
         first = self._samples[0]
         seconds = (now - first.at) / 1000
         for shard in state.shards if seconds > 0 else ():
@@ -126,6 +133,10 @@ class Watch:
 
         `lost` None: as many as before.
         """
+        with self._lock:
+            self._sample(now, ever, events, lost)
+
+    def _sample(self, now: int, ever: int, events: dict[int | str, int], lost: int | None) -> None:
         samples = self._samples
         if samples and now < samples[-1].at:  # the clock was set back: what was seen before says nothing
             samples.clear()
@@ -201,8 +212,7 @@ class CityOps:
     def note(self, frame: Frame, letters: int) -> None:
         """Remember what a frame says of sources and events, with the open dead letters; in the engine's thread."""
         self._marks = frame.sys.get("watermarks", self._marks)
-        with self._lock:
-            self._watch.sample(self._clock.now_ms(), letters + self._went(), {0: int(frame.sys.get("accepted", 0))})
+        self._watch.sample(self._clock.now_ms(), letters + self._went(), {0: int(frame.sys.get("accepted", 0))})
 
     def state(self) -> OpsState:
         """The state now, with verdicts, found out at most twice a second; it is not to be changed."""

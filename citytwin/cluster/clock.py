@@ -206,6 +206,12 @@ class Clock:
 
     async def _merge_what_is_in(self) -> None:
         """Close every marker of which all parts are in; look ahead when one is late."""
+        wanted = self.merge.engine.k + 1
+        if self.intents and min(self.intents) > wanted:
+            raise Gap(
+                f"the board begins with marker {min(self.intents)} and this clock needs {wanted}: restore a checkpoint "
+                "of the clock that the topics still cover, or begin another epoch by `citytwin reshard`"
+            )
         while (marker := self.intents.get(self.merge.engine.k + 1)) is not None:
             if len(self.pieces.held.get(marker.k, {})) < len(self.merge.members):
                 break  # none is merged before all are in: what a checkpoint or a preview begins with is whole

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +20,7 @@ from citytwin.config import Config, check_exposure
 from citytwin.dashboards.access import Access
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.historian import Historian
+from citytwin.history import historian
 from citytwin.models.frame import Frame
 from citytwin.streams.arrays import split
 from citytwin.streams.brokers import BrokerError
@@ -42,7 +44,8 @@ class GatewayNode:
         self.config, self.options, self._fatal, self._say = config, options, fatal, say
         self.city = ShownCity(options.city(), options.registry())
         self.desk = Desk(self.city)
-        self.history: Historian | None = None
+        scopes, vocabulary = self.city.engine.scopes, self.city.engine.vocabulary
+        self.history: Historian | None = historian(config, Path(config.data.dir).absolute(), scopes, vocabulary)
         self.views = GatewayViews(self.desk, self.city, self.history)
         self.registers = RegisterLog(options.cluster, options.prefix)
         self.web: ServerThread | None = None
@@ -65,6 +68,8 @@ class GatewayNode:
             alive.cancel()
             if self.web is not None:
                 await asyncio.to_thread(self.web.stop)
+            if self.history is not None:
+                await asyncio.to_thread(self.history.close)
             await self.registers.stop()
             if self._board is not None:
                 await self._board.stop()
@@ -91,12 +96,22 @@ class GatewayNode:
         with self.desk.lock:
             if records:
                 self.city.put_in_force(records, upto)
+            first, before = not self.city.final, self.city.final
             shown = self.city.take(told)
             self.views.note_frame()
-        if told.final and self.history is not None and not told.key:
-            self.history.note(told.frame)
+        if self.history is not None and self.city.final > before:
+            self._record(told.frame, first)
         if shown is not None and self.web is not None:
             await asyncio.to_thread(self._publish, shown)
+
+    def _record(self, frame: Frame, first: bool) -> None:
+        """Final frames go to the history, in order; a keyframe says what the first of them change."""
+        assert self.history is not None
+        if first:
+            self.history.prime(frame.now, frame.values)
+            self.history.start()
+        else:
+            self.history.note(frame)
 
     def _publish(self, frame: Frame) -> None:
         assert self.web is not None

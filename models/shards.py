@@ -80,11 +80,14 @@ def shards_of(codes: Strings, shards: int) -> Int32:
 def route(batch: EventBatch, kind: EventType, shards: int) -> Int32:
     """Shard of each event of a batch (int32[n]); DESK for the desk's families.
 
-    What has no subject goes by its id, a correction of it by the id of its original. Registers go nowhere: see module.
+    What has no subject goes by its id, a correction of it by the id of its original; but where the newest event or the
+    fold of a subject is kept, those without one are one subject too, in one shard. Registers go nowhere: see module.
     """
     if (kind.family or kind.name) in DESK_FAMILIES:
         return np.full(len(batch), DESK, np.int32)
     found = shards_of(batch.subject, shards)
+    if kind.key or kind.folded:
+        return found
     bare = np.flatnonzero(batch.subject.lengths() == 0)
     if len(bare):
         ids = batch.id.take(bare)

@@ -32,7 +32,7 @@ from citytwin.inlets import HttpDoor, Inlet, KafkaInlet, MqttInlet, ReadMessages
 from citytwin.models.vocabulary import HOUR_MS
 from citytwin.outbox import Outbox, Target
 from citytwin.sections import FromKafka, FromMqtt
-from citytwin.streams.bridging import Lines
+from citytwin.streams.bridging import Lines, spread
 from citytwin.streams.brokers import BrokerError, Refused
 from citytwin.streams.codec import Codec
 from citytwin.streams.kafka import GroupReader, Writer, describe
@@ -51,7 +51,20 @@ def load_codec(config: Config) -> Codec:
     """The reader of events under the city of the settings. Raises PackError, ConfigError."""
     city: City = load_city(config.city.pack)
     city.vocabulary.keep_telemetry(round(config.keep.telemetry_hours * HOUR_MS))
-    return Codec(city.vocabulary, privacy_key(config, Path(config.data.dir)), city.box)
+    codec = Codec(city.vocabulary, privacy_key(config, Path(config.data.dir)), city.box)
+    _warm_up(codec)
+    return codec
+
+
+def _warm_up(codec: Codec) -> None:
+    """Load the compiled kernels, which takes a second that the first events would wait."""
+    event = {
+        "specversion": "1.0", "type": "obs", "source": "warm", "subject": "1", "time": "2026-01-01T00:00:00Z",
+        "data": {"property": next(iter(codec.rules.vocabulary.properties)), "value": 1},
+    }  # fmt: skip
+    body = [msgspec.json.encode({**event, "id": str(i)}) for i in range(8)]
+    read = Lines.of_codec(codec).read(body, str)
+    list(spread(read.batches, codec.rules.vocabulary, 2, 1000))
 
 
 class Bridge:

@@ -19,6 +19,7 @@ from citytwin.sections import FromKafka
 from citytwin.streams.brokers import Cluster, Place, Topic
 from citytwin.streams.kafka import committed
 from tests.cluster.bridges import SHARDS, config, event, ids, make_topics, produce, raw, running, until
+from tests.conftest import proving
 from tests.servers.fixtures import Kafkas
 from tests.servers.kafka import Kafka
 from tests.servers.process import until as ready
@@ -133,7 +134,7 @@ def test_a_frozen_one_does_no_harm(kafka: Kafka, prefix: str, start: Start) -> N
 async def post(bridge: Bridge, number: int, taken: set[str]) -> None:
     """Post a body until it is taken, as a patient source does; what was taken is noted."""
     body = b"\n".join(raw(event(number * 100 + i)) for i in range(100))
-    async with httpx.AsyncClient(timeout=120) as client:
+    async with httpx.AsyncClient(timeout=300) as client:
         while True:
             answer = await client.post(f"http://127.0.0.1:{bridge.port}/ingest", content=body, headers=LINES)
             if answer.status_code == 200:
@@ -157,14 +158,38 @@ def test_a_broker_that_goes_and_comes_back(own_kafka: Kafkas, prefix: str) -> No
             server.kill()
             late = [asyncio.create_task(post(bridge, n, taken)) for n in range(40, 80)]
             await until(lambda: "kafka" in bridge.troubles(), "the bridge says that the broker is away")
+            await asyncio.sleep(120 if proving() else 0)
             async with httpx.AsyncClient() as client:
                 assert (await client.get(f"http://127.0.0.1:{bridge.port}/readyz")).status_code == 503
             assert bridge.outbox.waiting <= bridge.outbox.most_bytes
             server.start()
-            await asyncio.wait_for(asyncio.gather(*posting, *late), 90)
+            await asyncio.wait_for(asyncio.gather(*posting, *late), 120)
             await until(lambda: not bridge.troubles(), "the bridge is well again")
         found = Counter(await ids(cluster, prefix))
         assert taken == {f"e{i}" for i in range(8000)}
         assert set(found) == taken | {f"e{i}" for i in range(1_000_000, 1_005_000)}
+
+    asyncio.run(go())
+
+
+def test_one_of_three_brokers_dies(own_kafka: Kafkas, prefix: str) -> None:
+    server = own_kafka(nodes=3)
+
+    async def go() -> None:
+        given = config(server.plain.bootstrap, prefix, kafka=[FromKafka([f"{prefix}-in"])])
+        given.kafka.replication, given.kafka.min_isr = 3, 2
+        cluster = await make_topics(given, Topic(f"{prefix}-in", 2, 3))
+        taken: set[str] = set()
+        async with running(given) as bridge:
+            early = [asyncio.create_task(post(bridge, n, taken)) for n in range(20)]
+            await produce(cluster, f"{prefix}-in", [raw(event(i)) for i in range(1_000_000, 1_003_000)])
+            server.nodes[1].kill()
+            late = [asyncio.create_task(post(bridge, n, taken)) for n in range(20, 40)]
+            await produce(cluster, f"{prefix}-in", [raw(event(i)) for i in range(1_003_000, 1_006_000)], 1)
+            await asyncio.wait_for(asyncio.gather(*early, *late), 120)
+            await until(lambda: bridge.outbox.counts.events >= 10_000, "all of it is written", 120)
+            server.nodes[1].start()
+        assert taken == {f"e{i}" for i in range(4000)}
+        assert set(await ids(cluster, prefix)) == taken | {f"e{i}" for i in range(1_000_000, 1_006_000)}
 
     asyncio.run(go())

@@ -15,6 +15,7 @@ from citytwin.bridge import Bridge
 from citytwin.models.batch import EventBatch
 from citytwin.sections import FromMqtt, Mqtt
 from tests.cluster.bridges import FixedClock, batches, codec, config, dead, event, ids, make_topics, raw, running, until
+from tests.conftest import proving
 from tests.servers.fixtures import Kafkas
 from tests.servers.kafka import Kafka
 from tests.servers.mosquitto import Mosquitto, Way
@@ -162,13 +163,14 @@ def test_a_broker_that_restarts(kafka: Kafka, mosquitto: Mosquitto, prefix: str)
             await publish(mosquitto.plain, [(f"{prefix}/{i}", raw(event(i))) for i in range(500)])
             mosquitto.stop()
             await until(lambda: "mqtt" in bridge.troubles(), "the bridge says that the broker is away")
+            await asyncio.sleep(120 if proving() else 0)
             mosquitto.start()
             await publish(mosquitto.plain, [(f"{prefix}/{i}", raw(event(i))) for i in range(500, 1000)])
             while len(set(await ids(cluster, prefix))) < 1000:
                 await asyncio.sleep(0.1)
             assert not bridge.troubles()
 
-    asyncio.run(asyncio.wait_for(go(), 90))
+    asyncio.run(asyncio.wait_for(go(), 300))
 
 
 def test_a_wrong_password_is_told(kafka: Kafka, mosquitto: Mosquitto, prefix: str) -> None:

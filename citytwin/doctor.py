@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.metadata
 import os
 import re
@@ -147,9 +148,23 @@ def port(config: Config, *, running: bool) -> Finding:
         except OSError as error:
             if running:
                 return Finding("note", "port", f"{server.port} is taken, by the running city as it seems")
+            if _is_ours(server.host, server.port):
+                return Finding("note", "port", f"{server.port} is taken by a city or gateway that runs")
             text = f"{server.host}:{server.port} cannot be used ({error.strerror}); name another one with --port"
             return Finding("wrong", "port", text)
     return Finding("ok", "port", f"{server.host}:{server.port} is free")
+
+
+def _is_ours(host: str, port: int) -> bool:
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    connection = http.client.HTTPConnection(local, port, timeout=2)
+    try:
+        connection.request("GET", "/version")
+        return b'"citytwin"' in connection.getresponse().read(1000)
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def log(folder: Path, *, quick: bool) -> Finding:

@@ -105,7 +105,7 @@ class Watch:
         self._oldest, self._waits_ms = -1, 0
 
     def look(self, state: OpsState, at_ms: int | None = None) -> OpsState:
-        """The same state with `rate`, `recent`, `waiting_s`, `still_s` and `verdicts` filled in.
+        """The same state with `rate`, `recent`, `waiting_s`, `still_s` and `verdicts` filled in, late shards marked.
 
         `at_ms`: the time that passes here, where `state.now` is another one (history that is brought in).
         """
@@ -121,6 +121,9 @@ class Watch:
         for shard in state.shards if seconds > 0 else ():
             if not shard.rate:  # a clock knows it from the parts
                 shard.rate = max(0.0, (shard.events - first.events.get(shard.shard, shard.events)) / seconds)
+        for shard in state.shards:
+            if shard.state == "ok" and shard.lag_ms >= self.limits.late_ms:
+                shard.state = "late"
         state.deadletters.recent = max(0, ever - first.letters)
         if state.history:
             state.history.recent = max(0, lost - first.lost)

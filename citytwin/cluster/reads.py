@@ -16,8 +16,9 @@ from citytwin.historian import Historian
 from citytwin.indicators.told import Explanation
 from citytwin.metrics import Metrics
 from citytwin.models.columns import Int32
-from citytwin.models.diagnosis import Limits, diagnose
+from citytwin.models.diagnosis import Limits
 from citytwin.models.ops import LettersState, MemberState, OpsState
+from citytwin.ops import Watch
 from citytwin.runtime import Runtime
 from citytwin.views import CityBoard, Views
 
@@ -125,7 +126,7 @@ class GatewayOps:
 
     def __init__(self, city: ShownCity, views: GatewayViews, name: str, checkpoint_s: float) -> None:
         self._city, self._views, self._name = city, views, name
-        self._limits = Limits(checkpoint_s=3 * checkpoint_s)
+        self._watch = Watch(Limits(checkpoint_s=3 * checkpoint_s))
 
     def state(self) -> OpsState:
         """The state now, with verdicts."""
@@ -140,5 +141,4 @@ class GatewayOps:
         state.members.append(MemberState(role="gateway", id=self._name))
         counts = dict(self._city.sys.get("rejected", {}))
         state.deadletters = LettersState(total=sum(counts.values()), by_reason=counts, ever=sum(counts.values()))
-        state.verdicts = diagnose(state, self._limits)
-        return state
+        return self._watch.look(state, round(time.time() * 1000))

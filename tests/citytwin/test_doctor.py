@@ -9,8 +9,10 @@ import numpy as np
 
 from citytwin import doctor
 from citytwin.config import City, Config, Data, Server
+from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.streams.log import SqliteLog, Tick
 from citytwin.streams.snapshots import Snapshot, Snapshots
+from tests.dashboards.fakes import FakeBoard, FakeHealth, FakeIngest, FakeReads
 
 
 def data(folder: Path) -> Path:
@@ -59,6 +61,21 @@ def test_a_taken_port(tmp_path: Path) -> None:
         config = Config(server=Server(port=other.getsockname()[1]))
         assert "name another one with --port" in doctor.port(config, running=False).text
         assert doctor.port(config, running=True).level == "note"
+
+
+def test_a_port_that_a_gateway_has(tmp_path: Path) -> None:
+    thread = ServerThread(Web(Parts(FakeBoard(), FakeReads(), FakeIngest(), FakeHealth(), static=tmp_path)))
+    try:
+        found = doctor.port(Config(server=Server(port=thread.start())), running=False)
+    finally:
+        thread.stop()
+    assert (found.level, "by a city or gateway" in found.text) == ("note", True)
+
+
+def test_the_disk_is_timed(tmp_path: Path) -> None:
+    found = doctor.sync(tmp_path / "not" / "yet")
+    assert "is safe after" in found.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_exposure_clock_and_pack() -> None:

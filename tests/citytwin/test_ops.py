@@ -243,6 +243,14 @@ def test_a_history_is_told_by_the_store_in_trouble() -> None:
     assert found == HistoryState(store="influx", written=9, errors=3, spilled_bytes=4, dropped=3, error="away")
 
 
+def test_a_shard_that_works_far_behind_is_late() -> None:
+    state = healthy()
+    state.shards[1].lag_ms, state.shards[1].rate, state.shards[2].lag_ms = 26_000, 7.5, 900
+    Watch().look(state)
+    assert [s.state for s in state.shards] == ["ok", "late", "ok", "ok"]
+    assert state.shards[1].rate == 7.5, "what a clock knows stays"
+
+
 def test_points_that_are_lost_are_told_for_a_minute() -> None:
     watch, told = Watch(), []
     for second in range(90):

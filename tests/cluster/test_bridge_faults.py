@@ -25,7 +25,7 @@ from tests.servers.kafka import Kafka
 from tests.servers.process import until as ready
 
 LINES = {"Content-Type": "application/x-ndjson"}
-MANY = 60_000
+MANY = 20_000
 
 
 Start = Callable[[str], subprocess.Popen[bytes]]
@@ -42,11 +42,12 @@ def start(kafka: Kafka, prefix: str, tmp_path: Path) -> Iterator[Start]:
         settings, said = folder / "citytwin.toml", folder / "said"
         settings.write_text(f"""
             data.dir = "{folder}/data"
+            city.pack = "new_york"
             kafka = {{ bootstrap = "{kafka.plain.bootstrap}", prefix = "{prefix}", shards = {SHARDS} }}
             [bridge]
             port = 0
             group = "{prefix}-bridge"
-            take_records = 2000
+            take_records = 500
             kafka = [{{ topics = ["{prefix}-in"] }}]
         """)
         with said.open("wb") as out:
@@ -86,7 +87,7 @@ def test_a_kill_loses_nothing(kafka: Kafka, prefix: str, start: Start) -> None:
 
     async def go() -> None:
         while len(set(await ids(cluster, prefix))) < MANY:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
 
     asyncio.run(asyncio.wait_for(go(), 60))
     process.send_signal(signal.SIGTERM)
@@ -119,7 +120,7 @@ def test_a_frozen_one_does_no_harm(kafka: Kafka, prefix: str, start: Start) -> N
 
     async def go() -> None:
         while len(set(await ids(cluster, prefix))) < MANY:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
 
     asyncio.run(asyncio.wait_for(go(), 60))
     os.kill(first.pid, signal.SIGCONT)

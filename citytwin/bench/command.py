@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from citytwin.bench.town import BenchCity
 from citytwin.bench.whole import STAGES, Result, measure
 from citytwin.engine import Engine
 
-PARTS = ("whole", "ticks", "devices")
+PARTS = ("whole", "ticks", "devices", "cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,13 @@ class Size:
     few: int
     many: int
     growth_events: int
+    faust_events: int
+    rate: float
+    rate_seconds: float
 
 
-FULL = Size(Job(), 120, 40, 120, 2_000.0, 10_000, 1_000_000, 500_000)
-QUICK = Size(Job(20_000, 2_000, 20), 20, 5, 5, 200.0, 1_000, 5_000, 10_000)
+FULL = Size(Job(), 120, 40, 120, 2_000.0, 10_000, 1_000_000, 500_000, 50_000, 50_000.0, 15.0)
+QUICK = Size(Job(20_000, 2_000, 20), 20, 5, 5, 200.0, 1_000, 5_000, 10_000, 2_000, 2_000.0, 5.0)
 
 
 class Differs(RuntimeError):
@@ -137,19 +141,33 @@ def devices(size: Size, folder: Path, report: Report) -> None:
     report.add(f"restart with {size.many} devices", took.restore, "s")
 
 
+def _cluster(broker: str, size: Size, folder: Path, report: Report) -> None:
+    from citytwin.bench.cluster import cluster
+
+    more = {"faust_events": size.faust_events, "rate": size.rate, "rate_seconds": size.rate_seconds}
+    cluster(size.job, folder, report, broker, say, **more)  # type: ignore[arg-type]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the parts that are asked for (all by default); 1 where engine and plain loop differ."""
     parser = argparse.ArgumentParser("citytwin bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few seconds; its figures mean nothing")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part (may be given more than once)")
+    parser.add_argument(
+        "--broker", default="", metavar="HOST:PORT", help="a Kafka for the part cluster"
+    )
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="where input files are kept")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="where the list is written")
     given = parser.parse_args(arguments)
     size = QUICK if given.quick else FULL
     report = Report(" ".join(["citytwin bench", *arguments]))
-    parts = {"whole": whole, "ticks": ticks, "devices": devices}
+    parts: dict[str, Callable[[Size, Path, Report], None]] = {"whole": whole, "ticks": ticks, "devices": devices}
+    if given.broker:
+        parts["cluster"] = functools.partial(_cluster, given.broker)
+    elif "cluster" in (given.only or ()):
+        parser.error("the part `cluster` needs a Kafka: --broker HOST:PORT")
     try:
-        for name in given.only or PARTS:
+        for name in given.only or parts:
             parts[name](size, given.folder, report)
     except Differs as why:
         say(f"engine and plain loop differ: {why}")

@@ -176,7 +176,7 @@ class Clock:
         """Write the next marker when its time has come; time never goes back."""
         last = self.intents.get(self._last_k())
         before = last.now if last is not None else self.merge.engine.now
-        step, now = self.options.tick_ms, time.time_ns() // 1_000_000
+        step, now = self.options.tick_ms, self.options.now_ms()
         due = now // step * step
         if due <= before or len(self.intents) >= OPEN_MAX:
             return

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from citytwin.indicators.registry import Registry
 from citytwin.streams.brokers import Cluster
+
+
+def wall_ms() -> int:
+    """The time now (ms UTC)."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,7 @@ class Options:
     `checkpoint_s`: how often a shard writes one; `keep`: how many of each are kept. `tick_ms`: how often the clock
     ticks; `patience_ms`: how long it waits for parts before a frame goes out provisional; `takeover_ms`: how long the
     clock may be silent before a standby takes over. `key_every`: frames between two keyframes. `hashes`: final frames
-    carry the hash of all state (a few ms each).
+    carry the hash of all state (a few ms each). `now_ms`: the clock of the clock.
     """
 
     cluster: Cluster
@@ -36,6 +42,7 @@ class Options:
     takeover_ms: int = 2500
     key_every: int = 60
     hashes: bool = False
+    now_ms: Callable[[], int] = field(default=wall_ms)
 
     def topic(self, name: str) -> str:
         """A topic of the city by its last name."""

@@ -85,9 +85,13 @@ def until_told(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> Non
 
 
 async def run_worker(config: Config, stop: asyncio.Event, say: Say) -> None:
+    """Be a worker of the settings."""
+    await be_worker(options_of(config), stop, say)
+
+
+async def be_worker(options: Options, stop: asyncio.Event, say: Say) -> None:
     """Be a worker. `say` gets one line when it is a member."""
     spare_memory()
-    options = options_of(config)
     worker = Worker(options, fatal)
     await _started(worker)
     names = (options.topic("events"), options.topic("desk"))

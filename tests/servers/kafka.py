@@ -140,7 +140,7 @@ class Kafka:
     def __init__(self, home: Path, count: int = 1, extra: Mapping[str, object] | None = None, first: str = "") -> None:
         self.jars = installed("kafka")
         self.options = [first] if first else [f"-XX:SharedArchiveFile={p}" for p in classes(self.jars, home / "first")]
-        self.id = base64.urlsafe_b64encode(os.urandom(15) + b"\0").decode().rstrip("=")
+        self.id = base64.urlsafe_b64encode(b"\1" + os.urandom(14) + b"\0").decode().rstrip("=")
         self.extra = dict(extra or {})
         self.authority = Authority(home / "certificates")
         self._nodes = [Broker(self, n, home / f"kafka-{n}") for n in range(1, count + 1)]

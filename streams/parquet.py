@@ -20,11 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from citytwin.models.columns import Coded, Int64
+from citytwin.models.columns import Bool, Coded, Int64
 from citytwin.streams.history import (
     BEAT,
     HOUR_MS,
@@ -173,6 +171,7 @@ class ParquetStore:
         if not over:
             return
         hour = min(over)
+        self._loose.discard(hour)  # one that cannot be merged waits for the next start, the others do not
         path = self._path(hour)
         parts = _parts(path)
         if len(parts) > 1:
@@ -183,7 +182,6 @@ class ParquetStore:
             with self._lock:
                 _change_places(self._aside, path)
             shutil.rmtree(self._aside, ignore_errors=True)
-        self._loose.discard(hour)
 
     def _expire(self) -> None:
         if not self._keep_ms:
@@ -207,21 +205,13 @@ class ParquetStore:
         return held(points, beats, start, stop, step, self._beat_ms) if step else points
 
     def _series(self, indicator: str, scope: str, since: int, stop: int, *, beats: bool) -> tuple[Points, Points]:
+        wanted: list[tuple[str, str | None]] = [(indicator, scope), *([(BEAT, None)] if beats else [])]
         with self._lock:
-            files = [p for hour, path in self._hours(since, stop) for p in _parts(path)]
-            chosen = (pc.field("indicator") == indicator) & (pc.field("scope") == scope)
-            if beats:
-                chosen |= pc.field("indicator") == BEAT
-            try:
-                table = pads.dataset([str(p) for p in files], schema=SCHEMA, format="parquet").to_table(
-                    ["time", "indicator", "value", "quality"], filter=chosen
-                )
-            except (OSError, pa.ArrowException) as error:
-                raise HistoryError(f"the history under {self.folder} cannot be read: {error}") from error
-            held = list(self._held)
-        parts = [_points(table, indicator), *(_held_points(r, indicator, scope) for r in held)]
-        pulse = [_points(table, BEAT), *(_held_points(r, BEAT, None) for r in held)] if beats else []
-        return _in_order(parts), _in_order(pulse)
+            files = [p for _, path in self._hours(since, stop) for p in _parts(path)]
+            found = [_read_file(p, wanted) for p in files]
+            found += [[_chosen(r, *w) for w in wanted] for r in self._held]
+        series, pulse = (_in_order([f[i] for f in found if i < len(f)]) for i in (0, 1))
+        return series, pulse
 
     def _hours(self, since: int | None = None, stop: int | None = None) -> Iterator[tuple[int, Path]]:
         """Folders of hours that overlap since .. stop, oldest first."""
@@ -323,16 +313,46 @@ def _parts(path: Path) -> list[Path]:
     return sorted(p for p in path.glob("part-*.parquet") if _PART.fullmatch(p.name))
 
 
-def _points(table: pa.Table, indicator: str) -> Points:
-    one = table.filter(pc.field("indicator") == indicator)
-    return Points(
-        np.asarray(one.column("time").cast(pa.int64()), np.int64),
-        np.asarray(one.column("value"), np.float64),
-        np.asarray(one.column("quality"), np.uint8),
-    )
+def _read_file(path: Path, wanted: list[tuple[str, str | None]]) -> list[Points]:
+    """Points of each wanted indicator and scope (None: any). Raises HistoryError."""
+    try:
+        return _read_groups(path, wanted)
+    except (OSError, pa.ArrowException) as error:
+        raise HistoryError(f"{path} cannot be read ({error}); move it away, the log still has its hour") from error
 
 
-def _held_points(rows: Rows, indicator: str, scope: str | None) -> Points:
+def _read_groups(path: Path, wanted: list[tuple[str, str | None]]) -> list[Points]:
+    """Only groups that can hold one of the wanted are read: files are sorted by series."""
+    with pq.ParquetFile(path, read_dictionary=["indicator", "scope"]) as file:
+        at, facts = SCHEMA.get_field_index("indicator"), file.metadata
+        groups = []
+        for number in range(facts.num_row_groups):
+            span = facts.row_group(number).column(at).statistics
+            if span is None or not span.has_min_max or any(span.min <= w <= span.max for w, _ in wanted):
+                groups.append(number)
+        if not groups:
+            return [Points.none() for _ in wanted]
+        table = file.read_row_groups(groups, ["time", "indicator", "scope", "value", "quality"], use_threads=False)
+    time = np.asarray(table.column("time").cast(pa.int64()), np.int64)
+    value, quality = np.asarray(table.column("value"), np.float64), np.asarray(table.column("quality"), np.uint8)
+    out = []
+    for indicator, scope in wanted:
+        mask = _equals(table.column("indicator"), indicator)
+        if scope is not None:
+            mask &= _equals(table.column("scope"), scope)
+        out.append(Points(time, value, quality).take(mask))
+    return out
+
+
+def _equals(column: pa.ChunkedArray, name: str) -> Bool:
+    parts = [np.zeros(0, np.bool_)]
+    for chunk in column.chunks:
+        code = chunk.dictionary.index(name).as_py()
+        parts.append(np.asarray(chunk.indices) == code if code >= 0 else np.zeros(len(chunk), np.bool_))
+    return np.concatenate(parts)
+
+
+def _chosen(rows: Rows, indicator: str, scope: str | None) -> Points:
     mask = rows.indicator.equals(indicator)
     if scope is not None:
         mask = mask & rows.scope.equals(scope)

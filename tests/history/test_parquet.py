@@ -149,9 +149,21 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     history = store(tmp_path / "h")
     history.write(rows((T0, "a", "42", 1.0)))
     history.flush()
-    next((tmp_path / "h").rglob("*.parquet")).write_bytes(b"PAR1 nonsense PAR1")
-    with pytest.raises(HistoryError, match=r"cannot be read.*part-000001"):
+    history.write(rows((T0 + 1, "a", "42", 1.0)))
+    history.write(rows((T0 + HOUR, "a", "42", 1.0), (T0 + HOUR + 1, "a", "42", 1.0)))
+    history.flush()
+    history.write(rows((T0 + HOUR, "a", "42", 2.0)))
+    history.flush()
+    history.write(rows((T0 + 2 * HOUR, "a", "42", 1.0)))
+    history.flush()
+    min((tmp_path / "h").rglob("*.parquet")).write_bytes(b"PAR1 nonsense PAR1")
+    with pytest.raises(HistoryError, match=r"part-00000\d.parquet cannot be read"):
         history.read("a", "42", T0, T0 + 1, 0)
+    history.work()
+    history.work()  # the hour after it is merged all the same
+    assert history.standing.errors == 1
+    assert told(history.read("a", "42", T0 + HOUR, T0 + 2 * HOUR, 0)) == [(T0 + HOUR, 2.0), (T0 + HOUR + 1, 1.0)]
+    assert len(files(tmp_path / "h")) == 4
 
 
 def numbered(first: int, count: int) -> Rows:

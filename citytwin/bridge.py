@@ -44,7 +44,7 @@ from citytwin.twin.pack import City, load_city
 _log = logging.getLogger(__name__)
 
 #: How long the end waits for what is on the way before it is left to the sources, in seconds.
-ENDING_S = 15.0
+ENDING_S = 10.0
 
 
 def load_codec(config: Config) -> Codec:
@@ -177,17 +177,19 @@ class Bridge:
         self, server: uvicorn.Server, serving: asyncio.Task[None], reading: Sequence[asyncio.Task[None]],
         writing: asyncio.Task[None],
     ) -> bool:  # fmt: skip
-        """Doors first, then what is on the way."""
+        """Doors first, then what is on the way; who waits for a Kafka that is away is told to come again."""
         for inlet in self.inlets:
             inlet.ending.set()
         server.should_exit = True
         await asyncio.wait({serving, *reading}, timeout=ENDING_S)
         await self.outbox.close()
-        await asyncio.wait({writing}, timeout=ENDING_S)
+        if not serving.done() or self.outbox.trouble:
+            writing.cancel()
+        await asyncio.wait({writing, serving}, timeout=ENDING_S)
         for task in (writing, *reading, serving):
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
-        return writing.done() and not self.outbox.waiting
+        return not self.outbox.waiting
 
     def _server(self) -> tuple[uvicorn.Server, socket.socket]:
         given = self.config.bridge
@@ -196,7 +198,7 @@ class Bridge:
         self.port = int(listener.getsockname()[1])
         how = uvicorn.Config(
             self._app(), access_log=False, log_level="warning", server_header=False, loop="asyncio", http="httptools",
-            timeout_graceful_shutdown=int(ENDING_S), lifespan="off",
+            timeout_graceful_shutdown=2 * int(ENDING_S), lifespan="off",
         )  # fmt: skip
         server = uvicorn.Server(how)
         # signals are ours: the door closes first, then the rest

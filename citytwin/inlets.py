@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 #: Wait before a source that failed is asked again: doubled each time, in seconds.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 #: How long one that loses partitions waits for what it has on the way, and how long one that ends, in seconds.
-LEAVING_S, ENDING_S = 4.0, 12.0
+LEAVING_S, ENDING_S = 4.0, 9.0
 #: Messages of MQTT that are read together.
 _MESSAGES = 1000
 

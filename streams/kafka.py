@@ -45,14 +45,21 @@ def _telling(doing: str) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _admin(cluster: Cluster, doing: str) -> AsyncIterator[Any]:
+async def _reaching(cluster: Cluster, doing: str) -> AsyncIterator[None]:
     with _telling(doing):
+        try:
+            yield
+        except kafka_errors.KafkaConnectionError as error:
+            raise await _cause(cluster) or error from error
+
+
+@contextlib.asynccontextmanager
+async def _admin(cluster: Cluster, doing: str) -> AsyncIterator[Any]:
+    async with _reaching(cluster, doing):
         client = AIOKafkaAdminClient(**cluster.options())
         try:
             await client.start()
             yield client
-        except kafka_errors.KafkaConnectionError as error:
-            raise await _cause(cluster) or error from error
         finally:
             await client.close()
 
@@ -148,7 +155,7 @@ class Writer:
 
     async def start(self) -> None:
         """Connect, and fence whoever had the transactional id. Raises BrokerError."""
-        with _telling(f"connecting to {self._cluster.bootstrap}"):
+        async with _reaching(self._cluster, f"connecting to {self._cluster.bootstrap}"):
             self._client = AIOKafkaProducer(**self._cluster.options(), **self._options)
             try:
                 await self._client.start()
@@ -297,7 +304,7 @@ class Reader(_Reading):
         """Connect and go to the starts. Raises BrokerError, LogGap."""
         await self._connect()
         try:
-            with _telling(f"reading {self._what}"):
+            async with _reaching(self._cluster, f"reading {self._what}"):
                 self._client.assign([TopicPartition(*p) for p in self._starts])
                 await self._client.start()
                 await self._go()
@@ -363,7 +370,7 @@ class GroupReader(_Reading):
         """Join the group. Raises BrokerError."""
         await self._connect()
         try:
-            with _telling(f"reading {self._what}"):
+            async with _reaching(self._cluster, f"reading {self._what}"):
                 listener = None if self._leaving is None else _Listener(self._leaving)
                 self._client.subscribe(self._topics, listener=listener)
                 await self._client.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,11 @@ from paho.mqtt.properties import Properties
 
 #: How long connecting and subscribing may take, in seconds.
 _TIMEOUT_S = 10.0
+
+
+# what the client says while a broker is away is said by us in one sentence
+_SILENT = logging.getLogger("citytwin.streams.mqtt.client")
+_SILENT.setLevel(logging.CRITICAL)
 
 
 class MqttError(RuntimeError):
@@ -108,7 +114,7 @@ class Inbox:
         b = self._broker
         options: dict[str, Any] = {
             "port": b.port, "identifier": b.client_id, "username": b.username or None, "password": b.password or None,
-            "tls_context": b.context(), "timeout": _TIMEOUT_S, "keepalive": 30,
+            "tls_context": b.context(), "timeout": _TIMEOUT_S, "keepalive": 30, "logger": _SILENT,
             "queue_type": lambda maxsize: self._queue,
         }  # fmt: skip
         options |= self._session()
@@ -117,10 +123,12 @@ class Inbox:
         self._client._client.manual_ack_set(True)
         try:
             await self._client.__aenter__()
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise self._told(error) from error
+        try:
             await self._client.subscribe([(f, 1) for f in self._filters])
         except (aiomqtt.MqttError, OSError, ValueError) as error:
-            with contextlib.suppress(aiomqtt.MqttError, OSError):
-                await self._client.__aexit__(None, None, None)
+            await self.__aexit__(None, None, None)
             raise self._told(error) from error
         return self
 

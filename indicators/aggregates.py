@@ -364,7 +364,7 @@ class Aggregates:
         if self.streams is not None:
             self.streams.mark(rows)
 
-    def named(self) -> dict[str, Any]:
+    def _named(self) -> dict[str, Any]:
         parts: dict[str, Any] = {f"store {k!r}": s for k, s in self.stores.items()}
         for place, known in self.additive.items():
             for name, measure in known.items():
@@ -379,7 +379,7 @@ class Aggregates:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a snapshot; names hold the declarations, so that a changed one is not restored into another."""
-        return {f"{p}{_SEP}{k}": v for p, part in self.named().items() for k, v in part.state().items()}
+        return {f"{p}{_SEP}{k}": v for p, part in self._named().items() for k, v in part.state().items()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore. Raises KeyError when a declaration is not in the snapshot."""
@@ -387,7 +387,7 @@ class Aggregates:
         for name, array in state.items():
             part, _, key = name.rpartition(_SEP)
             grouped.setdefault(part, {})[key] = array
-        for name, part in self.named().items():
+        for name, part in self._named().items():
             part.load(grouped[name])
         for _, distinct in self.distincts.values():
             distinct.refresh()

@@ -1,41 +1,50 @@
-"""Which shard an event goes to: what belongs to one row of state never goes to two."""
+"""Which shard an event belongs to."""
 
 from __future__ import annotations
 
 import numpy as np
+from aiokafka.partitioner import murmur2
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Strings
-from citytwin.models.shards import DESK, route, shards_of
-from tests.indicators.town import TYPES, batches
+from citytwin.models.events import VOCABULARY
+from citytwin.models.shards import DESK, Ownership, route, shards_of
 
-SHARDS = 8
-
-
-def routed(type: str, subjects: list[str], **fields: object) -> list[int]:
-    rows = [
-        {"type": type, "time": 1, "id": f"i{n}", "source": "s", "subject": subject, **fields}
-        for n, subject in enumerate(subjects)
-    ]
-    (batch,) = batches(rows)
-    return route(batch, TYPES[type], SHARDS).tolist()  # type: ignore[no-any-return]
+TYPES = VOCABULARY().types
 
 
-def test_readings_without_a_subject_are_one_subject() -> None:
-    found = routed("obs", [""] * 40, property="traffic.speed", value=1.0)
-    assert set(found) == {int(shards_of(Strings.of([""]), SHARDS)[0])}
+@settings(deadline=None)  # the first one waits for the compiler
+@given(st.lists(st.text(max_size=40), max_size=30), st.integers(1, 1024))
+def test_a_code_goes_where_clients_of_kafka_send_it(codes: list[str], shards: int) -> None:
+    """By the community's digits where it begins with them, else by all of it."""
+
+    def key(code: str) -> bytes:
+        raw = code.encode()
+        return raw[:12] if len(raw) >= 12 and raw[:12].isdigit() else raw
+
+    wanted = [(murmur2(key(c)) & 0x7FFFFFFF) % shards for c in codes]
+    assert shards_of(Strings.of(codes), shards).tolist() == wanted
 
 
-def test_what_is_only_counted_goes_by_its_id_where_it_has_no_subject() -> None:
-    assert len(set(routed("citycode.use", [""] * 200, user="u", service="bus"))) == SHARDS
-
-
-def test_a_correction_follows_what_it_corrects() -> None:
-    first = {"type": "citycode.use", "time": 1, "source": "s", "subject": "", "user": "u", "service": "bus"}
-    (batch,) = batches([{**first, "id": f"i{n}"} for n in range(50)])
-    (again,) = batches([{**first, "id": f"j{n}", "corrects": f"i{n}", "scope": "C1"} for n in range(50)])
+def test_what_has_no_subject_goes_by_its_id_and_corrections_follow_it() -> None:
+    """A correction of an event without a subject reaches the shard of its original."""
+    first = EventBatch.of("citycode.use", [1, 2], ["a", "b"])
+    later = EventBatch.of("citycode.use", [1, 2], ["c", "d"], corrects=["a", "b"], revision=[1, 1])
     kind = TYPES["citycode.use"]
-    np.testing.assert_array_equal(route(batch, kind, SHARDS), route(again, kind, SHARDS))
+    assert route(first, kind, 97).tolist() == route(later, kind, 97).tolist()
 
 
-def test_cases_are_the_desk_s() -> None:
-    assert set(routed("case.reported", ["K1", "K2", ""])) == {DESK}
+def test_cases_go_to_the_desk() -> None:
+    """All of them, whatever their code."""
+    batch = EventBatch.of("case.reported", [1, 2], ["a", "b"], subject=["K1", "420106001001"])
+    assert route(batch, TYPES["case.reported"], 8).tolist() == [DESK, DESK]
+
+
+def test_each_code_has_one_owner() -> None:
+    """The shards share the registers out between them."""
+    codes = Strings.of([f"4201060010{i:02d}x" for i in range(40)] + [f"dev-{i}" for i in range(200)])
+    owners = np.array([Ownership(s, 7).of_codes(codes) for s in range(7)])
+    assert (owners.sum(axis=0) == 1).all()
+    assert not Ownership(DESK, 7).of_codes(codes).any()

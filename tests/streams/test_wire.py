@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_frames_come_back() -> None:
     plain = Values(
         np.array([0, 3], np.int32), np.array([1.0, np.nan]), *(n.astype(t) for t in ("u1", "i4", "i4", "?")), n
     )
-    scaled = Values(plain.rows, n, plain.quality, plain.fresh, plain.expected, plain.restated, n, np.array([7.0, 8.0]))
+    scaled = dataclasses.replace(plain, value=n, scale=np.array([7.0, 8.0]))
     frame = Frame(3, 5, 9, {"a": plain, "b": scaled}, {"device": Delta(plain.rows, {"seen": [1, 2]})}, ({"code": "K"},))
     found = decode_frame(encode_frame(BoardFrame(frame, final=False, missing=(-1, 2), hash="h")))
     assert (found.final, found.missing, found.key, found.hash) == (False, (-1, 2), False, "h")

@@ -96,10 +96,9 @@ def test_parts_come_back() -> None:
 
 def test_frames_come_back() -> None:
     """With and without shares of a parameter."""
-    n = np.zeros(2)
-    plain = Values(
-        np.array([0, 3], np.int32), np.array([1.0, np.nan]), *(n.astype(t) for t in ("u1", "i4", "i4", "?")), n
-    )
+    n, none, no = np.zeros(2), np.zeros(2, np.int32), np.zeros(2, np.bool_)
+    known = np.array([1.0, np.nan])
+    plain = Values(np.array([0, 3], np.int32), known, np.zeros(2, np.uint8), none, none, no, n)
     scaled = dataclasses.replace(plain, value=n, scale=np.array([7.0, 8.0]))
     frame = Frame(3, 5, 9, {"a": plain, "b": scaled}, {"device": Delta(plain.rows, {"seen": [1, 2]})}, ({"code": "K"},))
     found = decode_frame(encode_frame(BoardFrame(frame, final=False, missing=(-1, 2), hash="h")))

@@ -61,7 +61,8 @@ def write(path: Path, snapshot: Snapshot, *, level: int = 1) -> str:
 
     Raises StoreUnavailable; what was at `path` before is then still there.
     """
-    aside = path.with_name(path.name + ".part")
+    # a name of its own: a process that was given up may still write the same state beside the one that took over
+    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as out:
@@ -103,18 +104,21 @@ def _write(out: BinaryIO, snapshot: Snapshot, level: int) -> str:
     put(_MAGIC)
     put(struct.pack("<QI", len(header), len(snapshot.arrays)))
     put(header)
+    # one for all: thousands of small arrays would cost more to make one for each than to compress
+    packer = zstandard.ZstdCompressor(level=level) if level else None
     for name, array in snapshot.arrays.items():
-        _write_array(put, name, array, level)
+        _write_array(put, name, array, packer)
     out.write(digest.digest())
     return digest.hexdigest()
 
 
-def _write_array(put: Callable[[bytes | memoryview], int], name: str, array: NDArray[Any], level: int) -> None:
+def _write_array(
+    put: Callable[[bytes | memoryview], int], name: str, array: NDArray[Any], packer: zstandard.ZstdCompressor | None
+) -> None:
     if array.dtype.hasobject:
         raise TypeError(f"array {name} holds Python objects; a snapshot takes numbers and bytes only")
     solid = np.ascontiguousarray(array)
     raw = memoryview(solid.reshape(-1).view(np.uint8).data) if solid.size else memoryview(b"")
-    packer = zstandard.ZstdCompressor(level=level) if level else None
     entry = _Entry(name, solid.dtype.str, array.shape, raw.nbytes, packer is not None)
     text = msgspec.json.encode(entry)
     put(struct.pack("<I", len(text)))
@@ -139,7 +143,7 @@ def read(path: Path) -> Snapshot:
 class _Reader:
     def __init__(self, source: BinaryIO, path: Path) -> None:
         self._source, self._path = source, path
-        self._digest = hashlib.blake2b(digest_size=32)
+        self._digest, self._unpacker = hashlib.blake2b(digest_size=32), zstandard.ZstdDecompressor()
         self._left = os.fstat(source.fileno()).st_size
 
     def take(self, n: int) -> bytes:
@@ -172,14 +176,13 @@ class _Reader:
 
     def _array(self) -> tuple[str, NDArray[Any]]:
         entry = msgspec.json.decode(self.take(self.number()), type=_Entry)
-        unpacker = zstandard.ZstdDecompressor()
         array = np.empty(entry.shape, np.dtype(entry.dtype))
         if array.nbytes != entry.stored:
             raise ValueError(f"array {entry.name} has {entry.stored} bytes, its shape needs {array.nbytes}")
         raw = array.reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
         for start in range(0, entry.stored, _PIECE):
             piece = self.take(self.number())
-            plain = unpacker.decompress(piece, _PIECE) if entry.packed else piece
+            plain = self._unpacker.decompress(piece, _PIECE) if entry.packed else piece
             raw[start : start + _PIECE] = np.frombuffer(plain, np.uint8)
         return entry.name, array
 
@@ -209,8 +212,12 @@ class Snapshots:
         """Write it, then drop the oldest beyond `keep`. Raises StoreUnavailable."""
         path = self.path(snapshot.position)
         write(path, snapshot)
-        for position in self.positions()[self.keep :]:
+        positions = self.positions()
+        for position in positions[self.keep :]:
             _discard(self.path(position))
+        for left in self.folder.glob("snapshot-*.part"):  # of processes that were killed
+            if left.name < self.path(positions[min(self.keep, len(positions)) - 1]).name:
+                _discard(left)
         return path
 
     def valid(self, upto: int | None = None) -> Iterator[Snapshot]:

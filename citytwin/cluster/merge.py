@@ -194,7 +194,7 @@ class Merge:
 
     def snapshot(self) -> Snapshot:
         """All state between two markers, as arrays and plain values."""
-        held = take(self.engine)
+        held = take(self.engine, hashed=False)  # the file's own checksum says whether it is whole
         arrays: dict[str, Any] = {f"{_OWN}{k}": v for k, v in self.inlet.state().items()}
         rows: dict[str, dict[str, tuple[str, ...]]] = {}
         coded: dict[str, tuple[str, ...]] = {}

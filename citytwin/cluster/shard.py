@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from citytwin.cluster.fitting import of_registers
 from citytwin.engine import Engine
 from citytwin.facts import CASES_MAX, Counted, Stats
 from citytwin.indicators.aggregates import Aggregates
@@ -29,7 +30,8 @@ from citytwin.showing import case_deltas, open_cases, seen_entities
 from citytwin.snapshot import Snapshot, definitions, restore, take
 from citytwin.streams.records import Definition, Events
 
-Register = Events | Definition
+#: A record of the registers; a Rejection stands for one that cannot be read.
+Register = Events | Definition | Rejection
 
 
 class Gap(ValueError):
@@ -68,17 +70,23 @@ class Shard:
         """Take events of one type in; see Engine.feed."""
         return self.engine.feed(batch, position)
 
+    def leave_out(self, rejections: Iterable[Rejection]) -> None:
+        """Count what cannot be fed."""
+        for rejection in rejections:
+            self.engine.stats.refuse(rejection.reason)
+
     def mark(self, marker: Marker, registers: Iterable[Register], position: int) -> Marked:
         """End a segment: put registers in force, tick, say what changed. Raises Gap for a marker out of turn."""
         engine = self.engine
         if marker.k != engine.k + 1:
             raise Gap(f"shard {self.shard} waits for marker {engine.k + 1} and got {marker.k}")
-        put_in_force(engine, registers)
+        bad = put_in_force(engine, registers)
         self.registers = max(self.registers, marker.registers)
         counted = engine.count(marker.now, position)
         share = self.outlet.take(engine.now)
         part = Part(self.shard, marker.k, engine.now, share, self._facts(counted), self._newest(counted))
-        return Marked(part, counted.refused)
+        # every shard refuses the same of the registers; one of them tells
+        return Marked(part, (*counted.refused, *bad) if self.shard == DESK else counted.refused)
 
     def _facts(self, counted: Counted) -> dict[str, Any]:
         engine = self.engine
@@ -132,7 +140,7 @@ class Shard:
 
     def snapshot(self) -> Snapshot:
         """All state after a marker, as arrays and plain values."""
-        held = take(self.engine)
+        held = take(self.engine, hashed=False)  # the file's own checksum says whether it is whole
         own = {"shard": self.shard, "shards": self.shards, "registers": self.registers, "forms": self.outlet.state()}
         return held._replace(meta={**held.meta, "cluster": own})
 
@@ -167,17 +175,26 @@ def short_hash(document: Mapping[str, str]) -> str:
     return hashlib.blake2b(repr(sorted(document.items())).encode(), digest_size=8).hexdigest()
 
 
-def put_in_force(engine: Engine, registers: Iterable[Register]) -> None:
-    """Apply records of the registers; they are counted in the statistics of the one who merges, and nowhere else."""
-    stats = engine.stats
+def put_in_force(engine: Engine, registers: Iterable[Register]) -> list[Rejection]:
+    """Apply records of the registers, and tell what of them is refused: by everybody alike.
+
+    They are counted in the statistics of the one who merges, and nowhere else.
+    """
+    stats, refused = engine.stats, list[Rejection]()
     kept = dataclasses.replace(stats, rejected=dict(stats.rejected))
     for record in registers:
-        if isinstance(record, Events):
-            engine.feed(record.batch, engine.position)
-        else:
+        if isinstance(record, Definition):
             engine.define(record.name, record.document, engine.position)
+            continue
+        bad = [record] if isinstance(record, Rejection) else of_registers(record.batch, engine.vocabulary)
+        for rejection in bad:
+            engine.stats.refuse(rejection.reason)
+        if isinstance(record, Events) and not bad:
+            bad = list(engine.feed(record.batch, engine.position).rejected)
+        refused += bad
     if not engine.aggregates.merged:
         engine.stats = kept
+    return refused
 
 
 def every(engine: Engine) -> Iterator[tuple[str, Aggregates]]:

@@ -90,7 +90,8 @@ def take(engine: Engine, *, hashed: bool = True) -> Snapshot:
     meta = {
         "definitions": definitions(engine.city, engine.base), "clock": clock, "names": names, "plain": plain,
         "watermarks": dict(engine.watermarks.times), "stats": stats,
-        "states": engine.state_hash() if hashed else "", "frames": engine.frame_hash() if hashed else "", "pending": pending.plain(engine), "pulse": engine.pulse.state(),
+        "states": engine.state_hash() if hashed else "", "frames": engine.frame_hash() if hashed else "",
+        "pending": pending.plain(engine), "pulse": engine.pulse.state(),
         "told_cases": engine.told_cases,
         "plugins": [
             {"file": f, "text": a.plugin.text, **{n: getattr(a, n) for n in _ANNEX}}

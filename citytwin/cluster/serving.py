@@ -72,11 +72,21 @@ def fatal(why: str) -> None:
     os._exit(_FAILED)
 
 
+def _stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody waited for: of a client of Kafka it was told by whoever waited for its neighbour."""
+    error = context.get("exception")
+    if type(error).__module__.startswith("aiokafka"):
+        _log.debug("%s: %s", context["message"], error)
+    else:
+        loop.default_exception_handler(context)
+
+
 def until_told(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run with an event that SIGINT and SIGTERM set."""
 
     async def main() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.set_exception_handler(_stray)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         await run(stop)

@@ -47,6 +47,8 @@ _REPLAY_S = 1.0
 #: So long rows may wait for others to make a batch with.
 _HOLD_S = 1.0
 _REFUSED_MAX = 16 << 20
+#: What the client says of an address that is told anyway, and of a time that is another in each try.
+_NOISE = re.compile(r"HTTPS?Connection(Pool)?\(host=[^)]*\): |\s*\(read timeout=[^)]*\)")
 _DROPPED = re.compile(r"dropped=(\d+)")
 
 
@@ -393,4 +395,4 @@ def _said(error: Exception) -> str:
         text = str(told.get("error") or told.get("message") or text) if isinstance(told, dict) else text
     except ValueError:
         pass
-    return " ".join(text.split())[:300]
+    return " ".join(_NOISE.sub("", text).split())[:300]

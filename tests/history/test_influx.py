@@ -93,7 +93,8 @@ class Load:
         self.historian, self.frames = historian, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self.slowest = 0.0
+        #: Seconds that whoever gives the frames has waited, in all and at most.
+        self.waited = self.slowest = 0.0
 
     def __enter__(self) -> Load:
         self._thread.start()
@@ -109,7 +110,8 @@ class Load:
             cells = {f"i{k}": {row: float(n) for row in range(5)} for k in range(20)}
             begun = time.perf_counter()
             self.historian.note(frame(T0 + n * 10, cells))
-            self.slowest = max(self.slowest, time.perf_counter() - begun)
+            took = time.perf_counter() - begun
+            self.waited, self.slowest = self.waited + took, max(self.slowest, took)
             self.frames = n + 1
 
 
@@ -140,7 +142,9 @@ def test_nothing_is_lost_while_the_server_is_away(
         assert number(influx, prefix, f'count("value") FROM "i{k}"') == 5 * load.frames
     assert number(influx, prefix, 'sum("value") FROM "i7" WHERE "scope" = \'42\'') == sum(range(load.frames))
     assert grown < 150, f"{grown:.0f} MB more memory"
-    assert load.slowest < 0.5
+    # a giver that waited for the server would have stood still for most of its absence
+    assert load.waited < 0.1 * (time.monotonic() - begun)
+    figure(f"history: longest call of the engine while InfluxDB was away ({how})", load.slowest * 1000, "ms")
     figure(f"history: rows spilled while InfluxDB was away ({how})", spilled / 2**20, "MB")
     figure(f"history: more memory while InfluxDB was away ({how})", grown, "MB")
 

@@ -121,6 +121,8 @@ REASONS: dict[str, str] = {
     "bad_correction": "a correction needs revision >= 1 and must keep type and subject",
     "illegal_move": "the case cannot make that move from its state",
     "invalid_entity": "the entity breaks a rule of its kind",
+    "damaged": "the record of a topic is damaged, or of another version",
+    "misplaced": "the event lies in a topic or partition that is not its own",
 }
 
 

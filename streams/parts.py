@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from citytwin.models.columns import Coded
 from citytwin.models.frame import Delta, Frame, Values
 from citytwin.models.part import Bunch, Part, Share, Told
 from citytwin.streams.arrays import dump, load
+from citytwin.streams.pack import CorruptRecord
 
 PART, FRAME = 1, 2
 _BUNCHES = ("sums", "extremes", "histograms", "keys", "panes")
@@ -54,6 +56,11 @@ def encode_part(part: Part) -> bytes:
 
 def decode_part(body: bytes) -> Part:
     """The part of `encode_part`. Raises CorruptRecord."""
+    with _reading("a part"):
+        return _part(body)
+
+
+def _part(body: bytes) -> Part:
     (shard, k, now, keys, rows, facts), arrays = load(body)
     bunches = {}
     for name in _BUNCHES:
@@ -102,6 +109,11 @@ def encode_frame(told: BoardFrame) -> bytes:
 
 def decode_frame(body: bytes) -> BoardFrame:
     """The frame of `encode_frame`. Raises CorruptRecord."""
+    with _reading("a frame"):
+        return _frame(body)
+
+
+def _frame(body: bytes) -> BoardFrame:
     (head, ids, scaled, twin, cases, ticker, sys, refused), arrays = load(body)
     k, now, position, final, missing, key, digest = head
     values = {}
@@ -113,6 +125,16 @@ def decode_frame(body: bytes) -> BoardFrame:
     said = tuple(msgspec.convert(refused, list[Rejection]))
     frame = Frame(k, now, position, values, deltas, tuple(cases), tuple(ticker), sys, said)
     return BoardFrame(frame, final, tuple(missing), key, digest)
+
+
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except CorruptRecord:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise CorruptRecord(f"not {what} of this version: {type(error).__name__}: {error}") from error
 
 
 def _plain(column: NDArray[Any] | Coded) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from citytwin.models.part import Marker
 from citytwin.streams.arrays import Assembler, chunk, split
 from citytwin.streams.brokers import EARLIEST, Place
 from citytwin.streams.kafka import Reader, Writer
+from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.parts import FRAME, BoardFrame, encode_frame
 from citytwin.streams.wire import to_bytes
 
@@ -118,7 +119,11 @@ class BoardReader:
             self._start = record.offset + 1
             if record.value is None:  # a restored board has one where a transaction ended
                 continue
-            piece = chunk(record.value)
+            try:
+                piece = chunk(record.value)
+            except CorruptRecord as error:
+                _log.error("%s at %d is passed over: %s", self.place.topic, record.offset, error)
+                continue
             if piece.index == 0:
                 self._began[piece.sort] = record.offset
             body = self._whole.add(piece)
@@ -171,6 +176,13 @@ async def _keys(reader: Reader, place: Place, stop: int) -> list[int]:
     while await reader.position(place) < stop and idle < 3:
         records = (await reader.take(500, _IDLE_MS)).get(place, ())
         idle = 0 if records else idle + 1
-        pieces = [(r.offset, chunk(r.value)) for r in records if r.offset < stop and r.value is not None]
-        out += [offset for offset, piece in pieces if piece.sort == KEY and piece.index == 0]
+        out += [r.offset for r in records if r.offset < stop and _begins_key(r.value)]
     return out
+
+
+def _begins_key(value: bytes | None) -> bool:
+    try:
+        piece = chunk(value or b"")
+    except CorruptRecord:
+        return False
+    return piece.sort == KEY and piece.index == 0

@@ -139,7 +139,12 @@ class Clock:
         for each in seen:
             self._heard_at = time.monotonic()
             if each.sort == INTENT:
-                self._learn(msgspec.json.decode(each.body, type=Marker), each.offset)
+                try:
+                    marker = msgspec.json.decode(each.body, type=Marker)
+                except msgspec.MsgspecError as error:
+                    _log.error("the board at %d is no intent: %s", each.offset, error)
+                    continue
+                self._learn(marker, each.offset)
             elif each.sort == FRAME:
                 self.final = max(self.final, each.k)
         while self._made and self._made[0].frame.k <= self.final:
@@ -215,9 +220,10 @@ class Clock:
         while (marker := self.intents.get(self.merge.engine.k + 1)) is not None:
             if len(self.pieces.held.get(marker.k, {})) < len(self.merge.members):
                 break  # none is merged before all are in: what a checkpoint or a preview begins with is whole
-            for shard in self.merge.members:
-                part = self.pieces.part(marker.k, shard)
-                assert part is not None
+            parts = [self.pieces.part(marker.k, shard) for shard in self.merge.members]
+            if None in parts:
+                break
+            for part in filter(None, parts):
                 self.merge.put(part)
                 self.health.heard(part)
             await self._close(marker)

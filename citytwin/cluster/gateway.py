@@ -25,6 +25,7 @@ from citytwin.models.frame import Frame
 from citytwin.streams.arrays import split
 from citytwin.streams.brokers import BrokerError
 from citytwin.streams.kafka import Writer
+from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.parts import BoardFrame, decode_frame
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,12 @@ class GatewayNode:
                 continue
             if seen.sort != KEY and not self.city.final:
                 continue
-            await self._show(decode_frame(seen.body))
+            try:
+                told = decode_frame(seen.body)
+            except CorruptRecord as error:
+                _log.error("the board at %d is passed over: %s", seen.offset, error)
+                continue
+            await self._show(told)
             if self.web is None:  # what follows the keyframe goes to the log channels, for who comes from elsewhere
                 await asyncio.to_thread(self._serve)
 

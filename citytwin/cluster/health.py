@@ -83,8 +83,9 @@ class Health:
         sources, more = heard(
             clock.merge.engine.watermarks.times, getattr(clock.merge.engine.city, "sources", ()), frame.now
         )
+        final = clock.merge.engine.k
         frames = FramesState(
-            final=clock.merge.engine.k, provisional=self._provisionals, open=sorted(clock.intents)[:50],
+            final=final, provisional=self._provisionals, open=sorted(k for k in clock.intents if k > final)[:50],
             missing=[name_of(s) for s in self._missing],
             waiting_s=round(now - self._opened, 1) if self._opened else 0.0, still_s=round(now - self._final_at, 1),
         )  # fmt: skip

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Literal
 
 import msgspec
 
 from citytwin.cluster.board import PRESENCE
 from citytwin.cluster.options import Options
 from citytwin.models.part import Part
-from citytwin.streams.arrays import Assembler, chunk
+from citytwin.models.shards import DESK
+from citytwin.streams.arrays import Assembler, Chunk, chunk
 from citytwin.streams.brokers import Place
 from citytwin.streams.kafka import Reader
 from citytwin.streams.pack import CorruptRecord
@@ -18,6 +20,16 @@ from citytwin.streams.parts import PART, decode_part
 _log = logging.getLogger(__name__)
 #: Bytes of parts that wait for their marker; beyond it no more are read, they stay in Kafka.
 WAITING_MAX = 512 << 20
+#: Parts of markers further ahead than this are none of this city: a day has fewer.
+AHEAD_MAX = 1_000_000
+_MEMBERS_MAX = 1_000
+
+
+class _Presence(msgspec.Struct):
+    role: Literal["worker", "clock", "gateway", "bridge", "city"]
+    id: str
+    k: int = 0
+    active: bool = True
 
 
 class Pieces:
@@ -53,9 +65,8 @@ class Pieces:
                 continue
             body = self._whole.add(piece)
             if piece.sort == PRESENCE and body is not None:
-                told = msgspec.json.decode(body)
-                self.presence[told["role"], told["id"]] = {**told, "at": record.timestamp}
-            if piece.sort != PART or piece.k <= after:
+                self._see(body, record.timestamp, record.offset)
+            if piece.sort != PART or not self._awaited(piece, after, record.offset):
                 continue
             self._first.setdefault(piece.k, record.offset)
             if body is not None and piece.shard not in self.held.get(piece.k, {}):
@@ -63,10 +74,41 @@ class Pieces:
                 self.fresh.append((piece.k, piece.shard))
                 self.bytes += len(body)
 
+    def _see(self, body: bytes, at: int, offset: int) -> None:
+        try:
+            told = msgspec.json.decode(body, type=_Presence)
+        except msgspec.MsgspecError as error:
+            _log.error("%s at %d is no sign of life: %s", self._place.topic, offset, error)
+            return
+        if (told.role, told.id) in self.presence or len(self.presence) < _MEMBERS_MAX:
+            self.presence[told.role, told.id] = {**msgspec.structs.asdict(told), "at": at}
+
+    def _awaited(self, piece: Chunk, after: int, offset: int) -> bool:
+        """Whether it is of a shard that there is, and of a marker that may come: what is not would wait for ever."""
+        known = piece.shard == DESK or 0 <= piece.shard < self._options.shards
+        if not known or piece.k > after + AHEAD_MAX:
+            _log.error(
+                "%s at %d is passed over: a part of shard %d at marker %d; there are %d shards, and marker %d is due",
+                self._place.topic, offset, piece.shard, piece.k, self._options.shards, after + 1,
+            )  # fmt: skip
+            return False
+        return piece.k > after
+
     def part(self, k: int, shard: int) -> Part | None:
-        """The part of a shard, if it is in. Raises CorruptRecord."""
+        """The part of a shard, if it is in; one that cannot be read is passed over, and another one is waited for."""
         body = self.held.get(k, {}).get(shard)
-        return None if body is None else decode_part(body)
+        if body is None:
+            return None
+        try:
+            found = decode_part(body)
+            if (found.k, found.shard) == (k, shard):
+                return found
+            why = f"it says that it is of shard {found.shard} at marker {found.k}"
+        except CorruptRecord as error:
+            why = str(error)
+        _log.error("%s: the part of shard %d at marker %d is passed over: %s", self._place.topic, shard, k, why)
+        self.bytes -= len(self.held[k].pop(shard))
+        return None
 
     def done(self, upto: int) -> None:
         """Forget the parts of markers up to this one."""

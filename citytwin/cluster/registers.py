@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
+from citytwin.cluster.fitting import damaged
 from citytwin.cluster.shard import Register
 from citytwin.models.part import Marker
 from citytwin.streams.brokers import Cluster, LogGap, Place
 from citytwin.streams.kafka import Reader
+from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.wire import from_bytes
+
+_log = logging.getLogger(__name__)
 
 #: Ranges that are kept: shards of one process ask for the same one after the other.
 _KEPT = 4
@@ -58,11 +63,20 @@ class RegisterLog:
                     raise LogGap(f"{self._place.topic} has no record {at}: restore the topic from a backup")
                 if at >= stop:
                     break
-                message = from_bytes(record.value or b"")
-                if not isinstance(message, Marker):
+                message = self._message(record.offset, record.value)
+                if message is not None:
                     out.append(message)
                 at += 1
         return out
+
+    def _message(self, offset: int, value: bytes | None) -> Register | None:
+        """A record; what cannot be read is passed over, by everybody alike."""
+        try:
+            message = from_bytes(value or b"")
+        except CorruptRecord as error:
+            _log.error("%s at %d is passed over: %s", self._place.topic, offset, error)
+            return damaged(f"offset {offset} of the registers: {error}", value)
+        return None if isinstance(message, Marker) else message
 
     async def stop(self) -> None:
         """Leave."""

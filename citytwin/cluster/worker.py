@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from citytwin.cluster.cities import Cities
+from citytwin.cluster.fitting import damaged, fitting
 from citytwin.cluster.options import Options
 from citytwin.cluster.registers import RegisterLog
 from citytwin.cluster.shard import Gap, Shard
-from citytwin.models.batch import Rejection
+from citytwin.models.batch import EventBatch, Rejection
 from citytwin.models.part import Marker, Part
 from citytwin.models.shards import DESK
 from citytwin.snapshot import DefinitionsChanged
@@ -28,7 +29,7 @@ from citytwin.streams.brokers import BrokerError, Place
 from citytwin.streams.kafka import Reader, Writer
 from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.parts import PART, encode_part
-from citytwin.streams.records import Events
+from citytwin.streams.records import Definition, Events
 from citytwin.streams.snapshots import Snapshot, Snapshots
 from citytwin.streams.store import StoreError
 from citytwin.streams.wire import from_bytes
@@ -154,20 +155,38 @@ class Worker:
         try:
             message = from_bytes(value or b"")
         except CorruptRecord as error:
-            await self._refuse(place, offset, [Rejection(0, "not_json", "", str(error), (value or b"")[:200])])
-            held.next = offset + 1
+            await self._leave_out(place, held, offset, [damaged(str(error), value)])
+            return False
+        if isinstance(message, Definition):
+            fault = Rejection(0, "misplaced", "", "definitions belong to the registers", message.name.encode()[:200])
+            await self._leave_out(place, held, offset, [fault])
             return False
         if isinstance(message, Events):
-            changes = held.shard.feed(message.batch, offset)
-            held.events += changes.accepted
-            await self._refuse(place, offset, changes.rejected)
-        elif isinstance(message, Marker) and message.k > held.shard.engine.k:
+            await self._feed(place, held, offset, message.batch)
+        elif message.k > held.shard.engine.k:
             await self._mark(place, held, message, offset)
         held.next = offset + 1
         if isinstance(message, Marker) and self._due(held):
             await self._save(held)
             return True
         return False
+
+    async def _feed(self, place: Place, held: Held, offset: int, batch: EventBatch) -> None:
+        shard = held.shard
+        good, strays = fitting(batch, shard.engine.vocabulary, shard.shard, shard.shards)
+        shard.leave_out(strays)
+        rejected: Sequence[Rejection] = strays
+        if len(good):
+            changes = shard.feed(good, offset)
+            held.events += changes.accepted
+            rejected = [*strays, *changes.rejected]
+        await self._refuse(place, offset, rejected)
+
+    async def _leave_out(self, place: Place, held: Held, offset: int, rejections: Sequence[Rejection]) -> None:
+        """Pass a record over that is none of ours: counted, and a dead letter before it counts as taken."""
+        held.shard.leave_out(rejections)
+        await self._refuse(place, offset, rejections)
+        held.next = offset + 1
 
     async def _mark(self, place: Place, held: Held, marker: Marker, offset: int) -> None:
         registers = await again(lambda: self.registers.between(held.shard.registers, marker.registers))

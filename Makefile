@@ -72,7 +72,8 @@ prove: .venv/.tested dashboards/static/index.html
 	@cat build/prove.json
 
 bench: .venv/.tested
-	@.venv/bin/citytwin bench
+	@scripts/servers kafka >/dev/null
+	@$(PY) -m tests.servers.with_kafka .venv/bin/citytwin bench --broker '{}'
 
 wheel: .venv/.tested dashboards/static/index.html
 	@$(PY) -m build --outdir dist . >&2

@@ -20,7 +20,7 @@ from citytwin.bench.town import BenchCity
 from citytwin.bench.whole import STAGES, Result, measure
 from citytwin.engine import Engine
 
-PARTS = ("whole", "ticks", "devices", "cluster")
+PARTS = ("whole", "ticks", "devices", "shards", "cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,17 @@ class Size:
     faust_events: int
     rate: float
     rate_seconds: float
+    shards: tuple[int, ...]
+    loads: tuple[float, ...]
 
 
-FULL = Size(Job(), 120, 40, 120, 2_000.0, 10_000, 1_000_000, 500_000, 50_000, 50_000.0, 15.0)
-QUICK = Size(Job(20_000, 2_000, 20), 20, 5, 5, 200.0, 1_000, 5_000, 10_000, 2_000, 2_000.0, 5.0)
+FULL = Size(
+    Job(), 120, 40, 120, 2_000.0, 10_000, 1_000_000, 500_000, 50_000, 50_000.0, 15.0, (1, 4, 16),
+    (2_000.0, 10_000.0, 50_000.0),
+)  # fmt: skip
+QUICK = Size(
+    Job(20_000, 2_000, 20), 20, 5, 5, 200.0, 1_000, 5_000, 10_000, 2_000, 2_000.0, 5.0, (1, 2), (200.0,)
+)  # fmt: skip
 
 
 class Differs(RuntimeError):
@@ -141,6 +148,13 @@ def devices(size: Size, folder: Path, report: Report) -> None:
     report.add(f"restart with {size.many} devices", took.restore, "s")
 
 
+def shards(size: Size, folder: Path, report: Report) -> None:
+    """What the pure parts of a cluster cost."""
+    from citytwin.bench.shards import shards as costs
+
+    costs(size.shards, size.loads, max(5, size.tick_seconds // 4), report, say)
+
+
 def _cluster(broker: str, size: Size, folder: Path, report: Report) -> None:
     from citytwin.bench.cluster import cluster
 
@@ -153,15 +167,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("citytwin bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few seconds; its figures mean nothing")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part (may be given more than once)")
-    parser.add_argument(
-        "--broker", default="", metavar="HOST:PORT", help="a Kafka for the part cluster"
-    )
+    parser.add_argument("--broker", default="", metavar="HOST:PORT", help="a Kafka for the part cluster")
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="where input files are kept")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="where the list is written")
     given = parser.parse_args(arguments)
     size = QUICK if given.quick else FULL
     report = Report(" ".join(["citytwin bench", *arguments]))
-    parts: dict[str, Callable[[Size, Path, Report], None]] = {"whole": whole, "ticks": ticks, "devices": devices}
+    parts: dict[str, Callable[[Size, Path, Report], None]] = {
+        "whole": whole, "ticks": ticks, "devices": devices, "shards": shards
+    }  # fmt: skip
     if given.broker:
         parts["cluster"] = functools.partial(_cluster, given.broker)
     elif "cluster" in (given.only or ()):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -59,9 +59,9 @@ class JobClock:
         """The time now."""
         return self._given.now_ms()
 
-    def wait(self, condition: Any, until_ms: int) -> None:
-        """Not asked by a bridge."""
-        raise NotImplementedError
+    def wait(self, condition: threading.Condition, until_ms: int) -> None:
+        """Wait on the held condition until it is notified, for a second at most."""
+        condition.wait(min(1.0, max(0.0, (until_ms - self.now_ms()) / 1000)))
 
 
 async def _bridge(given: Given, stop: asyncio.Event) -> None:

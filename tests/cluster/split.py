@@ -86,7 +86,7 @@ class Split:
             other = self.merge.engine.board.lines[id]
             for name in ("value", "closed", "quality", "fresh", "expected", "scale"):
                 a, b = getattr(line, name), getattr(other, name)
-                odd = np.flatnonzero(~((a == b) | ((a != a) & (b != b))))
+                odd = np.flatnonzero(~((a == b) | (np.isnan(a) & np.isnan(b))))
                 if len(odd):
                     out.append(f"{id}.{name} at {odd[:4].tolist()}: {a[odd[:4]]} alone, {b[odd[:4]]} merged")
         if self.alone.cases_digest() != self.merge.engine.cases_digest():

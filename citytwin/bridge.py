@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from starlette.routing import Route
 
 from citytwin import topics
 from citytwin.clock import Clock, SystemClock
+from citytwin.cluster.presence import tell
 from citytwin.config import Config, ConfigError, is_local, privacy_key
 from citytwin.dashboards import ingest
 from citytwin.dashboards.access import Access, Gate
@@ -145,14 +147,17 @@ class Bridge:
         reading = [asyncio.create_task(i.run()) for i in self.inlets]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         ending = asyncio.create_task(self._ending.wait())
+        name = self.config.bridge.instance or f"bridge-{os.getpid()}"
+        cluster, prefix = topics.cluster(self.config), self.config.kafka.prefix
+        alive = asyncio.create_task(tell(cluster, prefix, lambda: {"role": "bridge", "id": name}))
         ready(f"http://{self.config.bridge.host}:{self.port}")
         try:
             await asyncio.wait({writing, *reading, serving, ending}, return_when=asyncio.FIRST_COMPLETED)
             return await self._end(server, serving, reading, writing)
         finally:
-            for task in (writing, *reading, serving, ending):
+            for task in (writing, *reading, serving, ending, alive):
                 task.cancel()
-            await asyncio.gather(writing, *reading, serving, ending, return_exceptions=True)
+            await asyncio.gather(writing, *reading, serving, ending, alive, return_exceptions=True)
             listener.close()
 
     async def _look(self) -> None:

@@ -37,7 +37,7 @@ class Grow:
     def _reserve(self, n: int) -> None:
         if n > len(self._room):
             size = 1 << (n - 1).bit_length()
-            # memory that is given as zeros costs nothing before it is written to, as most scopes of most measures are not
+            # memory given as zeros costs nothing before it is written to, and most scopes of most measures never are
             zeros = self._blank and self._allocate is np.empty
             room = np.zeros(size, self.dtype) if zeros else self._allocate(size, self.dtype)
             self._clean = zeros

@@ -25,6 +25,7 @@ from citytwin.cluster.health import Health
 from citytwin.cluster.merge import Merge, Mixed
 from citytwin.cluster.options import Options
 from citytwin.cluster.pieces import Pieces
+from citytwin.cluster.presence import tell
 from citytwin.cluster.registers import RegisterLog
 from citytwin.cluster.shard import Gap
 from citytwin.models.frame import Frame
@@ -93,6 +94,7 @@ class Clock:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Merge, and tick while active, until `stop` is set. Broker trouble is waited out."""
+        alive = asyncio.ensure_future(tell(self.options.cluster, self.options.prefix, self._standing_by))
         while not stop.is_set():
             try:
                 await self._turn()
@@ -109,9 +111,13 @@ class Clock:
             except (Gap, Mixed) as error:
                 self._fatal(str(error))
                 return
+        alive.cancel()
         await self._save()
         await self._rest()
         await asyncio.gather(self.pieces.stop(), self.board.stop(), self.registers.stop())
+
+    def _standing_by(self) -> dict[str, object] | None:
+        return None if self.pen is not None else {"role": "clock", "id": self.name, "active": False}
 
     async def _rest(self, *, deaf: bool = False) -> None:
         """Be active no more. `deaf`: not to take over at once from who just did."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from citytwin.cluster.board import INTENT, KEY, PRESENCE, BoardReader, newest_key
+from citytwin.cluster.board import INTENT, KEY, BoardReader, newest_key
 from citytwin.cluster.options import Options
+from citytwin.cluster.presence import tell
 from citytwin.cluster.reads import Desk, GatewayBoard, GatewayOps, GatewayViews, NoIngest
 from citytwin.cluster.registers import RegisterLog
 from citytwin.cluster.shown import ShownCity
@@ -22,9 +20,7 @@ from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.historian import Historian
 from citytwin.history import historian
 from citytwin.models.frame import Frame
-from citytwin.streams.arrays import split
 from citytwin.streams.brokers import BrokerError
-from citytwin.streams.kafka import Writer
 from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.parts import BoardFrame, decode_frame
 
@@ -54,7 +50,13 @@ class GatewayNode:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Show frames until `stop` is set; broker trouble is waited out."""
-        alive = asyncio.ensure_future(self._alive())
+        alive = asyncio.ensure_future(
+            tell(
+                self.options.cluster,
+                self.options.prefix,
+                lambda: {"role": "gateway", "id": self.name, "k": self.city.k},
+            )
+        )
         try:
             while not stop.is_set():
                 try:
@@ -145,17 +147,3 @@ class GatewayNode:
     def name(self) -> str:
         """What pages call this gateway."""
         return self.options.instance or f"gateway-{os.getpid()}"
-
-    async def _alive(self) -> None:
-        """Tell the clock now and then that this gateway is there."""
-        while True:
-            try:
-                async with Writer(self.options.cluster) as writer:
-                    while True:
-                        told = {"role": "gateway", "id": self.name, "k": self.city.k}
-                        for value in split(PRESENCE, 0, time.time_ns() // 1_000_000, msgspec.json.encode(told)):
-                            await writer.write(self.options.topic("parts"), 0, value)
-                        await asyncio.sleep(_ALIVE_S)
-            except BrokerError as error:
-                _log.info("%s", error)
-                await asyncio.sleep(_ALIVE_S)

@@ -79,7 +79,8 @@ class Health:
             MemberState(role="worker", id=owner, shards=held, seen_s=self._seen(held, now))
             for owner, held in sorted(owners.items()) if owner
         ]  # fmt: skip
-        members += [self._member(told) for told in clock.pieces.presence.values()]
+        signs = clock.pieces.presence.values()
+        members += [self._member(t) for t in signs if (t["role"], t["id"]) != ("clock", clock.name)]
         sources, more = heard(
             clock.merge.engine.watermarks.times, getattr(clock.merge.engine.city, "sources", ()), frame.now
         )

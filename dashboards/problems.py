@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from citytwin.dashboards.answers import Problem, Rejected
+from citytwin.dashboards.ports import Refused
 
 
 class Trouble(Exception):
@@ -56,6 +57,12 @@ async def on_trouble(_: Request, error: Exception) -> Response:
     """Answer for a Trouble."""
     assert isinstance(error, Trouble)
     return problem(error)
+
+
+async def on_refused(_: Request, error: Exception) -> Response:
+    """Answer for what a port does not give."""
+    assert isinstance(error, Refused)
+    return problem(Trouble(error.status, error.code, error.detail, error.retry_after, error.title))
 
 
 async def on_http(_: Request, error: Exception) -> Response:

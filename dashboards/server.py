@@ -23,12 +23,14 @@ from citytwin.dashboards import api, describe, ingest, pages
 from citytwin.dashboards.access import Access, Gate, is_loopback
 from citytwin.dashboards.hub import Hub, Limits
 from citytwin.dashboards.ops import Operations
-from citytwin.dashboards.ports import Board, CityReads, Health, Ingest, Ops, Workshop
-from citytwin.dashboards.problems import Trouble, on_error, on_http, on_trouble
+from citytwin.dashboards.ports import Board, CityReads, Health, Ingest, Ops, Refused, Workshop
+from citytwin.dashboards.problems import Trouble, on_error, on_http, on_refused, on_trouble
 from citytwin.dashboards.protocol import MAX_MESSAGE
 from citytwin.dashboards.reference import Reference
 from citytwin.dashboards.sockets import DoorLimits, Gateway
 from citytwin.dashboards.transport import Transport
+
+_HANDLERS: Any = {Trouble: on_trouble, Refused: on_refused, HTTPException: on_http, Exception: on_error}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Web:
         self.app = Starlette(
             routes=routes,
             middleware=[Middleware(Gate, access=parts.access), Middleware(GZipMiddleware, minimum_size=1024)],
-            exception_handlers={Trouble: on_trouble, HTTPException: on_http, Exception: on_error},
+            exception_handlers=_HANDLERS,
             lifespan=self._lifespan,
         )
 

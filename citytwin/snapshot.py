@@ -86,7 +86,7 @@ def take(engine: Engine, *, hashed: bool = True) -> Snapshot:
         for n, ledger in engine.ledgers.items()
     }
     clock = {"now": engine.now, "position": engine.position, "k": engine.k, "last_drop": engine.last_drop}
-    stats = {s: getattr(engine.stats, s) for s in Stats.__slots__}
+    stats = {**{s: getattr(engine.stats, s) for s in Stats.__slots__}, "rejected": dict(engine.stats.rejected)}
     meta = {
         "definitions": definitions(engine.city, engine.base), "clock": clock, "names": names, "plain": plain,
         "watermarks": dict(engine.watermarks.times), "stats": stats,

@@ -127,3 +127,11 @@ def test_a_change_of_a_register_survives_a_snapshot() -> None:
         said.append(shown(engine, engine.tick(NOW + 1000, 4)))
         assert engine.board.lines["device_online_rate"].value[0] > before
     assert said[0] == said[1]
+
+
+def test_a_snapshot_stays_as_it_was_when_more_is_refused() -> None:
+    engine = Engine(town()[0], builtin())
+    engine.stats.refuse("future")
+    held = take(engine)
+    engine.stats.refuse("future")
+    assert held.meta["stats"]["rejected"] == {"future": 1}

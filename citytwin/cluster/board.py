@@ -31,12 +31,13 @@ _IDLE_MS = 300
 
 
 class Seen(NamedTuple):
-    """Something on the board: an intent, or the body of a frame, with the offset at which it begins."""
+    """Something on the board: an intent, or the body of a frame; the offset at which it begins, when it was written."""
 
     sort: int
     k: int
     body: bytes
     offset: int
+    at: int
 
 
 class Pen:
@@ -128,7 +129,7 @@ class BoardReader:
                 self._began[piece.sort] = record.offset
             body = self._whole.add(piece)
             if body is not None:
-                out.append(Seen(piece.sort, piece.k, body, self._began[piece.sort]))
+                out.append(Seen(piece.sort, piece.k, body, self._began[piece.sort], record.timestamp))
         return out
 
     async def rest(self) -> list[Seen]:

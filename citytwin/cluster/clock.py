@@ -23,7 +23,7 @@ from citytwin.cluster.board import INTENT, BoardReader, Pen, Seen
 from citytwin.cluster.cities import Cities
 from citytwin.cluster.health import Health
 from citytwin.cluster.merge import Merge, Mixed
-from citytwin.cluster.options import Options
+from citytwin.cluster.options import Options, wall_ms
 from citytwin.cluster.pieces import Pieces
 from citytwin.cluster.presence import tell
 from citytwin.cluster.registers import RegisterLog
@@ -68,7 +68,8 @@ class Clock:
         self._made: deque[BoardFrame] = deque(maxlen=OPEN_MAX)
         self._key_due = True
         self.ahead: Ahead | None = None
-        self._heard_at = time.monotonic()
+        #: When the board was last written to (ms UTC), by whoever wrote it: not when it was read here.
+        self._heard_ms = wall_ms()
         self._opened: dict[int, float] = {}
 
     def _restore(self) -> tuple[Merge, int, int]:
@@ -126,14 +127,15 @@ class Clock:
             await self.board.skip(pen.last)
             await pen.stop()
         if deaf:
-            self._heard_at = time.monotonic()
+            self._heard_ms = wall_ms()
 
     async def _turn(self) -> None:
         if self.pen is None:
             self._note(await self.board.take(_PACE_MS))
-            silent = (time.monotonic() - self._heard_at) * 1000
-            if silent > self.options.takeover_ms * (1 + 0.2 * random.random()):
-                await self._take_over()
+            if self._silent():
+                self._note(await self.board.rest())  # a slow reader must not mistake what it has not read for silence
+                if self._silent():
+                    await self._take_over()
         else:
             await self._tick_if_due()
         await self.pieces.take(self.merge.engine.k, _PACE_MS)
@@ -141,9 +143,12 @@ class Clock:
         if time.monotonic() - self._saved_at > self.options.checkpoint_s:
             await self._save()
 
+    def _silent(self) -> bool:
+        return wall_ms() - self._heard_ms > self.options.takeover_ms * (1 + 0.2 * random.random())
+
     def _note(self, seen: list[Seen]) -> None:
         for each in seen:
-            self._heard_at = time.monotonic()
+            self._heard_ms = max(self._heard_ms, each.at)
             if each.sort == INTENT:
                 try:
                     marker = msgspec.json.decode(each.body, type=Marker)

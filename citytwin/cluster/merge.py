@@ -60,6 +60,7 @@ class Merge:
 
     def _begin(self) -> None:
         self._in = set()
+        self._parts: list[Part] = []
         self._ticker: list[Mapping[str, Any]] = []
         self._cases: list[Mapping[str, Any]] = []
         self._skipped = 0
@@ -77,7 +78,7 @@ class Merge:
         return [s for s in self.members if s not in self._in]
 
     def put(self, part: Part) -> bool:
-        """Take in a part of the open marker; False for one that is in already.
+        """Hold a part of the open marker until it is closed; False for one that is in already.
 
         Raises Gap for one of a later marker, Mixed for one of other definitions.
         """
@@ -91,12 +92,12 @@ class Merge:
             )
         if part.k > wanted:
             raise Gap(f"shard {part.shard} says its part of marker {part.k}, that of {wanted} is missing")
-        self.look_ahead(part)
+        self._in.add(part.shard)
+        self._parts.append(part)
         return True
 
     def look_ahead(self, part: Part) -> None:
         """Take in a part whatever marker is open: for a preview, which hears each shard in order but not together."""
-        self._in.add(part.shard)
         self.inlet.put(part.shard, part.share, self.engine.above())
         self._note(part)
 
@@ -139,6 +140,8 @@ class Merge:
         put_in_force(engine, registers)
         self.registers = max(self.registers, marker.registers)
         self.inlet.refresh()
+        for part in self._parts:  # shards had the registers in force when they said it: a plugin's counts, a new scope
+            self.look_ahead(part)
         counted = engine.count(marker.now, marker.k)
         self.inlet.settle(engine.above())
         frame = self._shown(engine.publish(counted))

@@ -138,7 +138,8 @@ class Clock:
                     await self._take_over()
         else:
             await self._tick_if_due()
-        await self.pieces.take(self.merge.engine.k, _PACE_MS)
+        for k, shard in await self.pieces.take(self.merge.engine.k, _PACE_MS):
+            self.health.arrived(shard, k)
         await self._merge_what_is_in()
         if time.monotonic() - self._saved_at > self.options.checkpoint_s:
             await self._save()

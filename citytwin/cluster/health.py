@@ -37,12 +37,18 @@ class Health:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._shards: dict[int, tuple[Marker, Mapping[str, Any], float]] = {}
+        self._arrived: dict[int, tuple[int, float]] = {}
         self._rates: dict[int, deque[tuple[int, int]]] = {}
         self._marks = Marker(0, 0)
         self._finals = self._provisionals = self._saved_k = 0
         self._final_at = self._saved_at = time.monotonic()
         self._missing: list[int] = []
         self._opened: float | None = None
+
+    def arrived(self, shard: int, k: int) -> None:
+        """A part came, which may wait for those of others."""
+        if k > self._arrived.get(shard, (0, 0.0))[0]:
+            self._arrived[shard] = (k, time.monotonic())
 
     def heard(self, part: Part) -> None:
         """A part was merged."""
@@ -101,14 +107,15 @@ class Health:
         if shard not in self._shards:
             return ShardState(shard=name_of(shard), state="missing")
         part, told, at = self._shards[shard]
+        k, came = self._arrived.get(shard, (part.k, at))
         rates = self._rates[shard]
         span = (rates[-1][0] - rates[0][0]) / 1000
-        silent = now - at if part.k < last else 0.0
+        silent = now - came if k < last else 0.0
         state: Literal["ok", "late", "missing"] = "ok"
         if silent > self._options.patience_ms / 1000:
             state = "missing" if silent > _MISSING_S else "late"
         return ShardState(
-            shard=name_of(shard), owner=str(told.get("owner", "")), k=part.k, lag_records=max(0, last - part.k),
+            shard=name_of(shard), owner=str(told.get("owner", "")), k=k, lag_records=max(0, last - k),
             lag_ms=max(0, now_ms - part.now), events=int(told.get("events", 0)),
             rate=round((rates[-1][1] - rates[0][1]) / span, 1) if span else 0.0,
             checkpoint_k=int(told.get("checkpoint_k", 0)), checkpoint_age_s=told.get("checkpoint_age_s"),
@@ -116,7 +123,7 @@ class Health:
         )  # fmt: skip
 
     def _seen(self, shards: list[_Name], now: float) -> float:
-        times = [at for s, (_, _, at) in self._shards.items() if name_of(s) in shards]
+        times = [at for s, (_, at) in self._arrived.items() if name_of(s) in shards]
         return round(now - max(times, default=now), 1)
 
     @staticmethod

@@ -41,17 +41,20 @@ class Pieces:
         self._reader: Reader | None = None
         self._whole = Assembler()
         self._first: dict[int, int] = {}
-        #: Parts by marker and shard; `fresh` those that nobody has looked at yet, in order.
+        #: Parts by marker and shard.
         self.held: dict[int, dict[int, bytes]] = {}
-        self.fresh: list[tuple[int, int]] = []
         self.bytes = 0
         #: Signs of life of members, by role and id.
         self.presence: dict[tuple[str, str], dict[str, object]] = {}
 
-    async def take(self, after: int, timeout_ms: int = 100) -> None:
-        """Read on; parts up to marker `after` are done with. Raises BrokerError, LogGap."""
+    async def take(self, after: int, timeout_ms: int = 100) -> list[tuple[int, int]]:
+        """Read on; (k, shard) of the parts that came whole. Those up to marker `after` are done with.
+
+        Raises BrokerError, LogGap.
+        """
+        came = list[tuple[int, int]]()
         if self.bytes > WAITING_MAX:
-            return
+            return came
         if self._reader is None:
             reader = Reader(self._options.cluster, {self._place: self._next})
             await reader.start()
@@ -71,7 +74,7 @@ class Pieces:
             self._first.setdefault(piece.k, record.offset)
             if body is not None and piece.shard not in self.held.get(piece.k, {}):
                 self.held.setdefault(piece.k, {})[piece.shard] = body
-                self.fresh.append((piece.k, piece.shard))
+                came.append((piece.k, piece.shard))
                 self.bytes += len(body)
 
     def _see(self, body: bytes, at: int, offset: int) -> None:
@@ -115,7 +118,6 @@ class Pieces:
         for k in [k for k in self.held if k <= upto]:
             self.bytes -= sum(map(len, self.held.pop(k).values()))
         self._first = {k: n for k, n in self._first.items() if k > upto}
-        self.fresh = [(k, s) for k, s in self.fresh if k > upto]
 
     @property
     def needed(self) -> int:

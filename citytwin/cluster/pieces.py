@@ -76,6 +76,7 @@ class Pieces:
                 self.held.setdefault(piece.k, {})[piece.shard] = body
                 came.append((piece.k, piece.shard))
                 self.bytes += len(body)
+        return came
 
     def _see(self, body: bytes, at: int, offset: int) -> None:
         try:

@@ -44,7 +44,7 @@ class Size:
 
 FULL = Size(
     Job(), 120, 40, 120, 2_000.0, 10_000, 1_000_000, 500_000, 50_000, 50_000.0, 15.0, (1, 4, 16),
-    (2_000.0, 10_000.0, 50_000.0),
+    (2_000.0, 50_000.0),
 )  # fmt: skip
 QUICK = Size(
     Job(20_000, 2_000, 20), 20, 5, 5, 200.0, 1_000, 5_000, 10_000, 2_000, 2_000.0, 5.0, (1, 2), (200.0,)
@@ -152,7 +152,7 @@ def shards(size: Size, folder: Path, report: Report) -> None:
     """What the pure parts of a cluster cost."""
     from citytwin.bench.shards import shards as costs
 
-    costs(size.shards, size.loads, max(5, size.tick_seconds // 4), report, say)
+    costs(size.shards, size.loads, max(5, size.tick_seconds // 6), report, say)
 
 
 def _cluster(broker: str, size: Size, folder: Path, report: Report) -> None:

@@ -6,6 +6,7 @@ through their bytes, merged. From these figures follow the machines for more cit
 
 from __future__ import annotations
 
+import gc
 import resource
 import time
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from citytwin.app import settle
 from citytwin.bench.job import START_MS
 from citytwin.bench.report import Report
 from citytwin.cluster.cities import Cities
@@ -48,6 +48,7 @@ class Costs:
     part_bytes: int = 0
     frame_bytes: int = 0
     shard_mb: float = 0.0
+    loaded_mb: float = 0.0
 
 
 def measure(shards: int, load: float, ticks: int, seed: int = 7) -> Costs:
@@ -55,20 +56,21 @@ def measure(shards: int, load: float, ticks: int, seed: int = 7) -> Costs:
     cities = Cities(lambda: load_city("wuhan"))
     registry = builtin()
     merge = Merge(cities(), registry, shards)
-    before = _rss()
+    empty = _rss()
     parts = {s: Shard(cities(), registry, s, shards) for s in (DESK, *range(shards))}
-    out = Costs(shards, ticks, shard_mb=(_rss() - before) / len(parts))
+    out = Costs(shards, ticks, shard_mb=(_rss() - empty) / len(parts))
     for k in range(1, 4):
         _tick(merge, parts, Marker(k, START_MS + k * 1000), Costs(shards, 0))
     out.idle = _idle(merge, parts, START_MS)
+    before = _rss()
     live = Simulator(load_city("wuhan"), seed, START_MS + 20_000, load=load)
-    settle()
     for k in range(24, 24 + _WARM + ticks):
         now = START_MS + k * 1000
         costs = out if k >= 24 + _WARM else Costs(shards, 0)
         for batch in live.step(now):
             _feed(parts, batch, shards, costs)
         _tick(merge, parts, Marker(k, now), costs)
+    out.loaded_mb = out.shard_mb + (_rss() - before) / len(parts)
     return out
 
 
@@ -139,4 +141,6 @@ def shards(
         report.add(f"{what}: merge and values", found.merge / ticks * 1e3, "ms/tick")
         report.add(f"{what}: bytes of the frame", found.frame_bytes / ticks / 1e3, "kB/tick")
         report.add(f"{what}: write the frame", found.frame / ticks * 1e3, "ms/tick")
-        report.add(f"{what}: memory of a shard", found.shard_mb, "MB")
+        report.add(f"{what}: memory of a shard that holds nothing", found.shard_mb, "MB")
+        report.add(f"{what}: memory of a shard at the end", found.loaded_mb, "MB")
+        gc.collect()

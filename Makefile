@@ -9,8 +9,9 @@ PYTEST ?=
 PY := .venv/bin/python
 SAY := @printf '%s\n' >&2
 WEB := $(shell find dashboards/web -path '*/node_modules' -prune -o -type f -print 2>/dev/null)
-ALONE := $(wildcard $(addprefix tests/,browser crash bench packaging servers cluster history))
-UNIT := $(addprefix --ignore=,$(ALONE))
+ALONE := $(wildcard $(addprefix tests/,browser crash bench packaging))
+SERVERS := $(wildcard $(addprefix tests/,servers cluster history))
+UNIT := $(addprefix --ignore=,$(ALONE) $(SERVERS))
 
 .PHONY: demo run test check prove bench wheel format clean help
 .DELETE_ON_ERROR:
@@ -52,6 +53,7 @@ test: .venv/.tested dashboards/static/index.html
 	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
 	if [ -n "$(PYTEST)" ]; then $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST); else \
 	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(UNIT) && \
+	$(PY) -m pytest -n 2 --dist loadfile --durations=10 $(SERVERS) && \
 	$(PY) -m pytest -o console_output_style=count --durations=10 $(ALONE); fi
 	@$(PY) scripts/pages.py check
 	@$(PY) scripts/pages.py test

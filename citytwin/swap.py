@@ -18,7 +18,9 @@ from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.api import Spec
 from citytwin.indicators.board import in_order
 from citytwin.indicators.columns import EntityTable
+from citytwin.indicators.components import Components
 from citytwin.indicators.loading import Plugin, forget, load_text
+from citytwin.indicators.outlet import mark
 from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Int64
@@ -123,6 +125,10 @@ def build(engine: Engine, plugin: Plugin) -> Annex:
         line.guarded = True
         lines.append(line)
     aggregates.resize(len(engine.scopes))
+    if engine.own is not None and not aggregates.merged:  # a shard tells what is counted in too
+        parts = Components()
+        parts.add(aggregates)
+        mark(parts)
     return Annex(plugin, aggregates, lines)
 
 

@@ -44,10 +44,23 @@ class Inlet:
         """Follow plugins that came or went."""
         found = list(self._every())
         if [a for _, a in found] != self._known:
-            self._known, self._parts = [a for _, a in found], Components()
+            fresh = Components()
+            self._parts, before, self._known = Components(), self._known, [a for _, a in found]
             for owner, aggregates in found:
                 self._parts.add(aggregates, owner)
+                if aggregates not in before:
+                    fresh.add(aggregates, owner)
+            self._forget(fresh)
         return self._parts
+
+    def _forget(self, parts: Components) -> None:
+        """What was said of a plugin that was there before: the one that is there now holds none of it."""
+        for key in (*parts.sums, *parts.extremes):
+            self._said.columns.pop(key, None)
+        for key in parts.histograms:
+            self._buckets.pop(key, None)
+        for key in parts.rows:
+            self._rows.pop(key, None)
 
     def put(self, shard: int, share: Share, ancestors: Int32) -> None:
         """Take in what a shard says. Components that nobody counts here any more are left out."""
@@ -142,7 +155,11 @@ class Inlet:
     def load(self, state: Mapping[str, NDArray[Any]], rows: Mapping[str, Mapping[int, Told]]) -> None:
         """Restore, after the aggregates were: sums and histograms are made anew of what was said of them."""
         parts = self.refresh()
-        said = {k[5:]: v for k, v in state.items() if k.startswith("said.")}
+        known = {f"said.c.{key}" for key in (*parts.sums, *parts.extremes)}
+        # what was said of a plugin that is gone is left out
+        said = {
+            k[5:]: v for k, v in state.items() if k.startswith("said.") and (k in known or not k.startswith("said.c."))
+        }
         for name in said:
             if name.startswith("c."):
                 self._said.column(name[2:], MISSING if name[2:] in parts.extremes else 0)

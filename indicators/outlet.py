@@ -39,13 +39,13 @@ class Outlet:
         """Components of the aggregates that are counted now, told to mark what changes."""
         found = list(self._every())
         if [a for _, a in found] != self._known:
+            fresh = [a for _, a in found if a not in self._known]
             self._known, self._components = [a for _, a in found], Components()
             for owner, aggregates in found:
                 self._components.add(aggregates, owner)
-            for histograms in self._components.histograms.values():
-                histograms.marks = histograms.marks or []
-            for distinct in self._components.distincts.values():
-                distinct.marks = distinct.marks or []
+            mark(self._components)
+            for key in [k for a in fresh for k in a.forms.listed]:  # a plugin that came back: its rows are told anew
+                self._periods.pop(key, None)
         return self._components
 
     def begin(self) -> None:
@@ -104,6 +104,14 @@ class Outlet:
     def load(self, state: dict[str, int]) -> None:
         """Restore."""
         self._periods = {str(k): int(v) for k, v in state.items()}
+
+
+def mark(parts: Components) -> None:
+    """Have components remember what changes from now on, those that do already go on."""
+    for histograms in parts.histograms.values():
+        histograms.marks = histograms.marks or []
+    for distinct in parts.distincts.values():
+        distinct.marks = distinct.marks or []
 
 
 def _stores(parts: Components) -> list[tuple[PaneStore, str]]:

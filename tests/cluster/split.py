@@ -16,7 +16,7 @@ from citytwin.models.frame import Frame
 from citytwin.models.part import Marker
 from citytwin.models.shards import DESK, route
 from citytwin.streams.parts import decode_part, encode_part
-from citytwin.streams.records import Events
+from citytwin.streams.records import Definition, Events
 
 Cities = Any
 
@@ -62,7 +62,7 @@ class Split:
         for record in registers:
             if isinstance(record, Events):
                 self.alone.feed(record.batch, self.position)
-            else:
+            elif isinstance(record, Definition):
                 self.alone.define(record.name, record.document, self.position)
         assert self.merge.waits_for == []
         return self.alone.tick(now, self.position), self.merge.close(marker, registers)

@@ -9,9 +9,9 @@ PYTEST ?=
 PY := .venv/bin/python
 SAY := @printf '%s\n' >&2
 WEB := $(shell find dashboards/web -path '*/node_modules' -prune -o -type f -print 2>/dev/null)
-ALONE := $(wildcard $(addprefix tests/,browser crash bench packaging))
-SERVERS := $(wildcard $(addprefix tests/,servers cluster history))
-UNIT := $(addprefix --ignore=,$(ALONE) $(SERVERS))
+ALONE := $(wildcard $(addprefix tests/,browser bench))
+PROCESSES := $(wildcard $(addprefix tests/,servers cluster history crash packaging))
+UNIT := $(addprefix --ignore=,$(ALONE) $(PROCESSES))
 
 .PHONY: demo run test check prove bench wheel format clean help
 .DELETE_ON_ERROR:
@@ -46,14 +46,14 @@ demo: .venv/.installed dashboards/static/index.html
 run: .venv/.installed dashboards/static/index.html
 	@exec .venv/bin/citytwin run --city $(CITY) --port $(PORT)
 
-# Everything there is, in the small counts; `make prove` is the same with the large ones. Tests that need the machine for
-# themselves (browser, crash, bench, packaging) or real servers come one by one, the others on both cores.
+# Everything there is, in the small counts; `make prove` is the same with the large ones. Tests that start processes and real
+# servers go on both cores by file, for each file has its own; those that need the machine for themselves one by one.
 test: .venv/.tested dashboards/static/index.html
 	@scripts/servers >/dev/null
 	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
 	if [ -n "$(PYTEST)" ]; then $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST); else \
 	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(UNIT) && \
-	$(PY) -m pytest -n 2 --dist loadfile --durations=10 $(SERVERS) && \
+	$(PY) -m pytest -n 2 --dist loadfile --durations=15 $(PROCESSES) && \
 	$(PY) -m pytest -o console_output_style=count --durations=10 $(ALONE); fi
 	@$(PY) scripts/pages.py check
 	@$(PY) scripts/pages.py test

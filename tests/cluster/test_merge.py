@@ -16,7 +16,7 @@ from tests.indicators.histories import history
 from tests.indicators.town import batches, town
 
 PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
-HISTORIES = 2_000 if PROVE else 24
+HISTORIES = 2_000 if PROVE else 16
 SEED = int(os.environ.get("CITYTWIN_TEST_SEED") or datetime.now(UTC).strftime("%Y%m%d"))
 REGISTRY = builtin()
 

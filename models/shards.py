@@ -7,6 +7,7 @@ the entity. Registers are in every shard, each of which counts those that it own
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numba import njit
@@ -23,6 +24,11 @@ DESK_FAMILIES = ("case",)
 SHARDS_MAX = 1024
 #: The number of the desk in parts, and that of who owns nothing, as the one who merges.
 DESK, NOBODY = -1, -2
+
+
+def name_of(shard: int) -> int | Literal["desk"]:
+    """A shard as pages call it."""
+    return "desk" if shard == DESK else shard
 
 
 @njit(cache=True, nogil=True)

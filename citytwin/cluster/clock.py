@@ -89,7 +89,8 @@ class Clock:
                     self._fatal(str(error))
                 continue
             return merge, int(saved.meta["parts"]), int(saved.meta["board"])
-        return Merge(self._cities(), self._registry, options.shards), EARLIEST, EARLIEST
+        # from the very first record on: where a topic begins later there is a gap, and no frame could be exact
+        return Merge(self._cities(), self._registry, options.shards), 0, 0
 
     # The loop
 

@@ -13,7 +13,7 @@ from citytwin.cluster.options import Options
 from citytwin.models.frame import Frame
 from citytwin.models.ops import FramesState, MemberState, OpsState, ShardState
 from citytwin.models.part import Marker, Part
-from citytwin.models.shards import DESK
+from citytwin.models.shards import name_of
 from citytwin.ops import heard
 
 if TYPE_CHECKING:
@@ -24,11 +24,6 @@ _MISSING_S = 5.0
 #: Rates are told of so many parts.
 _PARTS = 20
 _Name = int | Literal["desk"]
-
-
-def name_of(shard: int) -> _Name:
-    """A shard as pages call it."""
-    return "desk" if shard == DESK else shard
 
 
 class Health:

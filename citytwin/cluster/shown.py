@@ -19,7 +19,7 @@ from citytwin.facts import TICKER_MAX
 from citytwin.indicators.registry import Registry
 from citytwin.intake import CityLike
 from citytwin.models.frame import Delta, Frame
-from citytwin.models.shards import NOBODY, Ownership
+from citytwin.models.shards import NOBODY, Ownership, name_of
 from citytwin.streams.parts import BoardFrame
 
 
@@ -85,7 +85,7 @@ class ShownCity:
                 engine.board.lines[id].adopt(values)
         for delta in (d for kind, d in frame.twin.items() if kind == "device"):
             self._hear(delta)
-        self.sys = {**frame.sys, "provisional": [*self.missing] if provisional else []}
+        self.sys = {**frame.sys, "provisional": [name_of(s) for s in self.missing] if provisional else []}
         engine.position = self.number
         engine.trend.record(frame.now, engine.board)
         twin = {kind: Delta(d.rows, {}) for kind, d in frame.twin.items()}

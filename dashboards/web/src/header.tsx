@@ -15,10 +15,12 @@ function Clock(): JSX.Element {
   const at = state === 'live' ? now.value : lastData;
   const tz = city.value.timezone;
   const past = state === 'live' && !health.value.live;
+  const lacking = state === 'live' && !past ? health.value.lacking : [];
+  const shards = lacking.map((s) => (s === 'desk' ? t('ops.desk') : s)).join(', ');
   return (
     <div class="lv2">
-      <span class={`live${state === 'live' && !past ? '' : ' off'}`} aria-hidden="true" />
-      <span class="m" data-testid="link">{t(past ? 'past' : state === 'live' ? 'live' : state === 'lost' ? 'lost' : 'connecting')}</span>
+      <span class={`live${state === 'live' && !past && !lacking.length ? '' : ' off'}`} aria-hidden="true" />
+      <span class="m" data-testid="link">{lacking.length ? t('lacking', shards) : t(past ? 'past' : state === 'live' ? 'live' : state === 'lost' ? 'lost' : 'connecting')}</span>
       <span class="clk" data-testid="clock">{hms(at, tz)}</span>
       <span class="lag"><span>{at ? day(at, tz, lang.value) : ''}</span><span>{t('lag', lag < 60_000 ? `${(lag / 1000).toFixed(1)} s` : age(lag))}</span></span>
     </div>

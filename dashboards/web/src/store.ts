@@ -23,7 +23,7 @@ export const casesRev = signal(0);
 export const entities = new Map<number, Entity>();
 export const entitiesRev = signal(0);
 export const ticker = signal<TickerItem[]>([]);
-export const health = signal<Health>({ deadTotal: 0, dead: [], sources: [], events: 0, rate: 0, at: 0, live: true, summary: false });
+export const health = signal<Health>({ deadTotal: 0, dead: [], sources: [], events: 0, rate: 0, at: 0, live: true, lacking: [], summary: false });
 /** Events per bin, newest last. */
 export const rates = signal<Trend & { whole: boolean }>({ end: 0, step: 600_000, values: [], whole: false });
 export const trends = signal<Map<string, Trend>>(new Map());

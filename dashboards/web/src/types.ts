@@ -174,6 +174,8 @@ export interface Health {
   at: number;
   /** False while history is brought in: then the clock is that of the past. */
   live: boolean;
+  /** Shards whose part the newest frame lacks; "desk" for that of the cases. None: the frame is final. */
+  lacking: string[];
   /** The dead letters come from their own summary, not from the engine's counts. */
   summary: boolean;
 }

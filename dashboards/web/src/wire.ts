@@ -208,6 +208,7 @@ export function healthOf(sys: Item, old: Health, t: number): Health {
   const dead = sys.rejected ? Object.entries(sys.rejected as Record<string, number>) : old.dead;
   return {
     ...old, events, live: sys.live !== false, rate: events === old.events && !grown ? old.rate : rate, at: t > old.at ? t : old.at,
+    lacking: Array.isArray(sys.provisional) ? sys.provisional.map(String) : old.lacking,
     sources: [...sources].sort((a, b) => a.last - b.last),
     ...(old.summary ? {} : { dead, deadTotal: dead.reduce((n, [, k]) => n + k, 0) }),
   };

@@ -119,7 +119,7 @@ describe('the wire', () => {
     expect(rows.get(5)).toMatchObject({ code: 'D5', lon: 1, seen: 1_000 });
     mergeTwin(rows, 'device', { k: [], columns: {}, gone: [5] });
     expect(rows.size).toBe(0);
-    const blank = { deadTotal: 0, dead: [], sources: [], events: 0, rate: 0, at: 0, live: true, summary: false };
+    const blank = { deadTotal: 0, dead: [], sources: [], events: 0, rate: 0, at: 0, live: true, lacking: [], summary: false };
     const h1 = healthOf({ accepted: 100, rejected: { bad_time: 2, missing: 1 }, watermarks: { a: 9_999_000, b: 1 } }, blank, 10_000_000);
     expect(h1).toMatchObject({ deadTotal: 3, events: 100 });
     expect(h1.sources.map((x) => [x.name, x.stale])).toEqual([['b', true], ['a', false]]);

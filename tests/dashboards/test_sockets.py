@@ -113,7 +113,8 @@ def test_codes_after_hello(running: Running) -> None:
     for texts, code in (([sub, sub], 4409), (['{"type":"nope"}'], 4400), ([sub.replace("sys", "zz")] * 300, 4429)):
         with dial(running) as ws:
             for text in texts:
-                ws.send(text)
+                with contextlib.suppress(ConnectionClosed):  # the server may not wait for the last one
+                    ws.send(text)
             assert code_of(ws) == code
     assert running.web.hub.clients == {}
 

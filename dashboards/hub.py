@@ -19,6 +19,9 @@ from citytwin.dashboards.ports import Board
 from citytwin.dashboards.select import BadFilter, Selection
 from citytwin.dashboards.state import State
 
+#: How much further another server of the same city may have been with a client that comes from there: it waits here.
+AHEAD = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -166,7 +169,8 @@ class Hub(State):
         ring = self.rings.get(sub.sel.base)
         if resume.epoch != self.epoch:
             return "epoch"
-        if not 0 <= resume.seq <= self.head(sub.sel.channel) or (ring and resume.seq < ring.first - 1):
+        head = self.head(sub.sel.channel) + (AHEAD if self.numbered else 0)
+        if not 0 <= resume.seq <= head or (ring and resume.seq < ring.first - 1):
             return "expired"
         sub.seq = sub.scanned = resume.seq
         sub.known = self.known(resume.seq)

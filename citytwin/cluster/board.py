@@ -133,15 +133,21 @@ class BoardReader:
         return out
 
     async def rest(self) -> list[Seen]:
-        """Everything up to the end as it is now. Raises BrokerError."""
-        reader = await self.open()
-        end = (await reader.end_offsets([self.place]))[self.place]
-        out = list[Seen]()
-        while self._start < end:
-            found = await self.take(_IDLE_MS)
-            if not found and await reader.position(self.place) >= end:
-                break
-            out += found
+        """Everything up to the end as it is now. Raises BrokerError; then all of it comes again at the next call."""
+        began = self._start
+        try:
+            reader = await self.open()
+            end = (await reader.end_offsets([self.place]))[self.place]
+            out = list[Seen]()
+            while self._start < end:
+                found = await self.take(_IDLE_MS)
+                if not found and await reader.position(self.place) >= end:
+                    break
+                out += found
+        except BaseException:
+            await self.stop()
+            self._start, self._whole = began, Assembler()
+            raise
         return out
 
     async def skip(self, upto: int) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from citytwin.cluster.board import INTENT, KEY, BoardReader, newest_key
+from citytwin.cluster.board import INTENT, KEY, BoardReader, Seen, newest_key
 from citytwin.cluster.options import Options
 from citytwin.cluster.presence import tell
 from citytwin.cluster.reads import Desk, GatewayBoard, GatewayOps, GatewayViews, NoIngest
@@ -47,6 +48,7 @@ class GatewayNode:
         self.registers = RegisterLog(options.cluster, options.prefix)
         self.web: ServerThread | None = None
         self._board: BoardReader | None = None
+        self._waiting: deque[Seen] = deque()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Show frames until `stop` is set; broker trouble is waited out."""
@@ -83,20 +85,32 @@ class GatewayNode:
             if start < 0:
                 await asyncio.sleep(_AGAIN_S)  # no clock has put anything on the board yet
                 return
-            self._board = BoardReader(self.options, start)
-        for seen in await self._board.take():
-            if seen.sort == INTENT or (seen.sort == KEY and self.city.final):
-                continue
-            if seen.sort != KEY and not self.city.final:
-                continue
-            try:
-                told = decode_frame(seen.body)
-            except CorruptRecord as error:
-                _log.error("the board at %d is passed over: %s", seen.offset, error)
-                continue
-            await self._show(told)
-            if self.web is None:  # what follows the keyframe goes to the log channels, for who comes from elsewhere
-                await asyncio.to_thread(self._serve)
+            board = BoardReader(self.options, start)
+            # nobody is served before all that is on the board is shown: who comes from another gateway has seen it
+            await self._take(await board.rest())
+            self._board = board
+        await self._take(await self._board.take())
+        if self.web is not None and self.web.thread is None:
+            await asyncio.to_thread(self._listen, self.web)
+
+    async def _take(self, found: list[Seen]) -> None:
+        """Show what was read; what broker trouble keeps back is shown in the next turn, before what comes then."""
+        self._waiting += found
+        while self._waiting:
+            await self._one(self._waiting[0])
+            self._waiting.popleft()
+
+    async def _one(self, seen: Seen) -> None:
+        if seen.sort == INTENT or (seen.sort == KEY) == bool(self.city.final):
+            return
+        try:
+            told = decode_frame(seen.body)
+        except CorruptRecord as error:
+            _log.error("the board at %d is passed over: %s", seen.offset, error)
+            return
+        await self._show(told)
+        if self.web is None:  # what follows the keyframe goes to the log channels, for who comes from elsewhere
+            await asyncio.to_thread(self._make)
 
     async def _show(self, told: BoardFrame) -> None:
         upto = int(told.frame.sys.get("registers", 0))
@@ -126,7 +140,7 @@ class GatewayNode:
         with self.desk.lock:
             self.web.web.gateway.publish(frame)
 
-    def _serve(self) -> None:
+    def _make(self) -> None:
         server = self.config.server
         check_exposure(server)
         told = dict(self.city.sys.get("told", {}))
@@ -139,8 +153,10 @@ class GatewayNode:
             )  # fmt: skip
             web = Web(parts)
         self.web = ServerThread(web, server.host, server.port)
-        port = self.web.start()
-        shown = f"[{server.host}]" if ":" in server.host else server.host
+
+    def _listen(self, web: ServerThread) -> None:
+        port, host = web.start(), self.config.server.host
+        shown = f"[{host}]" if ":" in host else host
         self._say(f"ready http://{shown}:{port}")
 
     @property

@@ -76,7 +76,7 @@ class Member(Server):
 
     def __init__(self, verb: str, name: str, home: Path, settings: dict[str, object]) -> None:
         super().__init__(name, home)
-        self.verb = verb
+        self.verb, self.port = verb, int(str(settings.get("SERVER__PORT", 0)))
         self._settings = [f"CITYTWIN_{key}={value}" for key, value in settings.items()]
 
     def command(self) -> list[str]:
@@ -155,7 +155,7 @@ class Load:
     #: Deeds at a time, times a second, and a partition that gets nothing.
     deeds: int = 6
     hz: float = 5.0 if PROVE else 2.0
-    idle: int = -1
+    idle: int | None = None
     #: Offsets that Kafka acknowledged, by partition, and how many events they hold.
     acknowledged: dict[Place, set[int]] = field(default_factory=dict)
     events: int = 0
@@ -319,7 +319,6 @@ class Town:
         if verb == "gateway":
             given["SERVER__PORT"] = free_ports(1)[0]
         member = Member(verb, name, self.home / name, given)
-        member.port = int(str(given.get("SERVER__PORT", 0)))  # type: ignore[attr-defined]
         self.members.append(member)
         member.launch()
         return member

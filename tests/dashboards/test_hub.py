@@ -384,3 +384,14 @@ Wire.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestWire = Wire.TestCase
+
+
+def test_who_comes_from_a_server_that_was_further_waits_and_misses_nothing() -> None:
+    hub = Hub(FakeBoard(), "e1", told={"case": 0, "ticker": 4})
+    hub.join(1)
+    hub.handle(1, Sub(1, "ticker", resume=Resume("e1", 6)), 0)
+    assert [m["type"] for m in drain(hub, 1, 0)] == ["live"]
+    for i in range(4):
+        hub.publish(Frame(i, i, 100 + i, ticker=({"t": i, "scope": 0, "text": str(i)},)), 1000 * i)
+    (log,) = drain(hub, 1, 9000)
+    assert [(item["seq"], item["text"]) for item in log["items"]] == [(7, "2"), (8, "3")]

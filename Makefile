@@ -10,7 +10,7 @@ PY := .venv/bin/python
 SAY := @printf '%s\n' >&2
 WEB := $(shell find dashboards/web -path '*/node_modules' -prune -o -type f -print 2>/dev/null)
 ALONE := $(wildcard $(addprefix tests/,browser bench))
-PROCESSES := $(wildcard $(addprefix tests/,servers cluster history crash packaging))
+PROCESSES := $(wildcard $(addprefix tests/,cluster history packaging crash servers))
 UNIT := $(addprefix --ignore=,$(ALONE) $(PROCESSES))
 
 .PHONY: demo run test check prove bench wheel format clean help
@@ -53,7 +53,7 @@ test: .venv/.tested dashboards/static/index.html
 	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
 	if [ -n "$(PYTEST)" ]; then $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST); else \
 	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(UNIT) && \
-	$(PY) -m pytest -n 2 --dist loadfile --durations=15 $(PROCESSES) && \
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15 $(PROCESSES) && \
 	$(PY) -m pytest -o console_output_style=count --durations=10 $(ALONE); fi
 	@$(PY) scripts/pages.py check
 	@$(PY) scripts/pages.py test

@@ -16,7 +16,6 @@ from tests.cluster.bridges import NOW, SHARDS, codec, config, event, make_topics
 from tests.conftest import Figure, proving
 from tests.servers.kafka import Kafka
 
-#: Far below what is measured alone on a machine (170,000), so that a busy one does not fail.
 
 ROWS = """
 format = "ndjson"

@@ -16,7 +16,6 @@ from tests.cluster.bridges import NOW, SHARDS, codec, config, event, make_topics
 from tests.conftest import Figure, proving
 from tests.servers.kafka import Kafka
 
-
 ROWS = """
 format = "ndjson"
 [[events]]

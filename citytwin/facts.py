@@ -20,6 +20,8 @@ TICKER_MAX = 200
 _TICKER_TYPES = ("case.", "call.offered", "call.abandoned", "device.status", "unit.", "emergency.")
 #: More cases than this in one tick (a bulk import) are not told one by one; `cases_skipped` counts them.
 CASES_MAX = 5000
+#: States in which a case is over, and shown no more.
+OVER = ("closed", "voided", "rejected", "merged", "evaluated")
 _TIMES = ("reported_at", "filed_at", "due_at", "closed_at", "since", "last_at")
 
 

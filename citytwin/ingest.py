@@ -25,19 +25,9 @@ class Door:
 
     def submit(self, body: bytes, content_type: str) -> Future[Taken]:
         """Decode on the calling thread and hand over; resolves once the log has it. Raises Refused."""
-        decoded = self._decode(body, content_type)
+        decoded = decode_body(self.codec, body, content_type)
         place = hashlib.blake2b(body, digest_size=12).hexdigest()
         return self.hand_over(decoded, place)
-
-    def _decode(self, body: bytes, content_type: str) -> Decoded:
-        try:
-            return self.codec.decode(body, content_type)
-        except UnsupportedType as error:
-            raise Refused(415, "unsupported_type", "Unsupported content type", str(error)) from error
-        except BodyTooLarge as error:
-            raise Refused(413, "too_large", "Body too large", str(error)) from error
-        except BadBody as error:
-            raise Refused(400, "bad_body", "Unreadable body", str(error)) from error
 
     def hand_over(self, decoded: Decoded, place: str) -> Future[Taken]:
         """Submit what was decoded; `place` names the body, so that a repeat adds no dead letters. Raises Refused."""
@@ -66,6 +56,18 @@ class Door:
 
 def _fact(rejection: Rejection, index: int) -> Mapping[str, Any]:
     return {"index": index, "reason": rejection.reason, "field": rejection.field, "detail": rejection.detail}
+
+
+def decode_body(codec: Codec, body: bytes, content_type: str) -> Decoded:
+    """The events of a body that came by HTTP. Raises Refused for one that cannot be read as a whole."""
+    try:
+        return codec.decode(body, content_type)
+    except UnsupportedType as error:
+        raise Refused(415, "unsupported_type", "Unsupported content type", str(error)) from error
+    except BodyTooLarge as error:
+        raise Refused(413, "too_large", "Body too large", str(error)) from error
+    except BadBody as error:
+        raise Refused(400, "bad_body", "Unreadable body", str(error)) from error
 
 
 def refused(error: Busy | Unavailable) -> Refused:

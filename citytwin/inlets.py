@@ -13,11 +13,12 @@ from typing import Any, Generic, TypeVar
 
 from citytwin.clock import Clock
 from citytwin.dashboards.ports import Refused, Taken
+from citytwin.ingest import decode_body
 from citytwin.models.batch import Rejection
 from citytwin.outbox import Outbox, Parcel
 from citytwin.streams.bridging import Lines, PlaceOf, letters, refuse_future
 from citytwin.streams.brokers import BrokerError, Place
-from citytwin.streams.codec import CONTENT_TYPES, BadBody, BodyTooLarge, Codec, UnsupportedType
+from citytwin.streams.codec import CONTENT_TYPES, Codec
 from citytwin.streams.decoded import MAX_BODY_BYTES, Decoded
 from citytwin.streams.kafka import GroupReader, Message
 from citytwin.streams.mqtt import Arrived, Inbox, MqttBroker, MqttError, matches
@@ -244,7 +245,7 @@ class HttpDoor(Inlet):
         """Decode on the calling (worker) thread; resolves once Kafka has the events. Raises Refused."""
         if not self.outbox.fits(len(body)):
             raise _full(self.outbox.trouble)
-        read = self._decoded(body, content_type)
+        read = decode_body(self.codec, body, content_type)
         digest = hashlib.blake2b(body, digest_size=12).hexdigest()
         decoded, dead = self.checked(read, lambda _: b"", lambda i: f"{digest}/{i}")
         rejected = [_fact(r) for r in decoded.rejections]
@@ -252,16 +253,6 @@ class HttpDoor(Inlet):
         answer: Future[Taken] = Future()
         self._loop.call_soon_threadsafe(self._offer, decoded, dead, len(body), taken, answer)
         return answer
-
-    def _decoded(self, body: bytes, content_type: str) -> Decoded:
-        try:
-            return self.codec.decode(body, content_type)
-        except UnsupportedType as error:
-            raise Refused(415, "unsupported_type", "Unsupported content type", str(error)) from error
-        except BodyTooLarge as error:
-            raise Refused(413, "too_large", "Body too large", str(error)) from error
-        except BadBody as error:
-            raise Refused(400, "bad_body", "Unreadable body", str(error)) from error
 
     def _offer(self, decoded: Decoded, dead: list[bytes], size: int, taken: Taken, answer: Future[Taken]) -> None:
         parcel = Parcel(decoded.batches, dead, size)

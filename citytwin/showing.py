@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from citytwin.facts import CASES_MAX, Counted, case_facts
+from citytwin.facts import CASES_MAX, OVER, Counted, case_facts
 from citytwin.models.columns import Int64
 from citytwin.models.frame import Delta, Frame, Values
 
@@ -51,8 +51,7 @@ def open_cases(engine: Engine) -> list[dict[str, Any]]:
     if engine.cases is None:
         return []
     rows = np.arange(engine.cases.n, dtype=np.int64)
-    state = engine.cases.column("terminal", rows)
-    return case_facts(engine.cases, rows[np.asarray(state) == 0])
+    return [case for case in case_facts(engine.cases, rows) if case["state"] not in OVER]
 
 
 def sys_facts(engine: Engine, cases: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from citytwin.dashboards.ports import Page, Past, Refused, Series
 from citytwin.engine import Engine
-from citytwin.facts import case_facts
+from citytwin.facts import OVER, case_facts
 from citytwin.geo.scopes import ScopeTree
 from citytwin.historian import Historian, HistoryError
 from citytwin.indicators.api import Spec
@@ -28,8 +28,6 @@ from citytwin.questions import Questions
 from citytwin.runtime import Runtime
 from citytwin.streams.deadletters import DeadLetters
 
-#: States in which a case is over.
-_OVER = ("closed", "voided", "rejected", "merged", "evaluated")
 _EXTRA = {
     "device": ("properties", "observes"),
     "facility": ("facility_kind",),
@@ -191,10 +189,10 @@ class Views:
             rows = rows[self._inside(table.scopes(rows), scope)]
         state = table.column("state", rows)
         assert isinstance(state, Coded)
-        over = np.isin(state.codes, [i for i, n in enumerate(state.names) if n in _OVER]) | (state.codes < 0)
+        over = np.isin(state.codes, [i for i, n in enumerate(state.names) if n in OVER]) | (state.codes < 0)
         if open is not None:
             rows = rows[~over if open else over]
-        return [{**c, "open": c["state"] not in _OVER} for c in case_facts(table, rows)]
+        return [{**c, "open": c["state"] not in OVER} for c in case_facts(table, rows)]
 
     def find(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:
         """Entities whose code or name holds the text."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from citytwin.cluster.shard import Gap, Register, every, put_in_force, short_hash
 from citytwin.engine import Engine
-from citytwin.facts import TICKER_MAX, Stats
+from citytwin.facts import OVER, TICKER_MAX, Stats
 from citytwin.indicators.inlet import Inlet
 from citytwin.indicators.registry import Registry
 from citytwin.intake import CityLike
@@ -24,8 +24,6 @@ from citytwin.snapshot import Snapshot, definitions, restore, take
 from citytwin.streams.parts import dump_told, load_told
 
 _OWN = "merge\t"
-#: States in which a case is shown no more.
-OVER = ("closed", "voided", "rejected", "merged", "evaluated")
 
 
 class Mixed(ValueError):

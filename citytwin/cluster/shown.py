@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from citytwin.cluster.merge import OVER
 from citytwin.cluster.shard import Register, put_in_force
 from citytwin.engine import Engine
-from citytwin.facts import TICKER_MAX
+from citytwin.facts import OVER, TICKER_MAX
 from citytwin.indicators.registry import Registry
 from citytwin.intake import CityLike
 from citytwin.models.frame import Delta, Frame

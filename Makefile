@@ -47,14 +47,14 @@ run: .venv/.installed dashboards/static/index.html
 	@exec .venv/bin/citytwin run --city $(CITY) --port $(PORT)
 
 # Everything there is, in the small counts; `make prove` is the same with the large ones. Tests that start processes and real
-# servers go three files at a time, for each file has its own and much of it is waiting; those that need the machine for
+# servers go two files at a time, for each file has its own; those that need the machine for
 # themselves one by one.
 test: .venv/.tested dashboards/static/index.html
 	@scripts/servers >/dev/null
 	@CITYTWIN_TEST_CHROMIUM="$$(scripts/chromium)" && export CITYTWIN_TEST_CHROMIUM && \
 	if [ -n "$(PYTEST)" ]; then $(PY) -m pytest -o console_output_style=count --durations=10 $(PYTEST); else \
 	$(PY) -m pytest -n 2 --dist worksteal --durations=10 $(UNIT) && \
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15 $(PROCESSES) && \
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15 $(PROCESSES) && \
 	$(PY) -m pytest -o console_output_style=count --durations=10 $(ALONE); fi
 	@$(PY) scripts/pages.py check
 	@$(PY) scripts/pages.py test

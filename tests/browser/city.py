@@ -6,27 +6,19 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from citytwin.app import Node
 from citytwin.clock import SystemClock
 from citytwin.config import City, Config, Engine, Server
+from tests.servers.process import until
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def until(true: Callable[[], object], seconds: float = 60, what: str = "") -> None:
-    """Wait for a condition; fails with its name."""
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds} s: {what or true}"
-        pause.wait(0.05)
 
 
 def post(url: str, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -132,7 +124,7 @@ class Stage:
         engine = self.node.engine
         self.clock.ahead_ms += round(seconds * 1000)
         now = self.clock.now_ms()
-        until(lambda: engine.now >= now, what="a tick after the clock moved")
+        until(lambda: engine.now >= now, 60, "a tick after the clock moved")
 
     def close(self) -> None:
         """End it."""

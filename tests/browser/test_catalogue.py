@@ -14,9 +14,10 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from tests.browser.city import Demo, until
+from tests.browser.city import Demo
 from tests.conftest import Figure
 from tests.indicators.test_themes import WANTED
+from tests.servers.process import until
 
 #: Days of the past that the demo brings when nobody says otherwise.
 DAYS = 30

@@ -23,6 +23,7 @@ from citytwin.streams.brokers import Cluster, Place, Topic
 from citytwin.streams.codec import Codec
 from citytwin.streams.kafka import Reader, Writer, create_topics
 from citytwin.streams.records import Events
+from tests.servers.process import SLOW
 
 NOW = 1_790_000_000_000
 SHARDS = 4
@@ -70,11 +71,11 @@ async def running(given: Config, clock: Clock | None = None) -> AsyncIterator[Br
 
 async def until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:
     """Wait for a condition."""
-    for _ in range(round(seconds / 0.05)):
+    for _ in range(round(SLOW * seconds / 0.05)):
         if true():
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
+    raise AssertionError(f"not within {SLOW * seconds} s: {what}")
 
 
 def event(number: int, **given: Any) -> dict[str, Any]:

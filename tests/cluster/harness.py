@@ -343,7 +343,7 @@ class Town:
 
     def caught_up(self, since: int, seconds: float, what: str) -> float:
         """Wait for a final frame of after `since` (ms); seconds that it took from then on."""
-        until(lambda: self.board.first_after(since), seconds, f"a final frame of after {what}; {self.words()}")
+        until(lambda: self.board.first_after(since), seconds, lambda: f"a final frame of after {what}; {self.words()}")
         at = self.board.first_after(since)
         assert at is not None
         return (at - since) / 1000

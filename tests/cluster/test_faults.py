@@ -42,7 +42,7 @@ def begin(town: Town) -> None:
     for verb in ("worker", "worker", "clock", "clock"):
         town.add(verb)
     town.load(seed=11)
-    until(lambda: town.board.final >= 3, 180, f"the first frames; {town.words()}")
+    until(lambda: town.board.final >= 3, 180, lambda: f"the first frames; {town.words()}")
 
 
 def judge(town: Town) -> None:

@@ -33,7 +33,7 @@ def test_a_rolling_restart_shows_nothing_false(
         watchers = [Watcher(ports), Watcher(ports[::-1]), Watcher(ports)]
         for watcher in watchers:
             watcher.start()
-        until(lambda: all(len(w.pictures) >= 3 for w in watchers), 60, f"clients see the city; {town.words()}")
+        until(lambda: all(len(w.pictures) >= 3 for w in watchers), 60, lambda: f"clients see the city; {town.words()}")
         for member in [*town.of("gateway"), *town.of("clock"), *town.of("worker")[: 2 if PROVE else 1]]:
             _restart(town, member)
         _freeze(town, town.of("worker")[0])

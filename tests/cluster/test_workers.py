@@ -85,11 +85,11 @@ def test_one_to_four_workers_equal_one_process(town: Town, figure: Callable[[str
 
 
 def _owned_by(town: Town, number: int) -> None:
-    until(lambda: len(owners(town)) == number, 180, f"{number} workers hold shards; {town.words()}")
+    until(lambda: len(owners(town)) == number, 180, lambda: f"{number} workers hold shards; {town.words()}")
 
 
 def _shown(town: Town, k: int) -> None:
-    until(lambda: town.board.final >= k, 120 + 3 * FRAMES, f"frame {k}; {town.words()}")
+    until(lambda: town.board.final >= k, 120 + 3 * FRAMES, lambda: f"frame {k}; {town.words()}")
 
 
 def _tried(engine: Engine) -> float:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from citytwin.submissions import Unavailable
 from citytwin.testing import TinyCity
 from tests.crash.child import batch, open_city
 from tests.crash.test_kill import clean_run
+from tests.servers.process import until
 
 WAIT_S = 30
 
@@ -47,14 +48,6 @@ def fill(node: Node, start: int, stop: int = 4000) -> tuple[int, str]:
     raise AssertionError("the disk never filled")
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds that the engine's thread brings about."""
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end
-        os.sched_yield()
-
-
 def test_full_disk(disk: Path) -> None:
     base_ms = time.time_ns() // 1_000_000
     ballast = disk / "ballast"
@@ -70,7 +63,7 @@ def test_full_disk(disk: Path) -> None:
         ballast.unlink()
         node.log.limit(0)
         assert node.runtime.submit([batch(number, TinyCity())]).result(WAIT_S)[0].accepted > 0
-        until(lambda: node.runtime.status["log"] == "ok")
+        until(lambda: node.runtime.status["log"] == "ok", WAIT_S, "the log is well again")
         node.runtime.stop(snapshot=False)
         state = node.engine.state_hash(), node.engine.frame_hash()
         kept = sum(len(r.batch) for _, r in node.log.read() if isinstance(r, Events) and r.batch.id[0].startswith("b"))
@@ -88,9 +81,9 @@ def test_read_only_log(tmp_path: Path) -> None:
         assert number == 1
         assert "may not be written" in why
         frames = node.engine.k
-        until(lambda: node.runtime.status["log"] == "readonly")
+        until(lambda: node.runtime.status["log"] == "readonly", WAIT_S, "the log is known as read-only")
         node.runtime.call(lambda: node.log._db.execute("PRAGMA query_only=0")).result(WAIT_S)
-        until(lambda: node.engine.k > frames)
+        until(lambda: node.engine.k > frames, WAIT_S, "another tick")
         assert node.runtime.submit([batch(1, TinyCity())]).result(WAIT_S)[0].accepted > 0
 
 

@@ -40,6 +40,10 @@ for pid, at in kept.items():
 _reaper: subprocess.Popen[str] | None = None
 
 
+#: How much slower than ours a machine may be before a wait counts as in vain.
+SLOW = 3
+
+
 def reap(pid: int) -> None:
     """Have a process killed when this one ends, however it ends; also for the processes that tests start themselves."""
     global _reaper  # noqa: PLW0603
@@ -56,11 +60,15 @@ def reap(pid: int) -> None:
     print(pid, file=_reaper.stdin, flush=True)
 
 
-def until(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for a condition; fails with its name."""
-    end, pause = time.monotonic() + seconds, threading.Event()
+def until(true: Callable[[], object], seconds: float, what: str | Callable[[], str]) -> None:
+    """Wait for a condition; fails with its name, or with what a function says then.
+
+    `seconds` are those of a machine with time on its hands: a wait is no timing, so it lasts `SLOW` times as long.
+    """
+    end, pause = time.monotonic() + SLOW * seconds, threading.Event()
     while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        late = time.monotonic() >= end
+        assert not late, f"not within {SLOW * seconds:g} s: {what if isinstance(what, str) else what()}"
         pause.wait(0.05)
 
 
@@ -144,11 +152,11 @@ class Server(ABC):
 
     def wait(self) -> None:
         """Wait until it serves; fails with its last words if it does not."""
-        end, pause = time.monotonic() + self.patience, threading.Event()
+        end, pause = time.monotonic() + SLOW * self.patience, threading.Event()
         while not self.answers():
             late = time.monotonic() > end
             if late or not self.alive:
-                why = f"does not serve after {self.patience:g} s" if late else "ended at once"
+                why = f"does not serve after {SLOW * self.patience:g} s" if late else "ended at once"
                 self.kill()
                 raise RuntimeError(f"{self.name} {why}; its log:\n{self.said()[-3000:]}")
             pause.wait(0.05)

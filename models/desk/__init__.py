@@ -1,0 +1,1 @@
+"""The desk: alarms, rules, cases, dispatch, people as laws without state."""

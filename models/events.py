@@ -86,7 +86,19 @@ def reading_types() -> list[EventType]:
             subject="",
         ),
         EventType("device.status", (state, diagnosis), key=("subject",), horizon_ms=_WEEK_MS, subject="device"),
-        EventType("unit.state", (unit_state, Field("kind", _CODE)), key=("subject",)),
+        EventType(
+            "unit.state",
+            (
+                unit_state,
+                Field("kind", _CODE),
+                Field("name", _TEXT),
+                Field("skills", _CODE),  # words with blanks between them
+                Field("capacity", _INTEGER, lo=0, hi=1_000),
+                Field("home", _CODE),  # a scope
+                Field("shift_until", _TIME),
+            ),
+            key=("subject",),
+        ),
         EventType(
             "vehicle.pos",
             (

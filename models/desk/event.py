@@ -1,16 +1,21 @@
 """What the desk speaks: an event that happened, a draft of one that should, and why one is refused.
 
-The desk decides one by one, some dozens a second at most, so that it may afford an object an event; readings stay columns.
+The desk decides one by one, some dozens a second at most, so an object an event is no luxury; readings stay columns.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 #: Subjects of drills begin with it: they run the whole loop and count in no indicator.
 DRILL = "drill/"
+#: Source of what the desk says by itself.
+AUTO = "desk/auto"
+#: Sources of what people say at the desk begin with it; the user follows.
+DESK_SOURCE = "desk/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Event:
     scope: int = -1
     lon: float = float("nan")
     lat: float = float("nan")
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def drill(self) -> bool:
@@ -40,7 +45,7 @@ class Event:
 class Draft:
     """An event that the desk itself has to say; its id follows from what it is about, so that it is said once.
 
-    `lon`, `lat` NaN: where the subject is. The source of all drafts is `desk/auto`.
+    `lon`, `lat` degrees, or `scope` the code of a scope: where it belongs. The source of all drafts is `AUTO`.
     """
 
     type: str
@@ -49,7 +54,8 @@ class Draft:
     subject: str
     lon: float = float("nan")
     lat: float = float("nan")
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Refusal:
     reason: str
     field: str
     detail: str
-    known: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Part(Protocol):

@@ -6,13 +6,12 @@ equal frames whatever the sizes of its batches.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from citytwin import intake, pending, showing
+from citytwin import desking, digests, intake, showing
 from citytwin.annex import Annexes
 from citytwin.facts import Counted, Stats, Ticker, Watermarks
 from citytwin.indicators.aggregates import Aggregates
@@ -27,7 +26,7 @@ from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, UInt64
 from citytwin.models.entities import KINDS
-from citytwin.models.frame import Frame, Quality, Values
+from citytwin.models.frame import Frame, Values
 from citytwin.models.hashing import Allocate, Keys, combine, hash_coded
 from citytwin.models.shards import Ownership
 from citytwin.models.vocabulary import ALWAYS, EventType
@@ -38,7 +37,7 @@ from citytwin.twin.growable import Grow
 from citytwin.twin.journeys import JourneyTable
 from citytwin.twin.ledger import Ledger, absent
 from citytwin.twin.tables import NewestTable, Table
-from citytwin.units import PerUnit, origin_ms, split_state
+from citytwin.units import PerUnit, origin_ms
 
 if TYPE_CHECKING:
     from citytwin.snapshot import Snapshot
@@ -81,6 +80,7 @@ class Engine:
         self.pulse = Pulse(getattr(city, "sources", ()), self._types)
         self.board = Board(list(registry), self.aggregates, self.scopes, self.entities, self.pulse)
         self.trend = Trend(self.scopes)
+        self.desk = desking.desk_of(self)
 
     # Building.
 
@@ -127,6 +127,8 @@ class Engine:
     def feed(self, batch: EventBatch, position: int) -> Changes:
         """Take events of one type in. Refused rows are named in the answer; the state does not know them."""
         kind = self.vocabulary.types[batch.type]
+        if desking.one_by_one(self, batch):
+            return desking.feed_each(self, batch, position)
         self.position = max(self.position, position)
         refusals = intake.Refusals(batch, np.ones(len(batch), np.bool_))
         subject, entity = intake.check_subjects(batch, kind, self.entities, refusals)
@@ -137,6 +139,7 @@ class Engine:
         if corrects.any():
             self.revisions.check(batch, kind, corrects, self.now, refusals)
         scope = self.places.resolve(batch, entity, refusals)
+        desking.admit(self, batch, kind, scope, refusals)
         if not refusals.ok.all():
             rows = np.flatnonzero(refusals.ok)
             batch, subject, entity, scope, corrects = (
@@ -278,6 +281,8 @@ class Engine:
         """The second half: values of all indicators by what the aggregates hold now."""
         values = self.board.evaluate(self.now)
         self.trend.record(self.now, self.board)
+        if self.desk is not None:
+            self.desk.tick(self.now)
         return showing.frame(self, counted, values)
 
     def _settle_cases(self) -> tuple[Rejection, ...]:
@@ -356,16 +361,7 @@ class Engine:
 
     def frame_hash(self) -> str:
         """Hash of all values and qualities by scope, and of all cases: what two runs of one log must agree on."""
-        digest = hashlib.blake2b(digest_size=16)
-        for id in sorted(self.board.lines):
-            line = self.board.lines[id]
-            # a stale scope without a number differs from one without data
-            rows = np.flatnonzero((line.quality != int(Quality.NODATA)) | ~np.isnan(line.closed))
-            digest.update(id.encode())
-            for part in (rows, line.value[rows], line.closed[rows], line.quality[rows]):
-                digest.update((part + 0 if part.dtype != np.uint8 else part).tobytes())
-        digest.update(str(self.cases_digest()).encode())
-        return digest.hexdigest()
+        return digests.frame_hash(self)
 
     def cases_digest(self) -> int:
         """Sum of the hashes of all cases; where shards are merged, as they told it."""
@@ -381,17 +377,4 @@ class Engine:
 
     def state_hash(self) -> str:
         """Hash of the twin: entities, newest events, cases, ids, and the work that waits for the next tick."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, table in sorted(self.newest.items()):
-            digest.update(f"{name} {table.digest()}".encode())
-        for family, journeys in sorted(self.journeys.items()):
-            digest.update(f"{family} {journeys.digest()}".encode())
-        digest.update(str(self.cases.digest() if self.cases is not None else 0).encode())
-        arrays, meta = split_state(self.entities.state())
-        for name in sorted(arrays):
-            if not name.endswith("recorded"):
-                digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-        ids = [(ledger.key_a.data, ledger.live.data) for ledger in self.ledgers.values()]
-        sums = [(int(a[live].sum(dtype=np.uint64)), int(a.sum(dtype=np.uint64))) for a, live in ids]
-        digest.update(repr((sorted(meta), sums)).encode() + pending.digest(self))
-        return digest.hexdigest()
+        return digests.state_hash(self)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Refusals:
     ok: Bool
     out: list[Rejection] = field(default_factory=list)
 
-    def refuse(self, bad: Bool, reason: str, column: str, detail: str) -> None:
+    def refuse(self, bad: Bool, reason: str, column: str, detail: str, known: Mapping[str, Any] | None = None) -> None:
         """Refuse the rows of the mask that are still allowed."""
         rows = np.flatnonzero(bad & self.ok)
         if len(rows) == 0:
@@ -62,7 +63,7 @@ class Refusals:
         for i in rows.tolist():
             head = f"{self.batch.type} {self.batch.subject[i]}".encode()
             source = self.batch.source[i] or ""
-            self.out.append(Rejection(i, reason, column, detail, head[:200], source, self.batch.id[i]))
+            self.out.append(Rejection(i, reason, column, detail, head[:200], source, self.batch.id[i], known or {}))
 
 
 class Places:

@@ -65,6 +65,11 @@ class Revisions:
         before[within] = content[np.flatnonzero(fresh)[row[within] - ledger.end]]
         return known[np.where(kept, before != content[known], ~here)]
 
+    def knows(self, keys: Keys) -> Bool:
+        """Which events came before."""
+        known: Bool = self._ids.find(keys) >= 0
+        return known
+
     def _row_of(self, keys: Keys) -> tuple[Int64, Int64]:
         """Type number and ledger row of known events, -1 and -1 of unknown ones."""
         code = self._ids.find(keys)

@@ -81,6 +81,8 @@ class Runtime:
         self.on_frame, self.on_status = on_frame, on_status
         #: Gets each batch that was fed, in the engine's thread.
         self.on_fed: Callable[[EventBatch, Changes], None] | None = None
+        #: What the desk has to say after a tick and was not heard yet; it is written and fed at once.
+        self.drafts: Callable[[], Sequence[EventBatch]] = tuple
         #: What was sent to screens since it was last asked: (published, taken by the socket) in ms.
         self.pushes: Callable[[], Sequence[tuple[int, int]]] = tuple
         self.status: dict[str, Any] = {"log": "ok", "log_reason": "", "clock": "ok", "live": False, "failed": ""}
@@ -311,7 +313,14 @@ class Runtime:
         self.metrics.tick.observe(time.perf_counter() - started)
         self._refused(position, frame.refused)
         self._tell(self.on_frame, frame)
+        self._say_drafts()
         return frame
+
+    def _say_drafts(self) -> None:
+        """Write and feed what the tick made the desk say; without room in the log it is tried after the next tick."""
+        self._own.extend(self.drafts())
+        if self._own:
+            self._group([])
 
     def _after_tick(self, frame: Frame, lag_ms: int) -> None:
         published = self.clock.now_ms()

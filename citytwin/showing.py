@@ -21,6 +21,7 @@ def frame(engine: Engine, counted: Counted, values: dict[str, Values]) -> Frame:
     return Frame(
         engine.k, engine.now, engine.position, values, _twin_delta(engine, counted.rows), case_deltas(engine, cases),
         engine.ticker.take(), sys_facts(engine, len(cases)), counted.refused,
+        engine.desk.changed() if engine.desk is not None else {},
     )  # fmt: skip
 
 

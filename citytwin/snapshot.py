@@ -92,7 +92,7 @@ def take(engine: Engine, *, hashed: bool = True) -> Snapshot:
         "watermarks": dict(engine.watermarks.times), "stats": stats,
         "states": engine.state_hash() if hashed else "", "frames": engine.frame_hash() if hashed else "",
         "pending": pending.plain(engine), "pulse": engine.pulse.state(),
-        "told_cases": engine.told_cases,
+        "told_cases": engine.told_cases, "desk": engine.desk.state() if engine.desk is not None else None,
         "plugins": [
             {"file": f, "text": a.plugin.text, **{n: getattr(a, n) for n in _ANNEX}}
             for f, a in engine.annexes.by_file.items()
@@ -140,6 +140,8 @@ def restore(
     engine.pulse.load(meta["pulse"])
     engine.stats = Stats(**meta["stats"])
     engine.told_cases = meta.get("told_cases")
+    if engine.desk is not None and meta.get("desk"):
+        engine.desk.load(meta["desk"])
     pending.load_rows(engine, grouped.get("pending", {}))
     pending.load_plain(engine, meta["pending"])
     if engine.k == 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +33,7 @@ class EventBatch:
     corrects: Strings
     revision: Int32
     retracted: Bool
-    fields: Mapping[str, Column] = field(default_factory=dict)
+    fields: Mapping[str, Column] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -93,6 +95,8 @@ class Rejection:
     head: bytes = b""
     source: str = ""
     id: str = ""
+    #: What helps whoever asked, by name: the legal moves, or who changed it and when.
+    known: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
 
 #: Every reason code, with what it means; docs and pages are generated from it.

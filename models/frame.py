@@ -66,3 +66,5 @@ class Frame:
     ticker: tuple[Mapping[str, Any], ...] = ()
     sys: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[Rejection, ...] = ()
+    #: Rows of the desk's parts that changed, by part: each with `code`, and `open`: whether it is still shown.
+    desk: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)

@@ -1,1 +1,1 @@
-"""The desk's state: what alarms, units, plans and people are now, as the fold of the desk's events in the log's order."""
+"""The desk's state: what alarms, units, plans and people are now, folded from events in the log's order."""

@@ -1,0 +1,93 @@
+"""The desk in the engine: what it refuses of a batch, what a tick makes it say, and its rows for the pages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from citytwin import intake
+from citytwin.models.batch import Changes, EventBatch
+from citytwin.models.columns import MISSING, Bool, Int32
+from citytwin.models.desk.columns import batches_of, events_of
+from citytwin.models.desk.event import AUTO, Refusal
+from citytwin.models.vocabulary import EventType
+from citytwin.twin.desk.desk import Desk
+
+if TYPE_CHECKING:
+    from citytwin.engine import Engine
+
+_NOT_CORRECTED = "what the desk decided stands; say a new event instead of a correction"
+
+
+def desk_of(engine: Engine) -> Desk | None:
+    """The desk of an engine that has the whole city; a part of one has none."""
+    if engine.own is not None or engine.cases is None:
+        return None
+    return Desk({})
+
+
+def one_by_one(engine: Engine, batch: EventBatch) -> bool:
+    """Whether the rows of a batch must be fed one by one: commands that know a revision build on each other."""
+    rev = batch.fields.get("rev")
+    return engine.desk is not None and len(batch) > 1 and isinstance(rev, np.ndarray) and bool(np.any(rev != MISSING))
+
+
+def admit(engine: Engine, batch: EventBatch, kind: EventType, scope: Int32, refusals: intake.Refusals) -> None:
+    """Have the desk take in what of a batch is still allowed; what it refuses is refused."""
+    desk = engine.desk
+    if desk is None or not desk.hears(kind.name):
+        return
+    rows = np.flatnonzero(refusals.ok & (batch.corrects.lengths() == 0))
+    _heard_in_vain(engine, batch, refusals)
+    if kind.family != "case" and not kind.key:
+        refusals.refuse(batch.corrects.lengths() > 0, "bad_correction", "corrects", _NOT_CORRECTED)
+    if len(rows) == 0:
+        return
+    part = batch.take(rows)
+    found = desk.admit(events_of(part, kind, scope[rows]), _known(engine, part).tolist())
+    for row, refusal in zip(rows.tolist(), found, strict=True):
+        if refusal is not None:
+            _refuse(refusals, row, refusal)
+
+
+def _heard_in_vain(engine: Engine, batch: EventBatch, refusals: intake.Refusals) -> None:
+    """Drafts that were refused before the desk saw them."""
+    assert engine.desk is not None
+    for row in np.flatnonzero(~refusals.ok).tolist():
+        if batch.source[row] == AUTO:
+            engine.desk.heard(batch.id[row], True)
+
+
+def _known(engine: Engine, batch: EventBatch) -> Bool:
+    """Rows whose id came before, in the log or in this batch."""
+    keys = intake.event_keys(batch)
+    known: Bool = engine.revisions.knows(keys)
+    seen: set[tuple[int, int]] = set()
+    for i, key in enumerate(zip(keys.a.tolist(), keys.b.tolist(), strict=True)):
+        known[i] |= key in seen
+        seen.add(key)
+    return known
+
+
+def _refuse(refusals: intake.Refusals, row: int, refusal: Refusal) -> None:
+    mask = np.zeros(len(refusals.batch), np.bool_)
+    mask[row] = True
+    refusals.refuse(mask, refusal.reason, refusal.field, refusal.detail, refusal.known)
+
+
+def batches(engine: Engine) -> list[EventBatch]:
+    """What the desk has to say and was not heard yet, in order."""
+    return batches_of(engine.desk.drafts.values(), engine.vocabulary) if engine.desk is not None else []
+
+
+def feed_each(engine: Engine, batch: EventBatch, position: int) -> Changes:
+    """Feed the rows of a batch one after the other; their changes as those of one batch."""
+    done = []
+    for row in range(len(batch)):
+        one = engine.feed(batch.take(np.array([row])), position)
+        done.append(replace(one, rejected=tuple(replace(r, index=row) for r in one.rejected)))
+    names = ("accepted", "duplicates", "late", "corrected")
+    counts = {name: sum(getattr(c, name) for c in done) for name in names}
+    return Changes(**counts, rejected=tuple(r for c in done for r in c.rejected))

@@ -1,0 +1,128 @@
+"""The desk: its parts together, what they may refuse, and what it has to say by itself.
+
+One owner decides in the order of the log. What follows from a tick is a draft; it stays here until the event of its id
+has come, so that a crash between saying and hearing neither loses nor doubles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from citytwin.models.columns import MISSING
+from citytwin.models.desk.event import AUTO, Draft, Event, Part, Refusal
+
+#: Drafts that wait to be written; beyond it no part is asked for more until some are.
+DRAFTS_MAX = 10_000
+#: Refused drafts that are remembered, so that a part that still wants one does not say it again and again.
+REFUSED_MAX = 10_000
+
+#: Whether a move of a case may be taken now; asked for events that know a revision.
+CheckCase = Callable[[Event], Refusal | None]
+
+
+def _plain(draft: Draft) -> dict[str, Any]:
+    plain = asdict(draft)
+    if draft.lon != draft.lon:
+        plain["lon"] = plain["lat"] = None
+    return plain
+
+
+class Desk:
+    """Alarms, units, plans and people by name of their part, folded in the order of the log."""
+
+    def __init__(self, parts: Mapping[str, Part], check_case: CheckCase | None = None) -> None:
+        """`check_case`: the law of the cases, which are kept elsewhere (twin.cases)."""
+        self.parts = dict(parts)
+        self._check_case = check_case
+        self._of: dict[str, list[Part]] = {}
+        for part in self.parts.values():
+            for type in part.types:
+                self._of.setdefault(type, []).append(part)
+        #: What is to be said and was not heard yet, by id, in the order in which it is to be said.
+        self.drafts: dict[str, Draft] = {}
+        self._refused: dict[str, None] = {}
+        self._due = 0
+
+    def hears(self, type: str) -> bool:
+        """Whether events of a type concern the desk."""
+        return type in self._of or type.startswith("case.")
+
+    def admit(self, events: Sequence[Event], known: Sequence[bool]) -> list[Refusal | None]:
+        """Take in events in order; why each was refused, None if it was not.
+
+        `known`: events that came before; they are neither judged nor taken again.
+        """
+        return [None if seen else self._admit(event) for event, seen in zip(events, known, strict=True)]
+
+    def _admit(self, event: Event) -> Refusal | None:
+        refusal = self._judge(event)
+        if event.source == AUTO:
+            self.heard(event.id, refusal is not None)
+        return refusal
+
+    def heard(self, id: str, refused: bool) -> None:
+        """The event of a draft came; one that was refused is not said again."""
+        self.drafts.pop(id, None)
+        if refused:
+            self._refused[id] = None
+            if len(self._refused) > REFUSED_MAX:
+                del self._refused[next(iter(self._refused))]
+
+    def _judge(self, event: Event) -> Refusal | None:
+        if self._check_case is not None and event.type.startswith("case.") and "rev" in event.fields:
+            refusal = self._check_case(event)
+            if refusal is not None:
+                return refusal
+        parts = self._of.get(event.type, ())
+        for part in parts:
+            refusal = part.check(event)
+            if refusal is not None:
+                return refusal
+        for part in parts:
+            part.apply(event)
+        if parts:
+            self._due = 0
+        return None
+
+    def tick(self, now: int, drafts: Iterable[Draft] = ()) -> None:
+        """Move the clock; `drafts`: what others found that is to be said."""
+        self._want(drafts)
+        if now < self._due or len(self.drafts) >= DRAFTS_MAX:
+            return
+        for part in self.parts.values():
+            self._want(part.tick(now))
+        dues = [due for part in self.parts.values() if (due := part.due()) != MISSING]
+        self._due = min(dues, default=2**62)
+
+    def _want(self, drafts: Iterable[Draft]) -> None:
+        for draft in drafts:
+            if draft.id not in self._refused:
+                self.drafts.setdefault(draft.id, draft)
+
+    def due(self) -> int:
+        """Earliest time at which a tick finds something; 2**62 for never."""
+        return self._due
+
+    def changed(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
+        """Rows for pages that changed since the last call, by part."""
+        found = {name: tuple(part.take_changed()) for name, part in self.parts.items()}
+        return {name: rows for name, rows in found.items() if rows}
+
+    def state(self) -> dict[str, Any]:
+        """Plain values for a snapshot."""
+        return {
+            "parts": {name: part.state() for name, part in self.parts.items()},
+            "drafts": [_plain(draft) for draft in self.drafts.values()],
+            "refused": list(self._refused),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Come back to a state; a part that the state does not know begins anew."""
+        for name, known in state["parts"].items():
+            if name in self.parts:
+                self.parts[name].load(known)
+        self.drafts = {d["id"]: Draft(**{k: v for k, v in d.items() if v is not None}) for d in state["drafts"]}
+        self._refused = dict.fromkeys(state["refused"])
+        self._due = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from citytwin.models.city_events import CITY_TITLES, city_types
+from citytwin.models.desk.alarm_events import ALARM_TITLES, alarm_types
+from citytwin.models.door_events import DOOR_TITLES, door_types
 from citytwin.models.properties import PROPERTIES, PROPERTY_TITLES
 from citytwin.models.registers import REGISTER_TITLES, register_types
 from citytwin.models.vocabulary import ALWAYS, DAY_MS, EventType, Field, Kind, Vocabulary
@@ -185,7 +187,8 @@ def VOCABULARY() -> Vocabulary:
     >>> VOCABULARY().types["case.filed"].field("due_at").required
     True
     """
-    types = [*reading_types(), *case_types(), *service_types(), *city_types(), *platform_types(), *register_types()]
+    types = [*reading_types(), *case_types(), *service_types(), *city_types(), *platform_types()]
+    types += [*register_types(), *door_types(), *alarm_types()]
     return Vocabulary().add(types).add(PROPERTIES)
 
 
@@ -228,7 +231,7 @@ _TITLES: dict[str, tuple[str, str]] = {
 
 #: Title of each event type and observed property in both languages, for the ticker and the legends.
 TITLES: dict[str, dict[str, str]] = {
-    **{name: {"zh": zh, "en": en} for name, (zh, en) in (_TITLES | CITY_TITLES).items()},
+    **{name: {"zh": zh, "en": en} for name, (zh, en) in (_TITLES | CITY_TITLES | DOOR_TITLES | ALARM_TITLES).items()},
     **REGISTER_TITLES,
     **PROPERTY_TITLES,
 }

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from citytwin import desking
 from citytwin.clock import Clock, SystemClock
 from citytwin.config import Config, check_exposure, privacy_key
 from citytwin.dashboards.access import Access
@@ -123,6 +124,7 @@ class Node:
             metrics=self.metrics,
             on_frame=self._on_frame,
         )
+        self.runtime.drafts = lambda: desking.batches(self.engine)
         self.past = Past(self.folder, self.log, self._make) if self._make is not None else None
         self._open_history(stack)
         self.views = Views(self.runtime, self.engine, self.letters, self.past, self.history)

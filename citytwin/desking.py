@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,3 +92,9 @@ def feed_each(engine: Engine, batch: EventBatch, position: int) -> Changes:
     names = ("accepted", "duplicates", "late", "corrected")
     counts = {name: sum(getattr(c, name) for c in done) for name in names}
     return Changes(**counts, rejected=tuple(r for c in done for r in c.rejected))
+
+
+def rows(engine: Engine, part: str) -> Sequence[Mapping[str, Any]]:
+    """What is open of a part of the desk, as its channel tells it."""
+    found = engine.desk.parts.get(part) if engine.desk is not None else None
+    return () if found is None else found.rows()

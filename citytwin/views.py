@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from citytwin import desking
 from citytwin.dashboards.ports import Page, Past, Refused, Series
 from citytwin.engine import Engine
 from citytwin.facts import OVER, case_facts
@@ -176,6 +177,10 @@ class Views:
         """Every case that is not over."""
         return self._cases(None, True)
 
+    def desk_rows(self, part: str) -> Sequence[Mapping[str, Any]]:
+        """What is open of a part of the desk; none where it has no such part."""
+        return desking.rows(self.engine, part)
+
     def _case_page(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
         found = sorted((c for c in self._cases(scope, open) if c["code"] > after), key=lambda c: str(c["code"]))
         return Page(found[:limit], str(found[limit - 1]["code"]) if len(found) > limit else "")
@@ -339,6 +344,10 @@ class CityBoard:
     def cases(self) -> Sequence[Mapping[str, Any]]:
         """The open cases."""
         return self._views.open_cases()
+
+    def desk(self, part: str) -> Sequence[Mapping[str, Any]]:
+        """What is open of a part of the desk."""
+        return self._views.desk_rows(part)
 
     def ticker(self) -> Sequence[Mapping[str, Any]]:
         """The newest ticker entries; before the first frame there are none."""

@@ -17,7 +17,7 @@ from citytwin.models.vocabulary import EventType
 
 
 class Board(Protocol):
-    """Current state, for snapshots. `current`, `cases`, `ticker` are read once, before the first frame is published.
+    """Current state, for snapshots. `current`, `cases`, `desk`, `ticker` are read once, before the first frame.
 
     `entities` without rows is read on a worker thread when somebody first asks for the kind; it may be newer than the
     last frame, never older.
@@ -52,6 +52,9 @@ class Board(Protocol):
 
     def cases(self) -> Sequence[Mapping[str, Any]]:
         """The open cases as frames tell them: `code`, `scope` (row), `state` (or `open`), and what pages show."""
+
+    def desk(self, part: str) -> Sequence[Mapping[str, Any]]:
+        """What is open of a part of the desk (`alarm`, `unit`): rows as frames tell them."""
 
     def ticker(self) -> Sequence[Mapping[str, Any]]:
         """The newest ticker entries, oldest first: `t`, `scope` (row) and what pages show."""

@@ -18,7 +18,9 @@ CHUNK_BYTES = 256 * 1024
 MAX_MESSAGE = 64 * 1024
 
 STATE_CHANNELS = ("ind", "twin", "sys")
-LOG_CHANNELS = ("case", "ticker")
+#: Log channels of the desk: who begins gets what is open, then every change.
+DESK_CHANNELS = ("alarm", "unit")
+LOG_CHANNELS = ("case", "ticker", *DESK_CHANNELS)
 
 SubId = Annotated[int, Meta(ge=0, le=2**31 - 1, description="number that the client chose for its subscription")]
 Keys = Annotated[list[int], Meta(description="keys: rows of the dictionary")]

@@ -17,6 +17,8 @@ ALLOWED = {
     "twin": {"scope", "ids", "bbox", "fields"},
     "case": {"scope"},
     "ticker": {"scope"},
+    "alarm": {"scope"},
+    "unit": {"scope"},
     "sys": set(),
 }
 

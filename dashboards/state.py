@@ -10,6 +10,7 @@ from typing import Any
 from citytwin.dashboards import encode
 from citytwin.dashboards.mirror import Facts, Indicators, Ring, Twins
 from citytwin.dashboards.ports import Board
+from citytwin.dashboards.protocol import DESK_CHANNELS
 from citytwin.dashboards.select import Selection
 from citytwin.indicators.api import Spec
 from citytwin.models import frame as frames
@@ -33,7 +34,7 @@ class State:
         self.tables: dict[str, Indicators] = {}
         self.twins: dict[str, Twins] = {kind: Twins() for kind in board.kinds()}
         self.facts = Facts()
-        self.rings = {"case": Ring(open={}), "ticker": Ring()}
+        self.rings = {"case": Ring(open={}), "ticker": Ring(), **{name: Ring(open={}) for name in DESK_CHANNELS}}
         self.grown: list[tuple[int, int]] = [(0, len(self.tree))]
         self.bands: dict[str, encode.Bands] = {}
         self.redefine(board.specs())
@@ -41,6 +42,8 @@ class State:
             table.put(board.current(name), self.ind_head)
         self.rings["case"].put(board.cases(), board.now)
         self.rings["ticker"].put(board.ticker(), board.now)
+        for name in DESK_CHANNELS:
+            self.rings[name].put(board.desk(name), board.now)
         for name, head in (told or {}).items():
             self.rings[name].renumber(head)
 
@@ -86,6 +89,8 @@ class State:
         self.facts.put(frame.sys, self._after(self.facts.head))
         self.rings["case"].put(frame.cases, int(at))
         self.rings["ticker"].put(frame.ticker, int(at))
+        for name in DESK_CHANNELS:
+            self.rings[name].put(frame.desk.get(name, ()), int(at))
 
     def open(self, kind: str) -> None:
         """Begin to fold frames into the table of a kind; call it before the board is read for `seed`."""

@@ -73,6 +73,7 @@ class FakeBoard:
                 "lon": [114.1, 114.2, 114.3], "lat": [30.1, 30.2, 30.3], "scope": [2, 3, 5], "speed": [1.0, 2.0, None],
             },
         )  # fmt: skip
+        self.on_desk: dict[str, list[Mapping[str, Any]]] = {}
         self.open_cases: list[Mapping[str, Any]] = [{"code": "K1", "scope": 2, "open": True, "state": "opened"}]
 
     types = VOCABULARY().types
@@ -95,6 +96,9 @@ class FakeBoard:
 
     def cases(self) -> Sequence[Mapping[str, Any]]:
         return self.open_cases
+
+    def desk(self, part: str) -> Sequence[Mapping[str, Any]]:
+        return self.on_desk.get(part, ())
 
     def ticker(self) -> Sequence[Mapping[str, Any]]:
         return [{"t": 999, "scope": 0, "text": "first"}]

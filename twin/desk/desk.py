@@ -106,9 +106,14 @@ class Desk:
         return self._due
 
     def changed(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
-        """Rows for pages that changed since the last call, by part."""
-        found = {name: tuple(part.take_changed()) for name, part in self.parts.items()}
-        return {name: rows for name, rows in found.items() if rows}
+        """Rows for pages that changed since the last call, by part; `open`: whether it is still shown."""
+        found: dict[str, tuple[Mapping[str, Any], ...]] = {}
+        for name, part in self.parts.items():
+            rows = part.take_changed()
+            if rows:
+                shown = {row["code"] for row in part.rows()}
+                found[name] = tuple({**row, "open": row["code"] in shown} for row in rows)
+        return found
 
     def state(self) -> dict[str, Any]:
         """Plain values for a snapshot."""

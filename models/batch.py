@@ -103,6 +103,7 @@ class Rejection:
 REASONS: dict[str, str] = {
     "not_json": "the text is no JSON",
     "not_utf8": "the bytes are no UTF-8",
+    "not_xml": "the text is no XML, or one with a document type, entities or forbidden characters",
     "not_object": "the event is no JSON object",
     "too_large": "the event or a field is larger than allowed",
     "missing": "a required attribute or field is missing",
@@ -116,6 +117,7 @@ REASONS: dict[str, str] = {
     "out_of_range": "a value is outside the allowed range",
     "swapped_lonlat": "longitude and latitude seem to be exchanged",
     "outside_city": "the place is outside the city",
+    "bad_polygon": "a polygon has too few points, is not closed, is flat or crosses itself",
     "unknown_property": "no observed property of that name",
     "unknown_subject": "the entity is not in the register",
     "unknown_scope": "no scope of that code",

@@ -63,11 +63,13 @@ _TABLE: dict[str, str] = {
     "alarm.raised": "G", "alarm.cleared": "G", "alarm.acknowledged": "LDMO", "alarm.shelved": "LDO",
     "alarm.unshelved": "LDO", "alarm.suppressed": "L", "alarm.unsuppressed": "L", "alarm.out_of_service": "L",
     "alarm.in_service": "L", "alarm.escalated": "LDSM", "alarm.sos": "CG", "alarm.contacted": "CLG",
+    "alarm.health": "",
     # a public warning is set by an authorised person only
     "warning.issued": "M", "warning.ended": "M",
     # units, plans, duty
     "unit.state": "LDHG", "unit.silent": "", "plan.started": "LM", "plan.step_done": "LDHM", "plan.ended": "LM",
-    "plan.report": "LM", "plan.activated": "G", "plan.changed": "G", "duty.set": "LS", "shift.handed": "LD", "shift.taken": "LD",
+    "plan.report": "LM", "plan.activated": "G", "plan.changed": "G",
+    "duty.set": "LS", "shift.handed": "LD", "shift.taken": "LD",
     # reading
     "read.city": _ALL, "read.ind": _ALL, "read.twin": _ALL, "read.case": _ALL, "read.sys": _ALL, "read.alarm": _ALL,
     "read.unit": _ALL, "read.plan": _ALL, "read.ticker": "CLDVSMEOWAG", "read.duty": "CLDSMOA",

@@ -28,6 +28,7 @@ YEARS = range(1970, 2200)
 _EPOCH = date(1970, 1, 1)
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(min|h|wh|wd)")
 _SHORT = {"min": "clock_hours", "h": "clock_hours", "wh": "working_hours", "wd": "working_days"}
+_UNIT = {unit: short for short, unit in _SHORT.items()}
 
 
 def day_number(day: date) -> int:
@@ -50,6 +51,17 @@ class Limit:
 
     amount: float
     unit: str
+
+    @property
+    def text(self) -> str:
+        """As `parse` reads it.
+
+        >>> Limit.parse("30min").text, Limit.parse("2h").text
+        ('30min', '2h')
+        """
+        if self.unit == "clock_hours" and self.amount != int(self.amount):
+            return f"{self.amount * 60:.10g}min"
+        return f"{self.amount:.10g}{_UNIT[self.unit]}"
 
     @classmethod
     def parse(cls, text: str) -> Limit:

@@ -170,7 +170,7 @@ def test_against_minutes_counted_one_by_one(work: WorkCalendar, figure: Figure) 
     minutes = [
         t
         for t in range(begin, end, MINUTE)
-        if chinese_calendar.is_workday((date(1970, 1, 1) + timedelta(days=(t + CHINA_MS) // DAY)))
+        if chinese_calendar.is_workday(date(1970, 1, 1) + timedelta(days=(t + CHINA_MS) // DAY))
         and any(a <= (t + CHINA_MS) % DAY < b for a, b in work.hours)
     ]
     figure("minutes of working time counted one by one", len(minutes), "min")

@@ -164,7 +164,7 @@ def twin_changes(sel: Selection, table: Twins, prev: int) -> Twin | None:
     gone = table.keys[:n][moved & ~mask].tolist()
     if not len(slots) and not gone:
         return None
-    return twin(table, slots, sel.filter.fields, moved[slots], gone)
+    return twin(table, slots, sel.fields(table.columns), moved[slots], gone)
 
 
 def twin_parts(sel: Selection, table: Twins, slots: Int64) -> list[dict[str, Any]]:
@@ -176,7 +176,7 @@ def twin_parts(sel: Selection, table: Twins, slots: Int64) -> list[dict[str, Any
 
 
 def _fitting(sel: Selection, table: Twins, run: Int64) -> list[dict[str, Any]]:
-    payload = twin(table, run, sel.filter.fields, np.ones(len(run), np.bool_), [])
+    payload = twin(table, run, sel.fields(table.columns), np.ones(len(run), np.bool_), [])
     if len(run) > 1 and len(_encoder.encode(payload)) > CHUNK_BYTES - 1024:
         half = len(run) // 2
         return _fitting(sel, table, run[:half]) + _fitting(sel, table, run[half:])
@@ -188,13 +188,14 @@ def log_parts(sel: Selection, ring: Ring, newest: int = 200) -> list[dict[str, A
     parts: list[dict[str, Any]] = [{"items": []}]
     size = 0
     for entry in ring.newest(newest):
-        if not sel.has_scope(entry.scope):
+        text = sel.entry(entry)
+        if text is None or text is entry.gone:
             continue
-        length = len(bytes(entry.text)) + 1
+        length = len(bytes(text)) + 1
         if size and size + length > CHUNK_BYTES - 1024:
             parts.append({"items": []})
             size = 0
-        parts[-1]["items"].append(entry.text)
+        parts[-1]["items"].append(text)
         size += length
     return parts
 

@@ -18,9 +18,20 @@ from citytwin.dashboards import protocol as p
 from citytwin.dashboards.ports import Board
 from citytwin.dashboards.select import BadFilter, Selection
 from citytwin.dashboards.state import State
+from citytwin.models.desk.rights import FULL, Rights
 
 #: How much further another server of the same city may have been with a client that comes from there: it waits here.
 AHEAD = 1_000
+
+
+#: Between the epoch of a server and what tells apart who may read what: with other rights one begins anew.
+RIGHTS_MARK = "~"
+
+
+def epoch_of(epoch: str, rights: Rights) -> str:
+    """The epoch as somebody with these rights is told it."""
+    digest = rights.digest()
+    return f"{epoch}{RIGHTS_MARK}{digest}" if digest else epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Client:
     """One connection: its subscriptions, and answers and the newest heartbeat that wait to be sent."""
 
     key: int
+    rights: Rights = FULL
     subs: dict[int, Subscription] = field(default_factory=dict)
     outbox: deque[str] = field(default_factory=deque)
     beat: str = ""
@@ -71,14 +83,32 @@ class Hub(State):
         super().__init__(board, epoch, told)
         self.server, self.limits, self.city = server, limits or Limits(), dict(city or {})
         self.clients: dict[int, Client] = {}
-        self.selections: dict[tuple[str, bytes], Selection] = {}
+        #: By channel, filter and what the rights let one read: equal ones share what is encoded.
+        self.selections: dict[tuple[str, bytes, str], Selection] = {}
 
     # -- what clients say ----------------------------------------------------------------------------------------
 
-    def join(self, key: int) -> None:
-        """A connection was made."""
-        self.clients[key] = Client(key)
+    def join(self, key: int, rights: Rights = FULL) -> None:
+        """A connection was made, by somebody with these rights."""
+        self.clients[key] = Client(key, rights)
         self.counts["joined"] += 1
+
+    def reright(self, key: int, rights: Rights, at: float) -> None:
+        """The rights of a client are others now: what it follows is told anew by them, or ends."""
+        client = self.clients[key]
+        before, client.rights = client.rights, rights
+        if before.digest() == rights.digest():
+            return
+        for sub in list(client.subs.values()):
+            old, sub.parts = sub.sel, deque()
+            try:
+                sub.sel = self._select(client, old.channel, old.filter)
+                self._start(sub, "rights")
+                sub.next_at = at
+            except BadFilter as bad:
+                del client.subs[sub.id]
+                self.error(key, bad.reason, bad.detail, sub.id)
+            self._release(old)
 
     def leave(self, key: int) -> None:
         """A connection ended; its subscriptions end with it."""
@@ -113,7 +143,7 @@ class Hub(State):
 
     def _act(self, client: Client, message: p.ClientMessage, at: float) -> None:
         if isinstance(message, p.Hello):
-            self._say(client, self._welcome(message.id))
+            self._say(client, self._welcome(client, message.id))
         elif isinstance(message, p.Sub):
             self._subscribe(client, message, at)
         elif message.id not in client.subs:
@@ -127,33 +157,36 @@ class Hub(State):
     def _say(self, client: Client, message: p.Told) -> None:
         client.outbox.append(encode.text_of(message))
 
-    def _welcome(self, id: int) -> p.Welcome:
+    def _welcome(self, client: Client, id: int) -> p.Welcome:
         limits = {"subs": self.limits.subs, "message": p.MAX_MESSAGE}
-        where = (self.epoch, self.now, self.position, self.definitions)
-        return p.Welcome(id, self.server, *where, self.city, self.channels(), limits)
+        where = (epoch_of(self.epoch, client.rights), self.now, self.position, self.definitions)
+        channels = [c for c in self.channels() if client.rights.view(c).scopes]
+        return p.Welcome(id, self.server, *where, self.city, channels, limits)
 
-    def _select(self, channel: str, filter: p.Filter) -> Selection:
+    def _select(self, client: Client, channel: str, filter: p.Filter) -> Selection:
         if channel not in self.channels():
             raise BadFilter("unknown_channel", f"there is no channel {channel}")
         unknown = sorted(set(filter.ids or ()) - set(self.tables)) if channel == "ind" else []
         if unknown:
             raise BadFilter("unknown_indicator", f"there is no indicator {', '.join(unknown[:5])}")
-        name = (channel, msgspec.json.encode(filter))
+        rights = client.rights
+        name = (channel, msgspec.json.encode(filter), rights.digest())
         sel = self.selections.get(name)
         if sel is None:
-            sel = self.selections[name] = Selection(channel, filter, self.tree)
+            epoch = epoch_of(self.epoch, rights)
+            sel = self.selections[name] = Selection(channel, filter, self.tree, rights.view(channel), epoch, name)
         sel.users += 1
         return sel
 
     def _release(self, sel: Selection) -> None:
         sel.users -= 1
         if not sel.users:
-            self.selections.pop((sel.channel, msgspec.json.encode(sel.filter)), None)
+            self.selections.pop(sel.name, None)
 
     def _subscribe(self, client: Client, message: p.Sub, at: float) -> None:
         if len(client.subs) >= self.limits.subs:
             raise BadFilter("too_many", f"a connection may have {self.limits.subs} subscriptions")
-        sub = Subscription(message.id, self._select(message.channel, message.filter), 1000 / message.max_hz, at)
+        sub = Subscription(message.id, self._select(client, message.channel, message.filter), 1000 / message.max_hz, at)
         try:
             reason = self._resume(sub, message.resume) if message.resume else None
             if message.resume is None or reason:
@@ -167,14 +200,14 @@ class Hub(State):
     def _resume(self, sub: Subscription, resume: p.Resume) -> str | None:
         """Go on where the client was; or say why it needs a snapshot."""
         ring = self.rings.get(sub.sel.base)
-        if resume.epoch != self.epoch:
-            return "epoch"
+        if resume.epoch != sub.sel.epoch:
+            return "rights" if resume.epoch.partition(RIGHTS_MARK)[0] == self.epoch else "epoch"
         head = self.head(sub.sel.channel) + (AHEAD if self.numbered else 0)
         if not 0 <= resume.seq <= head or (ring and resume.seq < ring.first - 1):
             return "expired"
         sub.seq = sub.scanned = resume.seq
         sub.known = self.known(resume.seq)
-        live = p.Live(0, sub.sel.channel, self.epoch, sub.seq, resumed=True)
+        live = p.Live(0, sub.sel.channel, sub.sel.epoch, sub.seq, resumed=True)
         sub.parts.append(("live", encode.tail(live)))
         self.counts["resumed"] += 1
         return None
@@ -192,7 +225,7 @@ class Hub(State):
             key = ("diff", old.filter, sub.seq, sub.known)
             texts = sel.remember((head, self.position), repr(key), lambda: self._difference(sub, old, reason))
         sub.parts = deque(("snap", text) for text in texts)
-        sub.parts.append(("live", encode.tail(p.Live(0, sel.channel, self.epoch, head))))
+        sub.parts.append(("live", encode.tail(p.Live(0, sel.channel, sel.epoch, head))))
         sub.seq = sub.scanned = sub.polled = head
         sub.known = len(self.tree)
         self.counts["snapshots"] += 1
@@ -206,7 +239,7 @@ class Hub(State):
             raise BadFilter("too_large", "what you ask for is too large; ask for a smaller scope or bbox")
 
     def _resubscribe(self, client: Client, sub: Subscription, message: p.Resub, at: float) -> None:
-        old, new = sub.sel, self._select(sub.sel.channel, message.filter)
+        old, new = sub.sel, self._select(client, sub.sel.channel, message.filter)
         full = bool(sub.parts) or new.base in self.rings or old.filter.fields != new.filter.fields
         sub.sel, seq, parts = new, sub.seq, sub.parts
         try:
@@ -298,9 +331,10 @@ class Hub(State):
             items, size = [], 0
             for entry in ring.after(sub.scanned):
                 sub.scanned = sub.polled = entry.seq
-                if sub.sel.has_scope(entry.scope):
-                    items.append(entry.text)
-                    size += len(bytes(entry.text))
+                text = sub.sel.entry(entry)
+                if text is not None:
+                    items.append(text)
+                    size += len(bytes(text))
                 if size > p.CHUNK_BYTES // 2:
                     break
             if items:

@@ -6,14 +6,16 @@ Each row remembers the sequence number of its last change; what changed after `p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from citytwin.geo.scopes import ScopeTree
 from citytwin.models.columns import Bool, Float64, Int32, Int64
+from citytwin.models.desk.rights import masked, places
 from citytwin.models.frame import Delta, Values
 from citytwin.models.lifecycle import STATES, TERMINAL
 
@@ -165,19 +167,34 @@ def _is_open(item: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a log channel: its JSON, its scope row (-1: none), when it came, bytes of all before it."""
+    """One entry of a log channel: its JSON, its scope row (-1: none), when it came, bytes of all before it.
+
+    `lent`: scope rows that see it besides. `masked`: its JSON without personal fields (`text` where it has none).
+    `left`: scope rows of the entry of the same code before it; who saw only that one is told `gone`.
+    """
 
     seq: int
     text: msgspec.Raw
     scope: int
     at: int
     before: int
+    masked: msgspec.Raw
+    lent: tuple[int, ...] = ()
+    confidential: bool = False
+    left: tuple[int, ...] = ()
+    gone: msgspec.Raw | None = None
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Scope rows at which it is seen."""
+        return (self.scope, *self.lent)
 
 
 @dataclass(slots=True)
 class Ring:
     """The newest entries of a log channel, at most `limit` of them and `limit_bytes` bytes."""
 
+    tree: ScopeTree = field(default_factory=ScopeTree)
     limit: int = 20_000
     limit_bytes: int = 16 << 20
     head: int = 0
@@ -190,20 +207,31 @@ class Ring:
         """Append entries that came at `at` (ms)."""
         for item in items:
             self.head += 1
-            text = msgspec.json.encode({"seq": self.head, **item})
-            scope = item.get("scope")
-            entry = Entry(self.head, msgspec.Raw(text), -1 if scope is None else int(scope), at, self.total)
-            self.total += len(text)
+            entry = self._entry(item, at)
+            self.total += len(bytes(entry.text))
             self.entries.append(entry)
             if self.open is not None and "code" in item:
                 self._keep_open(entry, str(item["code"]), _is_open(item))
         self._trim()
 
+    def _entry(self, item: Mapping[str, Any], at: int) -> Entry:
+        whole = {"seq": self.head, **item}
+        text, less = msgspec.Raw(msgspec.json.encode(whole)), masked(whole)
+        scope, *lent = places(item, self.tree)
+        code, gone = item.get("code"), None
+        left: tuple[int, ...] = ()
+        if self.open is not None and code in self.open:
+            left = self.open[code].places
+            gone = msgspec.Raw(msgspec.json.encode({"seq": self.head, "code": code, "open": False, "gone": True}))
+        hidden = text if less is whole else msgspec.Raw(msgspec.json.encode(less))
+        more = (tuple(lent), bool(item.get("confidential")), left, gone)
+        return Entry(self.head, text, scope, at, self.total, hidden, *more)
+
     def renumber(self, head: int) -> None:
         """What is held came before entry `head` + 1; no client can resume before it, for the entries may be others."""
         self.entries, self.start, self.total, self.head = [], 0, 0, head
         if self.open is not None:
-            self.open = {c: Entry(head, e.text, e.scope, e.at, 0) for c, e in self.open.items()}
+            self.open = {c: replace(e, seq=head, before=0) for c, e in self.open.items()}
 
     def _keep_open(self, entry: Entry, code: str, open: bool) -> None:
         assert self.open is not None

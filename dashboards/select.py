@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from citytwin.dashboards.mirror import Twins
+from citytwin.dashboards.mirror import Entry, Twins
 from citytwin.dashboards.protocol import Filter
 from citytwin.geo.scopes import LEVELS, ScopeTree
 from citytwin.models.columns import Bool, Int64
+from citytwin.models.desk.rights import EVERYWHERE, WHOLE, View
+from citytwin.models.desk.roles import PERSONAL
 
 ALLOWED = {
     "ind": {"scope", "depth", "level", "ids"},
@@ -47,10 +51,17 @@ def check(base: str, filter: Filter) -> None:
 
 
 class Selection:
-    """The rows that one filter wants; with what was last encoded for it, so that equal clients share the bytes."""
+    """The rows that one filter wants and a view lets see; with what was last encoded for it, so that equals share it.
 
-    def __init__(self, channel: str, filter: Filter, tree: ScopeTree) -> None:
-        self.channel, self.filter, self.tree = channel, filter, tree
+    `epoch`: what messages call the epoch; `name`: under which the hub keeps it. Raises BadFilter.
+    """
+
+    def __init__(
+        self, channel: str, filter: Filter, tree: ScopeTree, view: View = WHOLE, epoch: str = "",
+        name: tuple[str, bytes, str] = ("", b"", ""),
+    ) -> None:  # fmt: skip
+        self.channel, self.filter, self.tree, self.view = channel, filter, tree, view
+        self.epoch, self.name = epoch, name
         self.base = channel.partition("/")[0]
         check(self.base, filter)
         self.root = 0
@@ -58,11 +69,23 @@ class Selection:
             self.root = tree.row(filter.scope)
             if self.root < 0:
                 raise BadFilter("unknown_scope", f"no scope has the code {filter.scope}")
+        self._permitted()
         self.users = 0
         self.n = 0
         self.mask: Bool = np.zeros(0, np.bool_)
         self.cached_head: Any = None
         self.cache: dict[Any, Any] = {}
+
+    def _permitted(self) -> None:
+        """Raise BadFilter where nothing of what is asked for may be seen."""
+        seen = self.view.scopes
+        if not seen:
+            raise BadFilter("forbidden", f"you may not read {self.base}")
+        if self.filter.scope is None or self.view.whole:
+            return
+        below = self.tree.ancestors()[:, int(self.tree.level[self.root])] == self.root
+        if not (self.view.mask(self.tree) & below).any():
+            raise BadFilter("forbidden", f"you may not read {self.base} of {self.filter.scope}")
 
     def scopes(self) -> Bool:
         """Mask of the scope rows wanted (bool[n]); grows with the tree."""
@@ -75,6 +98,8 @@ class Selection:
         level = self.tree.level[:n]
         top = int(level[self.root])
         mask: Bool = self.tree.ancestors()[:n, top] == self.root
+        if not self.view.whole:
+            mask &= self.view.mask(self.tree)[:n]
         if self.base != "ind":
             return mask
         if self.filter.level is not None:
@@ -84,11 +109,20 @@ class Selection:
         return mask
 
     def has_scope(self, row: int) -> bool:
-        """Whether an entry at this scope row (-1: none) is wanted."""
-        if self.filter.scope is None:
+        """Whether an entry at this scope row (-1: none) is wanted and seen."""
+        if self.filter.scope is None and self.view.whole:
             return True
         mask = self.scopes()
         return 0 <= row < len(mask) and bool(mask[row])
+
+    def entry(self, entry: Entry) -> msgspec.Raw | None:
+        """An entry of a log channel as it is seen: whole, without personal fields, as one that is gone, or not."""
+        if not any(map(self.has_scope, entry.places)):
+            return entry.gone if any(map(self.has_scope, entry.left)) else None
+        if entry.masked is entry.text:
+            return entry.text
+        row, *lent = entry.places
+        return entry.text if self.view.reveals(row, self.tree, lent, entry.confidential) else entry.masked
 
     def twin(self, table: Twins) -> Bool:
         """Mask of the slots wanted (bool[slots]); what is gone is not."""
@@ -99,7 +133,7 @@ class Selection:
             west, south, east, north = f.bbox
             lon, lat = table.lon[:n], table.lat[:n]
             mask &= (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
-        if f.scope is not None:
+        if f.scope is not None or not self.view.whole:
             wanted, scope = self.scopes(), table.scope[:n]
             inside = (scope >= 0) & (scope < len(wanted))
             mask &= inside
@@ -109,6 +143,13 @@ class Selection:
             chosen[[table.by_code[c] for c in f.ids if c in table.by_code]] = True
             mask &= chosen
         return mask
+
+    def fields(self, columns: Iterable[str]) -> list[str] | None:
+        """Columns of a twin table to show; None for all. Personal ones only where all that is seen reveals them."""
+        personal = EVERYWHERE in self.view.personal or self.view.scopes <= self.view.personal
+        if personal or PERSONAL.isdisjoint(columns):
+            return self.filter.fields
+        return [c for c in (self.filter.fields or columns) if c not in PERSONAL]
 
     def remember(self, head: Any, key: Any, make: Any) -> Any:
         """What `make()` gave for this key at this head: made once, forgotten when the head moves on."""

@@ -27,6 +27,7 @@ from citytwin.dashboards.ports import Board, CityReads, Health, Ingest, Ops, Ref
 from citytwin.dashboards.problems import Trouble, on_error, on_http, on_refused, on_trouble
 from citytwin.dashboards.protocol import MAX_MESSAGE
 from citytwin.dashboards.reference import Reference
+from citytwin.dashboards.session import SessionDoor
 from citytwin.dashboards.sockets import DoorLimits, Gateway
 from citytwin.dashboards.transport import Transport
 
@@ -72,13 +73,17 @@ class Web:
             *reads.routes(),
             *operations.routes(),
             *door.routes(),
+            *SessionDoor(parts.access.people).routes(),
             *Reference(parts.board, parts.board.types).routes(),
             *describe.routes(parts.version, parts.ingest.content_types),
             *pages.routes(parts.static),
         ]
         self.app = Starlette(
             routes=routes,
-            middleware=[Middleware(Gate, access=parts.access), Middleware(GZipMiddleware, minimum_size=1024)],
+            middleware=[
+                Middleware(Gate, access=parts.access, tree=self.hub.tree),
+                Middleware(GZipMiddleware, minimum_size=1024),
+            ],
             exception_handlers=_HANDLERS,
             lifespan=self._lifespan,
         )
@@ -94,9 +99,9 @@ class Web:
 
 
 def check_bind(host: str, access: Access) -> None:
-    """Raise ValueError when an address that others reach would be served without a token."""
-    if not is_loopback(host) and access.token is None:
-        raise ValueError(f"{host} can be reached from other machines: set a token first (CITYTWIN_TOKEN or token_file)")
+    """Raise ValueError when an address that others reach would be served to guests."""
+    if not is_loopback(host) and access.guest() is not None:
+        raise ValueError(f"{host} can be reached from other machines: make accounts or set a token first")
 
 
 def config(app: Any, host: str, port: int) -> uvicorn.Config:

@@ -76,6 +76,6 @@ def texts(state: State, sel: Selection, payloads: Payloads, reason: str | None, 
     head, of, out = state.head(sel.channel), len(payloads), []
     for i, payload in enumerate(payloads):
         more = {**payload, **(drop if i == 0 else {})}
-        snap = Snap(0, sel.channel, state.epoch, head, state.now, state.position, i + 1, of, mode, reason, **more)
+        snap = Snap(0, sel.channel, sel.epoch, head, state.now, state.position, i + 1, of, mode, reason, **more)
         out.append(encode.tail(snap))
     return out

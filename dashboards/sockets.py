@@ -17,12 +17,14 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
-from citytwin.dashboards.access import Access
+from citytwin.dashboards.access import Access, cookie_of
 from citytwin.dashboards.hub import Hub
+from citytwin.dashboards.people import Person
 from citytwin.dashboards.ports import Board
 from citytwin.dashboards.protocol import MAX_MESSAGE, SUBPROTOCOL, ClientMessage, Close, Hello
 from citytwin.dashboards.transport import EXTENSION, RETRY_MS, Transport, framed
 from citytwin.indicators.api import Spec
+from citytwin.models.desk.rights import Rights
 from citytwin.models.frame import Frame, Values
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ClientMessage)
@@ -54,6 +56,7 @@ class Connection:
     heard: float = 0.0
     #: Publication (ms UTC) of the newest frame that it was told of.
     told: int = 0
+    person: Person | None = None
 
     @property
     def transport(self) -> Transport | None:
@@ -84,6 +87,7 @@ class Gateway:
         self._room = threading.BoundedSemaphore(self.limits.frames)
         self._published_ms = 0
         self._pushes: deque[tuple[int, int]] = deque(maxlen=self.limits.pushes)
+        self._rights = 0 if access.people is None else access.people.version()
 
     # -- frames in -------------------------------------------------------------------------------------------------
 
@@ -125,6 +129,7 @@ class Gateway:
 
     def _fold(self, frame: Frame, published_ms: int) -> None:
         self._room.release()
+        self._reright()
         self._published_ms = published_ms
         self.hub.publish(frame, _ms())
         self._wake()
@@ -138,10 +143,38 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
+            self._reright(over=True)
             self.hub.beat(_now_ms())
             for key in self.hub.slow(_ms()):
                 await self._end(key, Close.SLOW, "too far behind on a log channel; resume")
             self._wake()
+
+    def _reright(self, *, over: bool = False) -> None:
+        """Before anything new is told: look at everybody where rights changed, or (`over`) sessions may have ended."""
+        people = self.access.people
+        if people is None:
+            return
+        version = people.version()
+        if version == self._rights and not over:
+            return
+        now, moved, self._rights = _now_ms(), version != self._rights, version
+        for key, connection in list(self.connections.items()):
+            person = connection.person
+            if person is not None and (moved or 0 < person.until <= now):
+                self._again(key, connection, person, people.again(person))
+
+    def _again(self, key: int, connection: Connection, before: Person, person: Person | None) -> None:
+        """Go on with the rights of now, or end a connection whose person may no longer be here."""
+        if person is None:
+            connection.person = None
+            self.hub.leave(key)
+            self.hub.join(key, Rights())
+            asyncio.ensure_future(self._end(key, Close.UNAUTHORIZED, "sign in again")).add_done_callback(_quiet)
+            return
+        connection.person = person
+        if person.rights != before.rights:
+            self.hub.reright(key, person.rights, _ms())
+            connection.wake.set()
 
     async def _end(self, key: int, code: int, reason: str) -> None:
         if key in self.connections:
@@ -167,8 +200,9 @@ class Gateway:
         hello = await self._hello(connection)
         if hello is None:
             return
+        assert connection.person is not None
         self.connections[connection.key] = connection
-        self.hub.join(connection.key)
+        self.hub.join(connection.key, connection.person.rights)
         self.hub.handle(connection.key, hello, _ms())
         try:
             await self._both(self._read(connection), self._write(connection))
@@ -196,11 +230,12 @@ class Gateway:
             return None
         if not isinstance(message, Hello):
             await connection.close(Close.BAD_MESSAGE, "the first message is hello")
-        elif not self.access.token_ok(message.token):
+            return None
+        connection.person = await self.access.person(message.token, cookie_of(connection.socket.headers))
+        if connection.person is None:
             await connection.close(Close.UNAUTHORIZED, "no or wrong token")
-        else:
-            return message
-        return None
+            return None
+        return message
 
     async def _next(self, connection: Connection) -> Any:
         """The next message; None for one that is none."""
@@ -309,6 +344,12 @@ class Gateway:
                 self._frames.pop(next(iter(self._frames)))
             frame = self._frames[text] = framed(text)
         return frame
+
+
+def _quiet(done: asyncio.Future[None]) -> None:
+    """A connection that broke while it was ended is what was wanted."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _now_ms() -> int:

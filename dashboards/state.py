@@ -34,7 +34,8 @@ class State:
         self.tables: dict[str, Indicators] = {}
         self.twins: dict[str, Twins] = {kind: Twins() for kind in board.kinds()}
         self.facts = Facts()
-        self.rings = {"case": Ring(open={}), "ticker": Ring(), **{name: Ring(open={}) for name in DESK_CHANNELS}}
+        self.rings = {name: Ring(self.tree, open={}) for name in ("case", *DESK_CHANNELS)}
+        self.rings["ticker"] = Ring(self.tree)
         self.grown: list[tuple[int, int]] = [(0, len(self.tree))]
         self.bands: dict[str, encode.Bands] = {}
         self.redefine(board.specs())

@@ -11,6 +11,7 @@ import numpy as np
 
 from citytwin.models.batch import EventBatch, Rejection
 from citytwin.models.columns import MISSING, Coded, Int32, Int64
+from citytwin.models.lifecycle import STATES, TERMINAL
 from citytwin.twin.cases import CaseTable
 
 #: Of one batch only the last so many go to the ticker, of one tick only the last TICKER_MAX.
@@ -21,7 +22,7 @@ _TICKER_TYPES = ("case.", "call.offered", "call.abandoned", "device.status", "un
 #: More cases than this in one tick (a bulk import) are not told one by one; `cases_skipped` counts them.
 CASES_MAX = 5000
 #: States in which a case is over, and shown no more.
-OVER = ("closed", "voided", "rejected", "merged", "evaluated")
+OVER = tuple(state for state, ended in zip(STATES, TERMINAL, strict=True) if ended)
 _TIMES = ("reported_at", "filed_at", "due_at", "closed_at", "since", "last_at")
 
 

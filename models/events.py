@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from citytwin.models.case_events import CASE_TITLES, case_types
 from citytwin.models.city_events import CITY_TITLES, city_types
 from citytwin.models.desk.alarm_events import ALARM_TITLES, alarm_types
 from citytwin.models.door_events import DOOR_TITLES, door_types
 from citytwin.models.properties import PROPERTIES, PROPERTY_TITLES
 from citytwin.models.registers import REGISTER_TITLES, register_types
-from citytwin.models.vocabulary import ALWAYS, DAY_MS, EventType, Field, Kind, Vocabulary
+from citytwin.models.vocabulary import DAY_MS, EventType, Field, Kind, Vocabulary
 
 #: How far a reading can be trusted; one without the flag is taken as good.
 QUALITIES = ("good", "suspect", "bad")
@@ -21,55 +22,7 @@ _CODE, _NUMBER, _INTEGER, _TIME, _TEXT, _FLAG = (
     Kind.FLAG,
 )
 _QUALITY = Field("quality", _CODE, choices=QUALITIES, default="good")
-_ACTOR = (Field("actor", _CODE), Field("reason", _TEXT))
 _WEEK_MS = 7 * DAY_MS
-
-#: Fields of each case move besides `actor` and `reason`; the subject is the code of the case.
-CASE_FIELDS: dict[str, tuple[Field, ...]] = {
-    "reported": (Field("category", _CODE), Field("channel", _CODE), Field("component", _TEXT)),
-    "accepted": (),
-    "rejected": (),
-    "filed": (
-        Field("due_at", _TIME, required=True),
-        Field("category", _CODE),
-        Field("channel", _CODE),
-        Field("component", _TEXT),
-        Field("customers", _INTEGER, lo=0, hi=100_000_000),
-    ),
-    "dispatched": (Field("unit", _CODE),),
-    "received": (),
-    "arrived": (),
-    "handled": (Field("evidence", _TEXT),),
-    "returned": (Field("why", _CODE),),
-    "verified": (Field("passed", _FLAG, required=True),),
-    "closed": (),
-    "reopened": (Field("due_at", _TIME),),
-    "deferred": (Field("until", _TIME, required=True),),
-    "extended": (Field("due_at", _TIME, required=True),),
-    "escalated": (Field("to", _CODE),),
-    "merged": (Field("into", _TEXT, required=True),),
-    "voided": (),
-    "evaluated": (Field("satisfied", _FLAG), Field("resolved", _FLAG)),
-}
-
-_HISTORY = (
-    Field("created_at", _TIME, required=True),
-    Field("closed_at", _TIME),
-    Field("due_at", _TIME),
-    Field("category", _CODE),
-    Field("agency", _CODE),
-    Field("status", _CODE),
-    Field("channel", _CODE),
-)
-
-
-def case_types() -> list[EventType]:
-    """The moves of a case and the import door for records of other systems, all of family `case`."""
-    moves = [
-        EventType(f"case.{name}", (*fields, *_ACTOR), family="case", horizon_ms=ALWAYS)
-        for name, fields in CASE_FIELDS.items()
-    ]
-    return [*moves, EventType("case.history", _HISTORY, family="case", horizon_ms=ALWAYS)]
 
 
 def reading_types() -> list[EventType]:
@@ -198,25 +151,6 @@ _TITLES: dict[str, tuple[str, str]] = {
     "unit.state": ("力量状态", "Unit state"),
     "vehicle.pos": ("车辆位置", "Vehicle position"),
     "bench.reading": ("基准观测", "Benchmark reading"),
-    "case.reported": ("案件上报", "Case reported"),
-    "case.accepted": ("案件受理", "Case accepted"),
-    "case.rejected": ("案件不予受理", "Case rejected"),
-    "case.filed": ("案件立案", "Case filed"),
-    "case.dispatched": ("案件派遣", "Case dispatched"),
-    "case.received": ("案件签收", "Case received"),
-    "case.arrived": ("到达现场", "Unit on site"),
-    "case.handled": ("处置完成", "Case handled"),
-    "case.returned": ("案件退回", "Case returned"),
-    "case.verified": ("案件核查", "Case verified"),
-    "case.closed": ("案件结案", "Case closed"),
-    "case.reopened": ("案件重开", "Case reopened"),
-    "case.deferred": ("案件缓办", "Case deferred"),
-    "case.extended": ("案件延期", "Case extended"),
-    "case.escalated": ("案件升级", "Case escalated"),
-    "case.merged": ("案件合并", "Case merged"),
-    "case.voided": ("案件作废", "Case voided"),
-    "case.evaluated": ("案件评价", "Case evaluated"),
-    "case.history": ("历史案件", "Case record imported"),
     "call.offered": ("热线呼入", "Call offered"),
     "call.answered": ("热线接通", "Call answered"),
     "call.abandoned": ("热线放弃", "Call abandoned"),
@@ -231,7 +165,10 @@ _TITLES: dict[str, tuple[str, str]] = {
 
 #: Title of each event type and observed property in both languages, for the ticker and the legends.
 TITLES: dict[str, dict[str, str]] = {
-    **{name: {"zh": zh, "en": en} for name, (zh, en) in (_TITLES | CITY_TITLES | DOOR_TITLES | ALARM_TITLES).items()},
+    **{
+        name: {"zh": zh, "en": en}
+        for name, (zh, en) in (_TITLES | CASE_TITLES | CITY_TITLES | DOOR_TITLES | ALARM_TITLES).items()
+    },
     **REGISTER_TITLES,
     **PROPERTY_TITLES,
 }

@@ -10,147 +10,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, Strings, physical, unique
-from citytwin.models.hashing import HashIndex, Keys, fold
-from citytwin.models.lifecycle import COUNTED, DONE, MOVE_TYPES, MOVES, OPEN, STATES, TERMINAL, move_codes
+from citytwin.models.desk.event import Event
+from citytwin.models.hashing import HashIndex, Keys, fold, hash_strings
+from citytwin.models.lifecycle import COUNTED, DONE, HELD, KEEPS, MOVES, OPEN, STATES, TERMINAL, move_codes
 from citytwin.models.vocabulary import Kind
+from citytwin.twin.casefold import COLUMNS, STATE, fold_cases, sorted_rows
+from citytwin.twin.caselinks import CaseLinks
 from citytwin.twin.growable import Grow, GrowText
-from citytwin.twin.ledger import Ledger, comes_after, hang
+from citytwin.twin.ledger import Ledger, hang
+from citytwin.twin.ledgerevents import event_at
 from citytwin.twin.tables import Dirty
 
 _S = len(STATES)
-#: Whole-number columns after the `<state>_at` times.
-_EXTRA = (
-    "due_at", "deferred_ms", "until", "returns", "rework", "reopened", "escalations", "first_at", "last_at", "moves",
-    "illegal", "state_code", "since",
-)  # fmt: skip
-COLUMNS: tuple[str, ...] = (*(f"{s}_at" for s in STATES), *_EXTRA)
-_DUE, _HELD, _UNTIL, _RETURNS, _REWORK, _REOPENED, _ESC, _FIRST, _LAST, _MOVES, _ILLEGAL, _STATE, _SINCE = range(
-    _S, _S + len(_EXTRA)
-)
-_CODE = {
-    name: MOVE_TYPES.index(f"case.{name}") for name in ("reopened", "deferred", "extended", "escalated", "history")
-}
-_REOPEN, _DEFER, _EXTEND, _ESCALATE, _HISTORY = (
-    _CODE[n] for n in ("reopened", "deferred", "extended", "escalated", "history")
-)
-_FAILED, _HISTORY_OPEN = len(MOVE_TYPES), len(MOVE_TYPES) + 1
-_RETURNED_STATE, _CLOSED_STATE = STATES.index("returned"), STATES.index("closed")
-_REPORTED_STATE, _FILED_STATE = STATES.index("reported"), STATES.index("filed")
-_DEFERRED_STATE = STATES.index("deferred")
-_NOTHING = MISSING
 #: How long a move may wait for the one before it until it is told as illegal.
 GRACE_MS = 60_000
-
-
-@njit(cache=True, nogil=True)
-def _sorted_rows(head, prev, live, order, rows):  # type: ignore[no-untyped-def]
-    n = 0
-    i = head
-    while i >= 0:
-        if live[i]:
-            if n == len(rows):
-                bigger = np.empty(2 * n, np.int64)
-                bigger[:n] = rows
-                rows = bigger
-            j = n
-            while j > 0 and comes_after(order, rows[j - 1], i):
-                rows[j] = rows[j - 1]
-                j -= 1
-            rows[j] = i
-            n += 1
-        i = prev[i]
-    return rows, n
-
-
-@njit(cache=True, nogil=True)
-def _clocks(case, m, t, state, nxt, due, until, created, closed):  # type: ignore[no-untyped-def]
-    """What one legal move does to the clocks and counts of its case: the law of models.lifecycle."""
-    if state == _DEFERRED_STATE and m != _ESCALATE and case[_UNTIL] > t:
-        back = case[_UNTIL] - t
-        if case[_DUE] != _NOTHING:
-            case[_DUE] -= back
-        case[_HELD] -= back
-        case[_UNTIL] = _NOTHING
-    if m == _EXTEND:
-        case[_DUE] = due
-    elif m == _ESCALATE:
-        case[_ESC] += 1
-    elif m == _DEFER:
-        hold = max(0, until - t)
-        if case[_DUE] != _NOTHING:
-            case[_DUE] += hold
-        case[_HELD] += hold
-        case[_UNTIL] = until
-        case[nxt] = t
-    elif m == _REOPEN:
-        case[_REOPENED] += 1
-        case[_CLOSED_STATE] = _NOTHING
-        if due != _NOTHING:
-            case[_DUE] = due
-    elif m in (_HISTORY, _HISTORY_OPEN):
-        case[_REPORTED_STATE] = created
-        case[_FILED_STATE] = created
-        case[_CLOSED_STATE] = closed
-        case[_DUE] = due
-    else:
-        case[nxt] = t
-        if due != _NOTHING:
-            case[_DUE] = due
-        if nxt == _RETURNED_STATE:
-            if m == _FAILED:
-                case[_REWORK] += 1
-            else:
-                case[_RETURNS] += 1
-
-
-@njit(cache=True, nogil=True)
-def _fold(slots, links, order, moves, move, fields, told, place_of, out, picked, place, spot, bad):  # type: ignore[no-untyped-def]
-    """Fold each case; `fields` = (due_at, until, created_at, closed_at), `place_of` = (scope, lon) by event.
-
-    Bit f of `told` says that an event has field f; `picked` is the event whose value of it holds.
-    """
-    due, until, created, closed = fields
-    scope, lon = place_of
-    head, prev, live = links
-    rows = np.empty(64, np.int64)
-    time = order[0]
-    for k in range(len(slots)):
-        s = slots[k]
-        rows, n = _sorted_rows(head[s], prev, live, order, rows)
-        case = out[s]
-        case[:] = _NOTHING
-        for c in (_HELD, _RETURNS, _REWORK, _REOPENED, _ESC, _MOVES, _ILLEGAL, _STATE):
-            case[c] = 0
-        picked[s, :] = -1
-        place[s] = -1
-        spot[s] = -1
-        for r in rows[:n]:
-            m, t, state = move[r], time[r], case[_STATE]
-            nxt = moves[state, m]
-            if nxt < 0:
-                case[_ILLEGAL] += 1
-                bad[r] = True
-                continue
-            bad[r] = False
-            _clocks(case, m, t, state, nxt, due[r], until[r], created[r], closed[r])
-            if nxt != state:
-                case[_SINCE] = t
-            case[_STATE] = nxt
-            case[_MOVES] += 1
-            if case[_FIRST] == _NOTHING:
-                case[_FIRST] = t
-            case[_LAST] = t
-            for f in range(picked.shape[1]):
-                if told[r] >> f & 1:
-                    picked[s, f] = r
-            if scope[r] >= 0:
-                place[s] = scope[r]
-            if not np.isnan(lon[r]):
-                spot[s] = r
 
 
 class CaseTable:
@@ -167,9 +43,11 @@ class CaseTable:
         self._told_of = Grow(np.int64)
         self._out = np.full((64, len(COLUMNS)), MISSING, np.int64)
         self._picked = np.full((64, len(self._fields)), -1, np.int64)
-        self._place = np.full(64, -1, np.int32)
+        #: Scope, event with a position, event that merged it, of each case; see `fold_cases`.
+        self._spots = np.full((64, 3), -1, np.int64)
         self._lon, self._lat = Grow(np.float64, np.nan), Grow(np.float64, np.nan)
-        self._spot = Grow(np.int64, -1)
+        self._rev = Grow(np.int64)
+        self._links = CaseLinks()
         self.todo, self.dirty = Dirty(), Dirty()
         self._told = Grow(np.bool_, False)
         self._suspect, self._suspect_since = False, dict[int, int]()
@@ -183,7 +61,7 @@ class CaseTable:
             self.key_b.extend(keys.b[fresh])
             self.code.extend(codes.take(fresh))
             self.n = self.key_a.n
-            for column in (self._head, self._lon, self._lat, self._spot):
+            for column in (self._head, self._lon, self._lat, self._rev):
                 column.resize(self.n)
             self._room()
             # a case of which only a waiting correction is known has no move yet: it is folded to "new"
@@ -193,7 +71,7 @@ class CaseTable:
     def _room(self) -> None:
         if self.n > len(self._out):
             more = 1 << (self.n - 1).bit_length()
-            for name, fill in (("_out", MISSING), ("_picked", -1), ("_place", -1)):
+            for name, fill in (("_out", MISSING), ("_picked", -1), ("_spots", -1)):
                 old = getattr(self, name)
                 new = np.full((more, *old.shape[1:]), fill, old.dtype)
                 new[: len(old)] = old
@@ -205,6 +83,7 @@ class CaseTable:
             column.resize(self._ledger.end)
         self._told_of.extend(self._ledger.told(self._fields, index))
         hang(index, self._ledger.slot.data, self._head.data, self._prev.data)
+        np.add.at(self._rev.data, self._ledger.slot.data[index], 1)
 
     def apply(self, index: Int64, sign: int) -> None:
         """Ledger rows began or ceased to count: their cases are folded again at the next `settle`."""
@@ -226,17 +105,23 @@ class CaseTable:
         moves = move_codes(ledger.move.data, column("passed"), column("closed_at"))
         times = tuple(column(f) for f in ("due_at", "until", "created_at", "closed_at"))
         links = (self._head.data, self._prev.data, ledger.live.data)
-        _fold(
-            slots, links, ledger.order_columns(), MOVES, moves, times, self._told_of.data,
-            (ledger.scope.data, ledger.lon.data), self._out, self._picked, self._place, self._spot.data, self._bad.data,
+        fold_cases(
+            slots, links, ledger.order_columns(), (MOVES, KEEPS), moves, times, self._told_of.data,
+            (ledger.scope.data, ledger.lon.data), self._out, self._picked, self._spots, self._bad.data,
         )  # fmt: skip
+        self._link(slots)
         self._suspect = True
         self._locate(slots)
         self.dirty.mark(slots)
         return slots
 
+    def _link(self, slots: Int64) -> None:
+        into = self._ledger.columns["into"]
+        assert isinstance(into, GrowText)
+        self._links.settle(slots, self._spots[slots, 2], into.strings)
+
     def _locate(self, slots: Int64) -> None:
-        spot = self._spot.data[slots]
+        spot = self._spots[slots, 1]
         for mine, theirs in ((self._lon, self._ledger.lon), (self._lat, self._ledger.lat)):
             mine.data[slots] = np.where(spot < 0, np.nan, theirs.data[spot]) if theirs.n else np.nan
 
@@ -256,11 +141,11 @@ class CaseTable:
         return np.array(ripe, np.int64)
 
     def column(self, name: str, rows: Int64) -> Float64 | Coded:
-        """A column at case rows: float64 (NaN missing, times in ms, open/done/counted/terminal as 0 or 1) or Coded."""
-        state = self._out[rows, _STATE]
+        """A column at case rows: float64 (NaN missing, times in ms, masks as 0 or 1) or Coded."""
+        state = self._out[rows, STATE]
         if name == "state":
             return Coded(state.astype(np.int32), STATES)
-        masks = {"open": OPEN, "done": DONE, "counted": COUNTED, "terminal": TERMINAL}
+        masks = {"open": OPEN, "done": DONE, "counted": COUNTED, "terminal": TERMINAL, "on_hold": HELD}
         if name in masks:
             flags: Float64 = masks[name][state].astype(np.float64)
             return flags
@@ -275,7 +160,8 @@ class CaseTable:
 
     def scopes(self, rows: Int64) -> Int32:
         """Scope rows (int32[n], -1 unknown)."""
-        return self._place[rows]
+        scopes: Int32 = self._spots[rows, 0].astype(np.int32)
+        return scopes
 
     def entities(self, rows: Int64) -> Int32:
         """Cases are no entities."""
@@ -285,9 +171,42 @@ class CaseTable:
         """Cases that changed since the last call."""
         return self.dirty.take()
 
+    def slot(self, code: str) -> int:
+        """Row of a case, -1 for an unknown code."""
+        return int(self._index.find(hash_strings(Strings.of([code])))[0])
+
+    def events_of(self, code: str) -> list[Event]:
+        """Events of a case that count now, in the order of the fold; none for an unknown code."""
+        slot, ledger = self.slot(code), self._ledger
+        if slot < 0:
+            return []
+        rows, n = sorted_rows(
+            self._head.data[slot], self._prev.data, ledger.live.data, ledger.order_columns(), np.empty(64, np.int64)
+        )
+        return [event_at(ledger, at) for at in rows[:n].tolist()]
+
+    def rev(self, code: str) -> int:
+        """Number of events ever taken for a case, also corrections and retractions; 0 for an unknown code."""
+        slot = self.slot(code)
+        return int(self._rev.data[slot]) if slot >= 0 else 0
+
+    def newest(self, code: str) -> Event | None:
+        """The event that made the revision: the last that came, also a correction or retraction."""
+        slot = self.slot(code)
+        return event_at(self._ledger, int(self._head.data[slot])) if slot >= 0 else None
+
+    def children(self, code: str) -> list[str]:
+        """Codes of the cases that are merged into this one, as of the last `settle`."""
+        return [self.code.strings[slot] for slot in self._links.children(code)]
+
+    def parent(self, code: str) -> str:
+        """Code of the case that this one is merged into, as of the last `settle`; "" for none."""
+        slot = self.slot(code)
+        return self._links.parent(slot) if slot >= 0 else ""
+
     def count_by_state(self) -> dict[str, int]:
         """Number of cases in each state."""
-        found = np.bincount(self._out[: self.n, _STATE], minlength=_S) if self.n else np.zeros(_S, np.int64)
+        found = np.bincount(self._out[: self.n, STATE], minlength=_S) if self.n else np.zeros(_S, np.int64)
         return dict(zip(STATES, found.tolist(), strict=True))
 
     def digest(self) -> int:
@@ -302,7 +221,7 @@ class CaseTable:
     def _grown(self) -> dict[str, Grow]:
         return {
             "ka": self.key_a, "kb": self.key_b, "head": self._head, "prev": self._prev, "bad": self._bad,
-            "told": self._told, "fields": self._told_of, "spot": self._spot, "lon": self._lon, "lat": self._lat,
+            "told": self._told, "fields": self._told_of, "rev": self._rev, "lon": self._lon, "lat": self._lat,
         }  # fmt: skip
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -315,7 +234,7 @@ class CaseTable:
         return out | {
             "out": self._out[: self.n].copy(),
             "picked": self._picked[: self.n].copy(),
-            "place": self._place[: self.n].copy(),
+            "spots": self._spots[: self.n].copy(),
         }
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -328,8 +247,6 @@ class CaseTable:
         self._room()
         self._suspect_since = dict(zip(*(c.tolist() for c in state["suspect"]), strict=True))
         self._suspect = True
-        self._out[: self.n], self._picked[: self.n], self._place[: self.n] = (
-            state["out"],
-            state["picked"],
-            state["place"],
-        )
+        for name in ("out", "picked", "spots"):
+            getattr(self, f"_{name}")[: self.n] = state[name]
+        self._link(np.arange(self.n, dtype=np.int64))

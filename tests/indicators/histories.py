@@ -53,7 +53,9 @@ REVISE = tuple(revise for revise in recounts.of("revise", None) if revise)
 USUAL = {
     "new": "reported", "reported": "accepted", "accepted": "filed", "filed": "dispatched", "dispatched": "received",
     "received": "handled", "arrived": "handled", "handled": "verified", "verified": "closed", "closed": "evaluated",
-    "evaluated": "reopened", "deferred": "dispatched", "returned": "dispatched",
+    "evaluated": "reopened", "deferred": "dispatched", "returned": "dispatched", "parked": "dispatched",
+    "merged": "unmerged", "rejected": "noted", "voided": "noted", "answered": "noted", "transferred": "noted",
+    "withdrawn": "noted",
 }  # fmt: skip
 QUALITIES = ("good", "good", "good", "suspect", "bad")
 FRAME = {"time", "id", "source", "subject", "scope", "corrects", "revision", "retracted"}
@@ -144,6 +146,7 @@ class Writer:
     def case(self, w: bytes) -> None:
         """A case walks some of its moves, now and then an illegal one."""
         code, state, time = f"K{w[3] % 6}", "new", self.time(w[1], w[2]) - w[8] % 12 * HOUR
+        before = "new"
         choice = random.Random(w[4] * 256 + w[5])
         for k in range(1 + w[6] % 14):
             moves = list(MOVES[state])
@@ -153,7 +156,9 @@ class Writer:
             if choice.random() < 0.06:
                 move = choice.choice(["closed", "filed", "reported", "reopened"])
             self._move(code, move, time, w[7] + k, choice)
-            state = MOVES[state].get(move, state)
+            following = MOVES[state].get(move, "=")
+            before = state if following == "merged" else before
+            state = state if following == "=" else before if following == "<" else following
             time += choice.choice((MINUTE, 9 * MINUTE, 40 * MINUTE, 3 * HOUR))
 
     def _move(self, code: str, move: str, time: int, place: int, choice: random.Random) -> None:
@@ -161,8 +166,14 @@ class Writer:
         fields: dict[str, Any] = {"actor": "a"}
         if move in ("filed", "extended") or (move == "reopened" and choice.random() < 0.5):
             fields["due_at"] = later
-        if move == "deferred":
+        if move in ("deferred", "parked"):
             fields["until"] = later
+        if move == "extension_asked":
+            fields["due_at"] = later
+        if move in ("transferred", "designated", "unassigned", "assigned", "unlike"):
+            fields["other" if move == "unlike" else "unit" if "assigned" in move else "to"] = "E1"
+        if move in ("called_back", "evaluated"):
+            fields |= {"satisfied": choice.random() < 0.5, "resolved": None if move == "called_back" else True}
         if move.startswith("verified"):
             fields["passed"] = not move.endswith("-")
         if move == "merged":

@@ -19,6 +19,7 @@ from tests.indicators.oracle_law import (
     DAY,
     DAY_TABLE,
     DONE,
+    HELD,
     HORIZON,
     HOUR,
     HOUR_TABLE,
@@ -342,31 +343,49 @@ class Oracle:
             following = MOVES[case["state"]].get(move)
             if following is None:
                 continue
-            hold = max(0, case["until"] - e["time"]) if case["state"] == "deferred" and move != "escalated" else 0
-            if move in ("filed", "extended") or (move == "reopened" and e.get("due_at") is not None):
-                case["due"] = e["due_at"]
-            if move == "deferred":
-                hold -= max(0, e["until"] - e["time"])
-                case["until"] = e["until"]
-            if case["due"] is not None:
-                case["due"] -= hold
-            if move.startswith("history"):
-                case["due"], case["closed"] = e.get("due_at"), e.get("closed_at")
-            if move == "closed":
-                case["closed"] = e["time"]
-            if move == "reopened":
-                case["closed"] = None
-            if move == "filed" or move.startswith("history"):
-                case["filed"] = e["created_at"] if move != "filed" else e["time"]
-            case |= {k: v for k, v in e.items() if k not in (*FRAME, "due_at", "closed_at", "until") and v is not None}
-            if move.rstrip("-") not in ("extended", "escalated", "reopened", "history"):
-                case[f"{following}_at"] = e["time"]
-            case["held"] = case.get("held", 0) - hold
-            case["rework"] = case.get("rework", 0) + (move == "verified-")
-            case["state"] = following
-            if e["at"] >= 0:
-                case["at"] = e["at"]
+            if following == "<":
+                cases[e["subject"]] = case["saved"]
+                continue
+            if following == "merged":
+                case["saved"] = dict(case)
+            for known in [case, case["saved"]] if case["state"] == "merged" else [case]:
+                self.told(known, e)
+            self.move(case, move, following, e)
         return {code: c for code, c in cases.items() if c["state"] != "new"}
+
+    def told(self, case: Event, e: Event) -> None:
+        """What an event says of a case besides what it does to it."""
+        case |= {k: v for k, v in e.items() if k not in (*FRAME, "due_at", "closed_at", "until") and v is not None}
+        if e["at"] >= 0:
+            case["at"] = e["at"]
+
+    def move(self, case: Event, move: str, following: str, e: Event) -> None:
+        """What a move does to the state, the clocks and the counts of a case."""
+        if move == "extended":
+            case["due"] = e["due_at"]
+        if following == "=":
+            return
+        hold = max(0, case["until"] - e["time"]) if case["state"] in HELD else 0
+        if move == "filed" or (move == "reopened" and e.get("due_at") is not None):
+            case["due"] = e["due_at"]
+        if following in HELD:
+            hold -= max(0, e["until"] - e["time"])
+            case["until"] = e["until"]
+        if case["due"] is not None:
+            case["due"] -= hold
+        if move.startswith("history"):
+            case["due"], case["closed"] = e.get("due_at"), e.get("closed_at")
+        if move == "closed":
+            case["closed"] = e["time"]
+        if move == "reopened":
+            case["closed"] = None
+        if move == "filed" or move.startswith("history"):
+            case["filed"] = e["created_at"] if move != "filed" else e["time"]
+        if move.rstrip("-") not in ("reopened", "history"):
+            case[f"{following}_at"] = e["time"]
+        case["held"] = case.get("held", 0) - hold
+        case["rework"] = case.get("rework", 0) + (move == "verified-")
+        case["state"] = following
 
     def cases(self, out: Values, events: list[Event]) -> None:
         """Backlog, overdue, closed on time."""
@@ -378,7 +397,7 @@ class Oracle:
         for c in is_open:
             if c["due"] is None:
                 continue
-            held = c["state"] == "deferred" and c["until"] > c["due"] and self.now < c["until"]
+            held = c["state"] in HELD and c["until"] > c["due"] and self.now < c["until"]
             if not held and self.now > c["due"]:
                 late.append(c)
         for id, picked in (("case_backlog", is_open), ("case_overdue_open", late)):
@@ -390,7 +409,7 @@ class Oracle:
                     continue
                 if not self.inside(c["due"], 30 * DAY, 30 * DAY, back) or c["state"] not in OPEN + DONE:
                     continue
-                held = c["state"] == "deferred" and self.now < c["until"]
+                held = c["state"] in HELD and self.now < c["until"]
                 on_time = c["state"] in DONE and c["closed"] is not None and c["closed"] <= c["due"]
                 due.append((c["at"], (on_time, held)))
             out[key] = {

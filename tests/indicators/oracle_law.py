@@ -12,30 +12,47 @@ HORIZON = {"obs": DAY, "device.status": 7 * DAY, "citycode.use": 2 * DAY, "data.
 HORIZON |= {f"call.{k}": 7 * DAY for k in ("offered", "answered", "abandoned", "closed")} | {"indicator.value": DAY}
 MESSAGES = ("obs", "device.status", "unit.state")
 
-#: from state: move to state; `verified-` is a failed check, `history` and `history-` closed and open records
+#: from state: move to state; `verified-` is a failed check, `history` and `history-` closed and open records, "<" the
+#: state before the merge, "=" that nothing but a word was said: the state and every clock stay
 MOVES = {
     "new": {"reported": "reported", "history": "closed", "history-": "filed"},
-    "reported": {"accepted": "accepted", "rejected": "rejected", "merged": "merged", "escalated": "reported"},
-    "accepted": {"filed": "filed", "rejected": "rejected", "merged": "merged", "escalated": "accepted"},
-    "handled": {"verified": "verified", "verified-": "returned", "extended": "handled", "escalated": "handled"},
-    "verified": {"closed": "closed", "escalated": "verified"},
+    "reported": {"accepted": "accepted", "rejected": "rejected", "merged": "merged"},
+    "accepted": {"filed": "filed", "rejected": "rejected", "merged": "merged"},
+    "handled": {"verified": "verified", "verified-": "returned"},
+    "verified": {"closed": "closed"},
     "closed": {"evaluated": "evaluated", "reopened": "filed"},
     "evaluated": {"reopened": "filed"},
-    "deferred": {"dispatched": "dispatched", "deferred": "deferred", "escalated": "deferred", "merged": "merged"},
-    "rejected": {}, "merged": {}, "voided": {},
+    "deferred": {"deferred": "deferred"},
+    "parked": {},
+    "merged": {"unmerged": "<"},
+    "rejected": {}, "voided": {}, "answered": {}, "transferred": {}, "withdrawn": {},
 }  # fmt: skip
-for _state in ("filed", "dispatched", "received", "arrived", "returned"):
-    MOVES[_state] = {
-        "dispatched": "dispatched", "deferred": "deferred", "extended": _state, "escalated": _state, "merged": "merged",
-    }  # fmt: skip
+_WORKING = ("filed", "dispatched", "received", "arrived", "returned")
+for _state in _WORKING:
+    MOVES[_state] = {"deferred": "deferred"}
+for _state in (*_WORKING, "deferred", "parked"):
+    MOVES[_state] |= {"dispatched": "dispatched", "designated": "dispatched", "parked": "parked", "merged": "merged"}
+for _state in ("reported", "accepted"):
+    MOVES[_state] |= {"answered": "answered", "transferred": "transferred", "withdrawn": "withdrawn"}
 for _state in ("dispatched", "received", "arrived"):
     MOVES[_state]["returned"] = "returned"
 MOVES["dispatched"] |= {"received": "received", "arrived": "arrived"}
-MOVES["received"] |= {"arrived": "arrived", "handled": "handled"}
-MOVES["arrived"] |= {"handled": "handled"}
-for _state in ("filed", "dispatched", "received", "arrived", "handled", "deferred", "returned"):
+MOVES["received"] |= {"received": "=", "arrived": "arrived", "handled": "handled"}
+MOVES["arrived"] |= {"received": "=", "arrived": "=", "handled": "handled"}
+for _state in (*_WORKING, "handled", "deferred", "parked"):
     MOVES[_state]["voided"] = "voided"
-OPEN = ("filed", "dispatched", "received", "arrived", "handled", "verified", "deferred", "returned")
+OPEN = (*_WORKING, "handled", "verified", "deferred", "parked")
+_SAID = {
+    "extended": (*_WORKING, "handled"), "extension_asked": (*_WORKING, "handled", "deferred"),
+    "extension_refused": (*_WORKING, "handled", "deferred"), "assigned": ("filed", "dispatched", "received", "arrived"),
+    "enroute": ("filed", "dispatched", "received", "arrived"), "unassigned": OPEN, "cleared": OPEN,
+    **dict.fromkeys(("escalated", "urged", "supervised", "instructed", "unlike"), ("reported", "accepted", *OPEN)),
+    **dict.fromkeys(("noted", "evidence", "called_back"), tuple(s for s in MOVES if s != "new")),
+}  # fmt: skip
+for _move, _states in _SAID.items():
+    for _state in _states:
+        MOVES[_state][_move] = "="
+HELD = ("deferred", "parked")
 DONE = ("closed", "evaluated")
 
 CONGESTED = {"expressway": 35, "arterial": 20, "secondary": 15, "branch": 15}

@@ -13,7 +13,7 @@ from citytwin.models.columns import Float64
 PROACTIVE = ("patrol", "iot", "video", "ai")
 _HOUR_MS = 3_600_000
 
-_ON_HOLD = (row.state == "deferred") & (row.until > row.due_at)
+_ON_HOLD = (row.on_hold == 1) & (row.until > row.due_at)
 #: A case is overdue after its due time; while it is on hold beyond that time its clock stands still.
 _OVERDUE_FROM = row.until.where(_ON_HOLD, row.due_at + 1)
 
@@ -36,7 +36,7 @@ _OVERDUE_FROM = row.until.where(_ON_HOLD, row.due_at + 1)
 def case_on_time_closing_rate(
     on_time: Float64 = tally("case", where=(row.done == 1) & (row.closed_at <= row.due_at), at=row.due_at),
     due: Float64 = tally("case", where=row.counted == 1, at=row.due_at),
-    deferred: Float64 = tally("case", where=row.state == "deferred", at=row.due_at, end=row.until),
+    deferred: Float64 = tally("case", where=row.on_hold == 1, at=row.due_at, end=row.until),
 ) -> Float64:
     """Closed on time over due less those on hold; merged, voided and rejected cases are in neither.
 
@@ -133,7 +133,7 @@ def case_filing_rate(
 def case_closing_rate(
     closed: Float64 = tally("case", where=row.done == 1, at=row.due_at),
     due: Float64 = tally("case", where=row.counted == 1, at=row.due_at),
-    deferred: Float64 = tally("case", where=row.state == "deferred", at=row.due_at, end=row.until),
+    deferred: Float64 = tally("case", where=row.on_hold == 1, at=row.due_at, end=row.until),
 ) -> Float64:
     """Closed by now, in time or late, over due less those on hold; merged, voided and rejected cases are in neither."""
     return 100 * closed / (due - deferred)

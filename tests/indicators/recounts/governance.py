@@ -201,7 +201,7 @@ def rates(oracle: Any, cases: list[dict[str, Any]], out: dict[str, dict[int, flo
         share = oracle.share((c["at"], c.get("filed") is not None) for c in month)
         out[f"case_filing_rate{part}"] = oracle.upto(2, share)
         due = [c for c in cases if within(c, "due", 30) and c["state"] in OPEN + DONE]
-        due = [c for c in due if not (c["state"] == "deferred" and oracle.now < c["until"])]
+        due = [c for c in due if not (c["state"] in ("deferred", "parked") and oracle.now < c["until"])]
         out[f"case_closing_rate{part}"] = oracle.share((c["at"], c["state"] in DONE) for c in due)
         passed = [c for c in cases if within(c, "verified_at", 30)]
         out[f"case_rework_rate{part}"] = oracle.upto(2, oracle.share((c["at"], c["rework"] > 0) for c in passed))

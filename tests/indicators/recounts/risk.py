@@ -22,7 +22,8 @@ def recount(oracle: Any, live: Any, newest: Any, out: Any) -> None:
 
 def counts(oracle: Any, live: list[dict[str, Any]]) -> list[Counter[int]]:
     """Open urgent cases, hazards beyond their deadline, sites of major hazard, by scope row at every level."""
-    open_states = ("filed", "dispatched", "received", "arrived", "handled", "verified", "deferred", "returned")
+    working = ("filed", "dispatched", "received", "arrived", "handled", "verified")
+    open_states = (*working, "deferred", "returned", "parked")
     cases = oracle.fold([e for e in live if e["type"].startswith("case.")]).values()
     urgent = [c["at"] for c in cases if c["state"] in open_states and c.get("category") in URGENT]
     hazards = oracle.journeys(live, "hazard.found", "hazard.inspected", "hazard.rectified").values()

@@ -28,8 +28,10 @@ class Source:
         self.ledger, self.move, self.per_unit = ledger, move, per_unit
 
     def pick(self, index: Int64) -> Int64:
-        """Those array indices that this source is about."""
-        return index if self.move is None else index[self.ledger.move.data[index] == self.move]
+        """Those array indices that this source is about; drills are about nothing."""
+        found = index if self.move is None else index[self.ledger.move.data[index] == self.move]
+        drill = self.ledger.drill.data[found]
+        return found[~drill] if drill.any() else found
 
     def within(self, start_ms: int, end_ms: int, scopes: Int64, unknown: int) -> Int64:
         """Array indices of live events of a time span at some scopes; events without one are at `unknown`."""
@@ -40,4 +42,4 @@ class Source:
         move = -1 if self.move is None else self.move
         columns = (ledger.time.data, ledger.scope.data, ledger.move.data, ledger.live.data)
         _within(*columns, start_ms, end_ms, move, wanted, unknown, out)
-        return np.flatnonzero(out)
+        return np.flatnonzero(out & ~ledger.drill.data)

@@ -20,7 +20,7 @@ def rows_of(table: Table, agg: Aggregate, entities: Entities, now: int, unknown_
     rows = np.arange(table.n, dtype=np.int64)
     if isinstance(table, EntityTable):
         rows = table.mine(entities.of_kind(agg.table).astype(np.int64))
-    elif isinstance(table, NewestTable | JourneyTable):
+    elif isinstance(table, NewestTable | JourneyTable | CaseTable):
         rows = rows[table.present(rows)]
     rows = _pinned(table, agg, rows, entities, now)
     if agg.where is not None and len(rows):

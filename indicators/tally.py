@@ -17,6 +17,7 @@ from citytwin.indicators.memo import Memo
 from citytwin.indicators.rolled import Flags, Rolled, RolledExtreme
 from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, Strings, unique
 from citytwin.models.hashing import hash_strings
+from citytwin.twin.cases import CaseTable
 from citytwin.twin.deadlines import NEVER, Deadlines
 from citytwin.twin.growable import Grow
 from citytwin.twin.journeys import JourneyTable
@@ -95,7 +96,7 @@ class Tally:
     def _amounts(self, columns: RowColumns, rows: Int64) -> tuple[Int64, Bool]:
         n = len(rows)
         ok = np.ones(n, np.bool_) if self.spec.where is None else as_mask(self.spec.where.evaluate(columns), n)
-        if isinstance(self.table, NewestTable | JourneyTable):
+        if isinstance(self.table, NewestTable | JourneyTable | CaseTable):
             ok = ok & self.table.present(rows)
         assert self.spec.value is not None
         value = self.spec.value.evaluate(columns)

@@ -146,6 +146,23 @@ class Coded:
 Column = Int64 | Float64 | NDArray[np.int8] | Strings | Coded
 
 
+def starts_with(column: Strings, prefix: bytes) -> Bool:
+    """Which texts begin with these bytes (bool[n]).
+
+    >>> starts_with(Strings.of(["drill/C-1", "C-1", "dr"]), b"drill/").tolist()
+    [True, False, False]
+    """
+    out: Bool = column.lengths() >= len(prefix)
+    rows = np.flatnonzero(out)
+    for place, byte in enumerate(prefix):
+        if len(rows) == 0:
+            break
+        same = column.data[column.offsets[rows] + place] == byte
+        out[rows[~same]] = False
+        rows = rows[same]
+    return out
+
+
 def unique(values: NDArray[Any]) -> NDArray[Any]:
     """Sorted and without repeats, as np.unique gives it; by sorting, which is faster on the short columns of a tick.
 

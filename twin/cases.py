@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from citytwin.models.columns import MISSING, Coded, Float64, Int32, Int64, Strings, physical, unique
-from citytwin.models.desk.event import Event
+from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64, Strings, physical, starts_with, unique
+from citytwin.models.desk.event import DRILL, Event
 from citytwin.models.hashing import HashIndex, Keys, fold, hash_strings
 from citytwin.models.lifecycle import COUNTED, DONE, HELD, KEEPS, MOVES, OPEN, STATES, TERMINAL, move_codes
 from citytwin.models.vocabulary import Kind
@@ -157,6 +157,11 @@ class CaseTable:
             raise KeyError(f"row.{name}: cases have {', '.join((*COLUMNS, *self._fields, *masks, 'state'))}")
         field = self._ledger.fields[name]
         return self._ledger.values_at(name, self._picked[rows, self._fields.index(name)], field.per_unit)
+
+    def present(self, rows: Int64) -> Bool:
+        """Which of the rows count in indicators: all but drills."""
+        real: Bool = ~starts_with(self.code.strings.take(rows), DRILL.encode())
+        return real
 
     def scopes(self, rows: Int64) -> Int32:
         """Scope rows (int32[n], -1 unknown)."""

@@ -14,12 +14,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citytwin.models.batch import EventBatch
-from citytwin.models.columns import MISSING, Bool, Coded, Column, Float64, Int32, Int64, Strings, physical
+from citytwin.models.columns import MISSING, Bool, Coded, Column, Float64, Int32, Int64, Strings, physical, starts_with
+from citytwin.models.desk.event import DRILL
 from citytwin.models.hashing import Allocate, Keys
 from citytwin.models.vocabulary import EventType, Field, Kind
 from citytwin.twin.growable import Grow, GrowText
 
 _DTYPE = {Kind.NUMBER: np.int64, Kind.INTEGER: np.int64, Kind.TIME: np.int64, Kind.FLAG: np.int8, Kind.CODE: np.int32}
+_DRILL = DRILL.encode()
 _ABSENT = {Kind.NUMBER: MISSING, Kind.INTEGER: MISSING, Kind.TIME: MISSING, Kind.FLAG: -1, Kind.CODE: -1}
 
 
@@ -70,6 +72,8 @@ class Ledger:
         self.source, self.move, self.live = made(np.int32), made(np.int8), made(np.bool_)
         self.revision = made(np.int32)
         self.lon, self.lat = made(np.float64), made(np.float64)
+        #: Rows of drills: they lie here and are folded, and no aggregate counts them.
+        self.drill = made(np.bool_, False)
         self.id, self.subject = GrowText(allocate), GrowText(allocate)
         self.columns: dict[str, Grow | GrowText] = {
             f: GrowText(allocate) if s.kind in (Kind.TEXT, Kind.SECRET) else made(_DTYPE[s.kind], _ABSENT[s.kind])
@@ -93,6 +97,7 @@ class Ledger:
             (self.slot, slot), (self.entity, entity), (self.scope, scope), (self.live, live),
             (self.source, self.sources.recode(batch.source)), (self.move, np.full(n, move, np.int8)),
             (self.revision, batch.revision), (self.lon, batch.lon), (self.lat, batch.lat),
+            (self.drill, starts_with(batch.subject, _DRILL)),
         ):  # fmt: skip
             column.extend(values)
         self.id.extend(batch.id)
@@ -156,7 +161,7 @@ class Ledger:
     def _all(self) -> list[Grow | GrowText]:
         fixed: list[Grow | GrowText] = [
             self.time, self.content, self.key_a, self.key_b, self.slot, self.entity, self.scope, self.source, self.move,
-            self.live, self.revision, self.lon, self.lat, self.id, self.subject,
+            self.live, self.revision, self.lon, self.lat, self.drill, self.id, self.subject,
         ]  # fmt: skip
         return [*fixed, *self.columns.values()]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from citytwin import intake
 from citytwin.models.batch import Changes, EventBatch
-from citytwin.models.columns import MISSING, Bool, Int32
+from citytwin.models.columns import MISSING, Bool, Coded, Int32, Strings
 from citytwin.models.desk.columns import batches_of, events_of
 from citytwin.models.desk.event import AUTO, Refusal
+from citytwin.models.hashing import combine, hash_coded, hash_strings
 from citytwin.models.vocabulary import EventType
 from citytwin.twin.desk.desk import Desk
 
@@ -98,3 +99,44 @@ def rows(engine: Engine, part: str) -> Sequence[Mapping[str, Any]]:
     """What is open of a part of the desk, as its channel tells it."""
     found = engine.desk.parts.get(part) if engine.desk is not None else None
     return () if found is None else found.rows()
+
+
+def said_before(engine: Engine, source: str, id: str, type: str) -> tuple[str, int] | None:
+    """Subject and time of the event of a source and id, if it came before; of another type it has no time."""
+    key = combine(hash_coded(Coded.of([source])), hash_strings(Strings.of([id])))
+    found = engine.revisions.find(key)
+    if found is None:
+        return None
+    kind, at = found
+    ledger = engine.ledger_of(kind)
+    return (ledger.subject.strings[at], int(ledger.time.data[at])) if kind.name == type else ("", 0)
+
+
+def has_case(engine: Engine, code: str) -> bool:
+    """Whether there is a case of a code."""
+    return engine.cases is not None and engine.cases.rev(code) > 0
+
+
+def rev_of(engine: Engine, subject: str) -> int:
+    """Revision of a case (how many events it had), or of a row of the desk; 0 where there is none."""
+    if has_case(engine, subject):
+        assert engine.cases is not None
+        return engine.cases.rev(subject)
+    return next((int(row.get("rev") or 0) for row in _rows_of(engine, subject)), 0)
+
+
+def place_of(engine: Engine, subject: str) -> tuple[int, tuple[int, ...]]:
+    """Scope row (-1: unknown) of a case or of a row of the desk, and the scopes that it was lent to."""
+    if has_case(engine, subject):
+        assert engine.cases is not None
+        row = np.array([engine.cases.slot(subject)])
+        return int(engine.cases.scopes(row)[0]), ()
+    for row in _rows_of(engine, subject):
+        scope = row.get("scope")
+        return -1 if scope is None else int(scope), ()
+    return -1, ()
+
+
+def _rows_of(engine: Engine, code: str) -> Iterator[Mapping[str, Any]]:
+    for part in engine.desk.parts.values() if engine.desk is not None else ():
+        yield from (row for row in part.rows() if row["code"] == code)

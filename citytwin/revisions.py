@@ -70,6 +70,14 @@ class Revisions:
         known: Bool = self._ids.find(keys) >= 0
         return known
 
+    def find(self, key: Keys) -> tuple[EventType, int] | None:
+        """Type and ledger index of one kept event by its key; None for one that is not there."""
+        number, row = (int(v[0]) for v in self._row_of(key))
+        kind = self._types[number] if number >= 0 else None
+        if kind is None or row < self._ledger(kind).base:
+            return None
+        return kind, row - self._ledger(kind).base
+
     def _row_of(self, keys: Keys) -> tuple[Int64, Int64]:
         """Type number and ledger row of known events, -1 and -1 of unknown ones."""
         code = self._ids.find(keys)

@@ -395,3 +395,4 @@ class Problem(Struct, omit_defaults=True):
     status: int
     detail: str
     rejected: list[Rejected] = []
+    known: dict[str, Any] = {}

@@ -140,11 +140,18 @@ class Taken:
 
 
 class Refused(Exception):
-    """The whole call was refused: an HTTP status, a short code, a title and a sentence; `retry_after` in seconds."""
+    """The whole call was refused: an HTTP status, a short code, a title and a sentence; `retry_after` in seconds.
 
-    def __init__(self, status: int, code: str, title: str, detail: str, retry_after: int = 0) -> None:
+    `known`: what helps whoever asked, by name.
+    """
+
+    def __init__(
+        self, status: int, code: str, title: str, detail: str, retry_after: int = 0,
+        known: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(detail)
         self.status, self.code, self.title, self.detail, self.retry_after = status, code, title, detail, retry_after
+        self.known = dict(known or {})
 
 
 class Ingest(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -18,8 +19,12 @@ from citytwin.dashboards.ports import Refused
 class Trouble(Exception):
     """A request that could not be met: status, a short code, a sentence; `retry_after` in seconds where it helps."""
 
-    def __init__(self, status: int, code: str, detail: str, retry_after: int = 0, title: str = "") -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, retry_after: int = 0, title: str = "",
+        known: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(detail)
+        self.known = dict(known or {})
         self.status, self.code, self.detail, self.retry_after = status, code, detail, retry_after
         self.title = title or HTTPStatus(status).phrase
         self.rejected: list[Rejected] = []
@@ -28,7 +33,12 @@ class Trouble(Exception):
 def problem(trouble: Trouble) -> Response:
     """The answer that tells of a trouble."""
     body = Problem(
-        f"urn:citytwin:problem:{trouble.code}", trouble.title, trouble.status, trouble.detail, trouble.rejected
+        f"urn:citytwin:problem:{trouble.code}",
+        trouble.title,
+        trouble.status,
+        trouble.detail,
+        trouble.rejected,
+        trouble.known,
     )
     headers = {"Retry-After": str(trouble.retry_after)} if trouble.retry_after else {}
     if trouble.status == HTTPStatus.UNAUTHORIZED:
@@ -62,7 +72,7 @@ async def on_trouble(_: Request, error: Exception) -> Response:
 async def on_refused(_: Request, error: Exception) -> Response:
     """Answer for what a port does not give."""
     assert isinstance(error, Refused)
-    return problem(Trouble(error.status, error.code, error.detail, error.retry_after, error.title))
+    return problem(Trouble(error.status, error.code, error.detail, error.retry_after, error.title, error.known))
 
 
 async def on_http(_: Request, error: Exception) -> Response:

@@ -1,0 +1,104 @@
+"""Commands of people: an event of the log under an idempotency key, judged against the newest state.
+
+A command is taken once: the same key of the same user again gives the first answer, another content is a conflict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from citytwin import desking
+from citytwin.clock import Clock
+from citytwin.dashboards.desk_ports import Command, Done
+from citytwin.dashboards.ports import Refused
+from citytwin.engine import Engine
+from citytwin.ingest import decode_body, refused
+from citytwin.models.batch import Changes, Rejection
+from citytwin.models.desk.event import DESK_SOURCE
+from citytwin.runtime import Busy, Runtime, Unavailable
+from citytwin.streams.codec import Codec
+
+#: Seconds until a command that is not yet committed is given up by who asked; it may still be taken.
+PATIENCE_S = 20
+_KIND = "application/cloudevents+json"
+#: HTTP status of each reason for which the desk refuses.
+STATUS = {
+    "stale_rev": 409, "conflict": 409, "illegal_move": 422, "not_now": 422, "unknown_case": 404, "not_allowed": 403,
+}  # fmt: skip
+_TITLES = {
+    409: "It was changed meanwhile", 422: "That is not possible now", 404: "There is no such thing",
+    403: "That is not allowed",
+}  # fmt: skip
+
+
+class Commands:
+    """The door for commands; each call waits until the log has the event and the engine has judged it."""
+
+    def __init__(self, codec: Codec, runtime: Runtime, engine: Engine, clock: Clock) -> None:
+        self.codec, self.runtime, self.engine, self.clock = codec, runtime, engine, clock
+        self._number = 0
+
+    def run(self, command: Command) -> Done:
+        """Do it. Raises Refused, with what helps in `known`; then nothing was changed."""
+        try:
+            return self._run(command)
+        except (Busy, Unavailable) as error:
+            raise refused(error) from error
+
+    def _run(self, command: Command) -> Done:
+        subject, time = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
+        changes = self._submit(command, subject, time or self.clock.now_ms())
+        if changes.rejected and changes.rejected[0].reason == "conflict" and time is None:
+            # two calls under one key overtook each other: the one that came first has the time
+            subject, time = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
+            changes = self._submit(command, subject, time or self.clock.now_ms())
+        if changes.rejected:
+            raise _refusal(changes.rejected[0])
+        rev = self.runtime.call(lambda: desking.rev_of(self.engine, subject)).result(PATIENCE_S)
+        return Done(subject, rev, self.runtime.position, duplicate=changes.duplicates > 0)
+
+    def _first(self, command: Command) -> tuple[str, int | None]:
+        """Subject and time of the event of this key if it came before; else a new subject where one is to be made."""
+        before = desking.said_before(self.engine, DESK_SOURCE + command.user, command.idem, command.op)
+        if before is not None:
+            return before
+        return command.subject or self._new_code(command), None
+
+    def _new_code(self, command: Command) -> str:
+        cases = self.engine.cases
+        assert cases is not None
+        self._number = max(self._number, cases.n) + 1
+        while desking.has_case(self.engine, code := f"C-{10_000 + self._number}"):
+            self._number += 1
+        return f"drill/{code}" if command.drill else code
+
+    def _submit(self, command: Command, subject: str, time: int) -> Changes:
+        body = json.dumps(_event(command, subject, time), ensure_ascii=False).encode()
+        decoded = decode_body(self.codec, body, _KIND)
+        if decoded.rejections:
+            raise _refusal(decoded.rejections[0])
+        return self.runtime.submit(decoded.batches).result(PATIENCE_S)[0]
+
+
+def _event(command: Command, subject: str, time: int) -> Mapping[str, Any]:
+    when = datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    data = {**command.fields, "actor": command.user}
+    if command.rev is not None:
+        data["rev"] = command.rev
+    event: dict[str, Any] = {
+        "specversion": "1.0", "id": command.idem, "source": DESK_SOURCE + command.user, "type": command.op,
+        "subject": subject, "time": when, "data": data,
+    }  # fmt: skip
+    if command.lon is not None and command.lat is not None:
+        event |= {"lon": command.lon, "lat": command.lat}
+    return event | ({"gridid": command.scope} if command.scope else {})
+
+
+def _refusal(rejection: Rejection) -> Refused:
+    status = STATUS.get(rejection.reason, 400)
+    detail = f"{rejection.field}: {rejection.detail}" if rejection.field and status == 400 else rejection.detail
+    title = _TITLES.get(status, "The command cannot be understood")
+    return Refused(status, rejection.reason, title, detail, known=rejection.known)

@@ -10,13 +10,12 @@ import numpy as np
 
 from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64, Strings
 from citytwin.models.vocabulary import Vocabulary
+from citytwin.streams.simulator.teams import AT_STATION, Crews, crews, district_of
 
 if TYPE_CHECKING:
     from citytwin.twin.entities import Entities
     from citytwin.twin.pack import City
 
-#: Kinds of facilities that units of the city start from, with the kind of their units.
-STATIONS = {"ems_station": "ambulance", "fire_station": "fire_engine", "police_station": "patrol_car"}
 #: Classes of noise zones (GB 3096), as the register of devices names them.
 ZONES = ("0", "1", "2", "3", "4a", "4b")
 DEPARTMENTS = (
@@ -93,7 +92,7 @@ class Town:
     vocabulary: Vocabulary
     streams: Datastreams
     grids: Places
-    units: Places
+    units: Crews
     stations: Places
     sites: Sites
     organisations: Strings
@@ -116,14 +115,15 @@ class Town:
         stations = _stations(e)
         people = e.attr("population")
         weight = np.maximum(np.asarray(people, np.float64)[e.of_kind("grid")], 1.0)
+        seats = _seats(grids, weight)
         middle = float(np.average(grids.lon, weights=weight)), float(np.average(grids.lat, weights=weight))
         listed = city.calendar.days.items()
         off, on = (
             np.array([np.datetime64(d, "D") for d, w in listed if w is works], "M8[D]") for works in (False, True)
         )
         return cls(
-            city.vocabulary, datastreams(e), grids, _units(stations), stations, sites(e),
-            e.codes.take(e.of_kind("organisation")), e.codes.take(e.of_kind("address")), _seats(grids, weight),
+            city.vocabulary, datastreams(e), grids, _crews(stations, grids, seats), stations, sites(e),
+            e.codes.take(e.of_kind("organisation")), e.codes.take(e.of_kind("address")), seats,
             DEPARTMENTS, middle, weight,
             off=off.astype(np.int64), on=on.astype(np.int64),
         )  # fmt: skip
@@ -221,7 +221,7 @@ def _seats(grids: Places, weight: Float64, most: int = 20) -> Int64:
     """The most populous grid of each of the largest districts (int64)."""
     best: dict[str, int] = {}
     for row in np.argsort(-weight, kind="stable").tolist():
-        best.setdefault(grids.code[row][:6], row)
+        best.setdefault(district_of(grids.code[row]), row)
     return np.array(list(best.values())[:most], np.int64)
 
 
@@ -229,15 +229,13 @@ def _stations(e: Entities) -> Places:
     rows = e.of_kind("facility")
     kinds = e.attr("facility_kind")
     if isinstance(kinds, Coded):
-        wanted = np.array([name in STATIONS for name in kinds.names] + [False])
+        wanted = np.array([name in AT_STATION for name in kinds.names] + [False])
         rows = rows[wanted[kinds.codes[rows]]]
     return places(e, rows, "facility_kind")
 
 
-def _units(stations: Places, each: int = 2) -> Places:
-    """Units of the stations: so many each, named after the order of their stations."""
-    n = len(stations)
-    at = np.repeat(np.arange(n), each)
-    code = Strings.of([f"U{i + 1}" for i in range(n * each)])
-    kinds = tuple(STATIONS.get(stations.kind[i], "unit") for i in at.tolist())
-    return Places(code, stations.lon[at], stations.lat[at], kinds)
+def _crews(stations: Places, grids: Places, seats: Int64) -> Crews:
+    if not len(grids):
+        seats = np.zeros(0, np.int64)
+    at = (stations.kind, stations.lon, stations.lat)
+    return crews(at, (grids.lon[seats], grids.lat[seats]), (grids.code, grids.lon, grids.lat))

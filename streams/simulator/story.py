@@ -144,7 +144,7 @@ class Story:
         arrive = reported + int(4 * MINUTE / self.speed)
         for i in range(len(row)):
             depart = int(reported[i]) + int(40_000 / self.speed)
-            unit = self.units.nearest(float(lon[i]), float(lat[i]), depart)
+            unit = self.units.nearest(float(lon[i]), float(lat[i]), depart, "drainage")
             if unit < 0:
                 continue
             there = depart + int(2.5 * MINUTE / self.speed)

@@ -10,10 +10,13 @@ import numpy as np
 from citytwin.models.columns import Bool, Coded, Float64, Int64
 from citytwin.streams.simulator import noise
 from citytwin.streams.simulator.city import Town
+from citytwin.streams.simulator.day import DAY, HOUR
 from citytwin.streams.simulator.writer import Outbox, Plain, Writer, joined
 
 #: A unit says where it is every 15 seconds and what it does every 10 minutes.
 POSITION_MS, STATE_MS = 15_000, 600_000
+#: Shifts change at 8 and at 20 o'clock.
+SHIFTS_MS = (8 * HOUR, 20 * HOUR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,14 @@ class Units:
     seed: int
     trips: deque[Trip] = field(default_factory=lambda: deque(maxlen=512))
 
-    def nearest(self, lon: float, lat: float, time: int) -> int:
-        """The nearest unit that is free at a time, -1 if none is."""
+    def nearest(self, lon: float, lat: float, time: int, skill: str = "") -> int:
+        """The nearest unit that is free at a time, one with a skill if any of those is; -1 if none is."""
         busy = [t.unit for t in self.trips if t.home > time]
         far = np.hypot(self.town.units.lon - lon, self.town.units.lat - lat)
         far[busy] = np.inf
+        able = np.array([skill in words.split() for words in self.town.units.skills], np.bool_)
+        if np.isfinite(far[able]).any():
+            far[~able] = np.inf
         return int(far.argmin()) if len(far) and np.isfinite(far).any() else -1
 
     def assign(self, trip: Trip, box: Outbox) -> None:
@@ -118,11 +124,23 @@ class Units:
         """The kind of each unit."""
         return Coded.of(self.town.units.kind).take(unit)
 
+    def shift_until(self, time: Int64) -> Int64:
+        """When the shift of a time ends: at `SHIFTS_MS` of the local day (int64 ms)."""
+        local = time + self.town.offset_ms
+        edges = np.array([*SHIFTS_MS, DAY + SHIFTS_MS[0]], np.int64)
+        return time - local % DAY + edges[np.searchsorted(edges, local % DAY, "right")]
+
     def say(self, box: Outbox, unit: Int64, time: Int64, state: Int64) -> None:
         """States of units: 0 ready, 1 busy."""
         if not len(unit):
             return
-        fields: dict[str, Plain] = {"state": Coded(state.astype(np.int32), ("ready", "busy")), "kind": self.kinds(unit)}
+        crews = self.town.units
+        fields: dict[str, Plain] = {
+            "state": Coded(state.astype(np.int32), ("ready", "busy")), "kind": self.kinds(unit),
+            "name": [crews.name[u] for u in unit.tolist()], "skills": Coded.of(crews.skills).take(unit),
+            "capacity": crews.capacity[unit], "home": Coded.of(crews.home).take(unit),
+            "shift_until": self.shift_until(time),
+        }  # fmt: skip
         lon, lat = self.at(unit, time)
         ids = joined([b"u", noise.digits(unit, 5), b"-", noise.digits(time, 13)], len(unit))
         subject = self.town.units.code.take(unit)

@@ -53,7 +53,7 @@ def test_drainage_teams_go_to_standing_water() -> None:
 
 
 #: A day's step, and after how many of them a case is no longer waited for.
-STEP_MS, PATIENCE = 5 * MINUTE, 6
+STEP_MS, PATIENCE = 5 * MINUTE, 4
 POLICY = Policy()
 
 
@@ -93,7 +93,7 @@ def by(method: str, day: Day, priority: list[int]) -> Choose:
 
 @pytest.mark.parametrize("seed", range(11, 21) if proving() else [11, 12])
 def test_regret_of_a_simulated_day(seed: int, figure: Figure) -> None:
-    day, priority = urgent_day(seed, 10, 700.0)
+    day, priority = urgent_day(seed, 8, 450.0)
     best_unit, best_wait = offline(day)
     best = day.total(best_unit, best_wait)
     kept: dict[str, float] = {}

@@ -78,8 +78,8 @@ CASE_FIELDS: dict[str, tuple[Field, ...]] = {
     # a new deadline, or a time until which to defer
     "extension_asked": (Field("due_at", _TIME), Field("until", _TIME)),
     "extension_refused": (),
-    "urged": (_SAYS,),
-    "supervised": (_SAYS,),
+    "urged": (Field("to", _CODE), _SAYS),
+    "supervised": (Field("to", _CODE), _SAYS),
     "instructed": (_SAYS,),
     "noted": (_SAYS,),
     "evidence": (Field("hash", _TEXT), _SAYS),

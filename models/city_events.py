@@ -37,6 +37,7 @@ def emergency_types() -> list[EventType]:
         Field("loss_yuan", _INTEGER, "yuan", lo=0, hi=10**12),
     )
     level = Field("level", _INTEGER, lo=1, hi=4, required=True)
+    said = (Field("actor", _CODE), Field("reason", _TEXT), Field("rev", _INTEGER, lo=0))
     runs = ("received", "dispatched", "turnout", "arrived", "controlled", "closed")
     sos = (Field("person", Kind.SECRET),)
     return [
@@ -49,7 +50,7 @@ def emergency_types() -> list[EventType]:
                 "rectified": (),
             },
         ),
-        *_folded("plan", {"activated": (Field("plan", _CODE), level), "changed": (level,), "ended": ()}),
+        *_folded("plan", {"activated": (Field("plan", _CODE), level), "changed": (level,), "ended": said}),
         *_folded("alarm", {"sos": sos, "contacted": sos}),
     ]
 

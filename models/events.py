@@ -5,6 +5,7 @@ from __future__ import annotations
 from citytwin.models.case_events import CASE_TITLES, case_types
 from citytwin.models.city_events import CITY_TITLES, city_types
 from citytwin.models.desk.alarm_events import ALARM_TITLES, alarm_types
+from citytwin.models.desk.plan_events import PLAN_TITLES, plan_types
 from citytwin.models.door_events import DOOR_TITLES, door_types
 from citytwin.models.properties import PROPERTIES, PROPERTY_TITLES
 from citytwin.models.registers import REGISTER_TITLES, register_types
@@ -141,7 +142,7 @@ def VOCABULARY() -> Vocabulary:
     True
     """
     types = [*reading_types(), *case_types(), *service_types(), *city_types(), *platform_types()]
-    types += [*register_types(), *door_types(), *alarm_types()]
+    types += [*register_types(), *door_types(), *alarm_types(), *plan_types()]
     return Vocabulary().add(types).add(PROPERTIES)
 
 
@@ -167,7 +168,7 @@ _TITLES: dict[str, tuple[str, str]] = {
 TITLES: dict[str, dict[str, str]] = {
     **{
         name: {"zh": zh, "en": en}
-        for name, (zh, en) in (_TITLES | CASE_TITLES | CITY_TITLES | DOOR_TITLES | ALARM_TITLES).items()
+        for name, (zh, en) in (_TITLES | CASE_TITLES | CITY_TITLES | DOOR_TITLES | ALARM_TITLES | PLAN_TITLES).items()
     },
     **REGISTER_TITLES,
     **PROPERTY_TITLES,

@@ -68,7 +68,8 @@ _TABLE: dict[str, str] = {
     "warning.issued": "M", "warning.ended": "M",
     # units, plans, duty
     "unit.state": "LDHG", "unit.silent": "", "plan.started": "LM", "plan.step_done": "LDHM", "plan.ended": "LM",
-    "plan.report": "LM", "plan.activated": "G", "plan.changed": "G",
+    "plan.step_undone": "LDHM", "plan.level_changed": "LM", "plan.report": "LM", "plan.receipt": "LM",
+    "plan.activated": "G", "plan.changed": "G", "calendar.edition": "A",
     "duty.set": "LS", "shift.handed": "LD", "shift.taken": "LD",
     # reading
     "read.city": _ALL, "read.ind": _ALL, "read.twin": _ALL, "read.case": _ALL, "read.sys": _ALL, "read.alarm": _ALL,

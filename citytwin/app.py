@@ -15,8 +15,7 @@ from typing import Any, Self
 
 from citytwin import desking
 from citytwin.clock import Clock, SystemClock
-from citytwin.config import Config, check_exposure, privacy_key
-from citytwin.dashboards.access import Access
+from citytwin.config import Config, privacy_key
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.engine import Engine
 from citytwin.folder import Folder
@@ -36,6 +35,7 @@ from citytwin.recovery import Recovered, recover
 from citytwin.runtime import Runtime, Settings
 from citytwin.snapshot import DefinitionsChanged, definitions, restore
 from citytwin.spill import Spill
+from citytwin.staffing import Staffed, staffed
 from citytwin.streams.codec import Codec
 from citytwin.streams.deadletters import DeadLetters
 from citytwin.streams.log import Definition, SqliteLog
@@ -76,11 +76,14 @@ class Node:
         registry: Callable[[], Registry] | None = None,
         clock: Clock | None = None,
         make: Make | None = None,
+        demo: bool = False,
     ) -> None:
         """Open the folder and come back to its last state. Raises ConfigError, PackError, StoreError.
 
         `make`: how another process comes by the same pack and indicators, to look into the past; by the settings.
+        `demo`: whoever comes from this machine is signed in as its dispatcher.
         """
+        self.demo = demo
         self.config, self.clock = config, clock or SystemClock()
         self.folder = (folder or Path(config.data.dir)).absolute()
         self._load = load or (lambda: load_city(config.city.pack))
@@ -270,11 +273,11 @@ class Node:
     # Running
 
     def serve(self) -> str:
-        """Open the port; the address. Raises ConfigError when others could reach it without a token, OSError."""
+        """Open the port; the address. Raises ConfigError when others could reach it unknown, OSError."""
         server = self.config.server
-        check_exposure(server)
+        self.people: Staffed = staffed(self.config, self.folder, self._stack, demo=self.demo)
         board = CityBoard(self.views)
-        access = Access(server.token or None)
+        access = self.people.access
         web = Web(Parts(board, self.views, self.door, self.views, access, workshop=self.workshop, ops=self.ops))
         self.web = ServerThread(web, server.host, server.port)
         port = self.web.start()

@@ -24,6 +24,8 @@ _VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Look for what is wrong here and say what to do."),
     "deadletters": ("deadletters", "List, show and retry events that were not taken."),
     "influx": ("influx", "Make the database or bucket of an InfluxDB for the history."),
+    "users": ("users", "Make accounts, give and take roles."),
+    "audit": ("audit", "Read the audit trail and verify it."),
     "backup": ("backup", "Copy a data folder, also while it is in use."),
     "restore": ("restore", "Bring a backup back into an empty folder, verified."),
     "topics": ("topics", "Make and list the Kafka topics of a city."),
@@ -99,11 +101,19 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, Any] | None =
 
 
 #: Packages that only some verbs need, and the extra that brings each.
-_EXTRAS = {"aiokafka": "kafka", "faust": "kafka", "aiomqtt": "mqtt", "paho": "mqtt", "influxdb_client": "influx"}
+_EXTRAS = {
+    "aiokafka": "kafka",
+    "faust": "kafka",
+    "aiomqtt": "mqtt",
+    "paho": "mqtt",
+    "influxdb_client": "influx",
+    "jwt": "oidc",
+}
 
 #: Errors whose text is a sentence for the user, by the module and name of the class: naming imports nothing.
 _PLAIN = {
     "citytwin.config.ConfigError",
+    "citytwin.accounts.AccountError",
     "citytwin.streams.store.StoreError",
     "citytwin.twin.pack.PackError",
     "citytwin.indicators.loading.NotAnIndicator",

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from citytwin.history_config import History, Influx
+from citytwin.people_config import Accounts, Audit, Oidc
 from citytwin.sections import Amount, Bridge, Cluster, Count, Kafka, Mqtt, Port, Section
 
 PREFIX = "CITYTWIN_"
@@ -133,6 +134,9 @@ class Config(Section):
     cluster: Cluster = msgspec.field(default_factory=Cluster)
     mqtt: Mqtt = msgspec.field(default_factory=Mqtt)
     bridge: Bridge = msgspec.field(default_factory=Bridge)
+    accounts: Accounts = msgspec.field(default_factory=Accounts)
+    oidc: Oidc = msgspec.field(default_factory=Oidc)
+    audit: Audit = msgspec.field(default_factory=Audit)
     language: Literal["zh", "en"] = "zh"
 
 
@@ -141,6 +145,7 @@ SECRETS = {
     "server.token": "server.token_file", "privacy.key": "privacy.key_file", "kafka.password": "kafka.password_file",
     "mqtt.password": "mqtt.password_file", "bridge.token": "bridge.token_file",
     "influx.token": "influx.token_file", "influx.password": "influx.password_file",
+    "oidc.client_secret": "oidc.client_secret_file",
 }  # fmt: skip
 
 
@@ -308,12 +313,16 @@ def is_local(host: str) -> bool:
         return False
 
 
-def check_exposure(server: Server) -> None:
-    """Raise ConfigError where others could reach the port and no token protects it."""
-    if not is_local(server.host) and not server.token:
+def check_exposure(server: Server, *, known: bool = False) -> None:
+    """Raise ConfigError where others could reach the port and nobody is asked who they are.
+
+    `known`: there are accounts, or a provider of identities. A token alone will do, for programs.
+    """
+    if not is_local(server.host) and not server.token and not known:
         raise ConfigError(
-            f"server.host {server.host} can be reached from other machines and no token is set: "
-            "set server.token_file to a file that holds one (or CITYTWIN_SERVER__TOKEN), or use 127.0.0.1"
+            f"server.host {server.host} can be reached from other machines and anybody could come in: make accounts "
+            "(`citytwin users add NAME --role dispatcher`), or name a provider of identities (oidc.issuer), or for "
+            "programs set server.token_file to a file that holds a token; or use 127.0.0.1"
         )
 
 

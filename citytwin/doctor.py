@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from typing import IO
 from citytwin import neighbours
 from citytwin.config import Config, ConfigError, check_exposure
 from citytwin.neighbours import Finding
+from citytwin.staffing import known
 from citytwin.streams.log import SqliteLog, StoreInUse
 from citytwin.streams.snapshots import Snapshots, read
 from citytwin.streams.store import Ownership, StoreError
@@ -77,12 +79,15 @@ def clock(now_s: float) -> Finding:
 
 
 def exposure(config: Config) -> Finding:
-    """Whether others can reach the port without a token."""
+    """Whether others can reach the port and nobody is asked who they are."""
     try:
-        check_exposure(config.server)
-    except ConfigError as error:
+        people = known(config, Path(config.data.dir))
+        check_exposure(config.server, known=people)
+    except (ConfigError, OSError, sqlite3.Error) as error:
         return Finding("wrong", "access", str(error))
-    return Finding("ok", "access", f"{config.server.host}, {'with' if config.server.token else 'without'} a token")
+    told = (("accounts", people), ("a token", config.server.token))
+    said = ", ".join(f"{'with' if there else 'without'} {what}" for what, there in told)
+    return Finding("ok", "access", f"{config.server.host}, {said}")
 
 
 def space(folder: Path) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from citytwin.accounts import Accounts, Session
 from citytwin.dashboards.people import LOCAL, Person, SignedIn
@@ -23,6 +23,9 @@ DEMO: dict[str, tuple[str, tuple[str, ...]]] = {
     "demo-verifier": ("演示核查员 Demo verifier", ("verifier", "evaluator")),
     "demo-commander": ("演示指挥长 Demo commander", ("commander", "supervisor")),
 }
+
+
+Note = Callable[[str, str, str, str, str, Mapping[str, Any]], None]
 
 
 class Provider(Protocol):
@@ -46,8 +49,10 @@ class Staff:
 
     def __init__(
         self, accounts: Accounts, *, loopback: bool, demo: bool = False, provider: Provider | None = None,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        note: Note = lambda *_: None, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:  # fmt: skip
+        """`note(who, how, action, subject, scope, detail)` is told of attempts that failed."""
+        self._note = note
         self.accounts, self.loopback, self.demo, self.provider = accounts, loopback, demo and loopback, provider
         self._now, self._lockout, self._lock = now_ms, Lockout(), threading.Lock()
 
@@ -124,6 +129,7 @@ class Staff:
             if account is None:
                 with self._lock:
                     self._lockout.failed(user, address, self._now())
+                self._note("", "session", "session.refused", user[:100], "", {"address": address})
                 raise Trouble(401, "sign_in", "user or password is wrong")
             with self._lock:
                 self._lockout.succeeded(user, address)

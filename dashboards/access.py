@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from citytwin.dashboards.people import COOKIE, LOCAL, PERSON, TOKEN, People, Person, forbidden
+from citytwin.dashboards.people import COOKIE, LOCAL, PERSON, TOKEN, TRAIL, People, Person, Trail, forbidden
 from citytwin.dashboards.problems import Trouble, problem
 from citytwin.geo.scopes import ScopeTree
 
@@ -62,6 +62,7 @@ class Access:
     token: str | None = None
     origins: frozenset[str] = frozenset()
     people: People | None = None
+    trail: Trail | None = None
 
     def __repr__(self) -> str:
         return f"Access(token={'set' if self.token else 'none'}, origins={sorted(self.origins)})"
@@ -153,6 +154,7 @@ class Gate:
         if trouble is None:
             person = await self.access.person(bearer(headers), cookie_of(headers))
             scope[PERSON] = None if person is None else person.at(self.tree)
+            scope[TRAIL] = self.access.trail
             trouble = self._trouble(scope["path"], person)
         await (problem(trouble) if trouble else self.app)(scope, receive, guarded)
 

@@ -18,8 +18,10 @@ from citytwin.dashboards import encode, problems
 from citytwin.dashboards.asking import asked, box, chosen, millis, row_of, spec_of, whole
 from citytwin.dashboards.definitions import definition
 from citytwin.dashboards.hub import Hub
-from citytwin.dashboards.ports import Board, CityReads, Health, Workshop
+from citytwin.dashboards.people import Person, note_personal, person_of, scope_for
+from citytwin.dashboards.ports import Board, CityReads, Health, Page, Workshop
 from citytwin.dashboards.problems import Trouble
+from citytwin.dashboards.seeing import at_scope, cut, page_of, shown
 from citytwin.dashboards.whys import Whys
 from citytwin.geo.scopes import LEVELS
 from citytwin.indicators.api import Spec
@@ -103,14 +105,15 @@ class Api:
     async def values(self, request: Request) -> Response:
         """Newest values by scope, those of a time of the past, or values over time at one scope."""
         q = asked(request, "scope", "level", "depth", "from", "to", "step", "at")
-        spec = spec_of(self.board, request)
+        spec, person = spec_of(self.board, request), person_of(request)
         if "from" in q or "to" in q:
             if "at" in q:
                 raise Trouble(400, "parameter", "give at, or from and to")
-            return await self._series(spec, q)
+            return await self._series(spec, q, person)
         if self.whys.time_of(q) is not None:
-            return await self.whys.values(spec, q)
-        table, mask = self.hub.tables[spec.id], chosen(q, self.tree)
+            return await self.whys.values(spec, q, person)
+        table = self.hub.tables[spec.id]
+        mask = cut(person, "ind", chosen(q, self.tree), q.get("scope"))
         seq = table.seq[: len(mask)]
         rows = np.flatnonzero((seq > 0) & mask[: len(seq)])
         columns = encode.columns(rows, table, self.hub.bands[spec.id])
@@ -118,7 +121,7 @@ class Api:
         at = millis(q["at"], "at") if "at" in q else None
         return problems.json(a.IndicatorValues(*self._when(), spec.id, scopes=known, values=columns, asked=at))
 
-    async def _series(self, spec: Spec, q: dict[str, str]) -> Response:
+    async def _series(self, spec: Spec, q: dict[str, str], person: Person) -> Response:
         if "level" in q or "depth" in q:
             raise Trouble(400, "parameter", "values over time are of one scope: leave level and depth away")
         stop = millis(q["to"], "to") if "to" in q else self.hub.now + 1
@@ -127,6 +130,7 @@ class Api:
         scope = q.get("scope", self.tree.code[0])
         row = self._row(scope)
         assert row is not None
+        at_scope(person, "ind", row)
         found = await asyncio.to_thread(self.reads.series, spec.id, row, start, stop, step)
         points = a.Points(found.t.tolist(), found.v.tolist())
         return problems.json(a.IndicatorValues(*self._when(), spec.id, scope=scope, series=points))
@@ -165,8 +169,13 @@ class Api:
         """A page of entities."""
         q = asked(request, "scope", "bbox", "limit", "after")
         kind, row, area = request.path_params["kind"], self._row(q.get("scope")), box(q)
-        limit = whole(q, "limit", 100, 1, 10_000)
-        page = await asyncio.to_thread(self.reads.page, kind, row, area, limit, q.get("after", ""))
+        limit, person = whole(q, "limit", 100, 1, 10_000), person_of(request)
+        row = scope_for(person, "twin", row)
+
+        def read(most: int, after: str) -> Page | None:
+            return self.reads.page(kind, row, area, most, after)
+
+        page = await asyncio.to_thread(page_of, read, person, "twin", limit, q.get("after", ""))
         if page is None:
             raise Trouble(404, "unknown_kind", f"there is no kind {kind}")
         return problems.json(a.Entities(*self._when(), kind, [dict(i) for i in page.items], page.next))
@@ -176,7 +185,8 @@ class Api:
         asked(request)
         kind, code = request.path_params["kind"], request.path_params["code"]
         item = await asyncio.to_thread(self.reads.entity, kind, code)
-        if item is None:
+        item = shown(person_of(request), "twin", item) if item is not None else None
+        if item is None:  # also for who may not see it: that it is there is not told
             raise Trouble(404, "unknown_entity", f"there is no {kind} {code}")
         answer = a.OneEntity(*self._when(), dict(item))
         return problems.tagged(request, msgspec.json.encode(answer.item), lambda: problems.json(answer))
@@ -187,8 +197,17 @@ class Api:
         if q.get("open") not in (None, "true", "false"):
             raise Trouble(400, "parameter", "open is true or false")
         only = q["open"] == "true" if "open" in q else None
-        limit = whole(q, "limit", 100, 1, 10_000)
-        page = await asyncio.to_thread(self.reads.cases, self._row(q.get("scope")), only, limit, q.get("after", ""))
+        limit, person = whole(q, "limit", 100, 1, 10_000), person_of(request)
+        row = self._row(q.get("scope"))
+        if row is not None:
+            scope_for(person, "case", row)
+
+        def read(most: int, after: str) -> Page:
+            return self.reads.cases(row, only, most, after)
+
+        page = await asyncio.to_thread(page_of, read, person, "case", limit, q.get("after", ""))
+        assert page is not None
+        note_personal(request, "case", page.items)
         return problems.json(a.Items(*self._when(), [dict(i) for i in page.items], page.next))
 
     async def search(self, request: Request) -> Response:
@@ -199,7 +218,9 @@ class Api:
             raise Trouble(400, "parameter", "q is what to look for, at most 100 characters")
         hits = self._places(text.casefold(), limit) + self._measures(text.casefold(), limit)
         if len(hits) < limit:
-            found = await asyncio.to_thread(self.reads.find, text, limit - len(hits))
+            person = person_of(request)
+            near = await asyncio.to_thread(self.reads.find, text, limit - len(hits))
+            found = [f for one in near if (f := shown(person, "twin", one)) is not None]
             known = set(a.Hit.__struct_fields__)
             hits += [a.Hit(what="entity", **{k: v for k, v in f.items() if k in known - {"what"}}) for f in found]
         return problems.json(a.Hits(*self._when(), hits[:limit]))

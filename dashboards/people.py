@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.requests import HTTPConnection
 
 from citytwin.dashboards.problems import Trouble
 from citytwin.geo.scopes import ScopeTree
-from citytwin.models.desk.rights import EVERYWHERE, FULL, Rights, View, inside, may
+from citytwin.models.desk.rights import EVERYWHERE, FULL, Rights, View, inside, is_personal, may
 
 #: Name of the cookie of a session.
 COOKIE = "citytwin_session"
-#: Key of the person in an ASGI scope.
-PERSON = "citytwin.person"
+#: Keys of the person and of the audit trail in an ASGI scope.
+PERSON, TRAIL = "citytwin.person", "citytwin.trail"
+#: Codes that a row of the audit trail names.
+_NAMED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,32 @@ class People(Protocol):
 
     def sign_out(self, token: str) -> None:
         """End the session of a cookie."""
+
+
+class Trail(Protocol):
+    """The audit trail: what people did, and that they read personal data."""
+
+    def note(
+        self, person: Person, action: str, subject: str = "", scope: str = "", detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write down what a person did; returns at once. Personal fields of `detail` are emptied."""
+
+
+def note(
+    request: HTTPConnection, action: str, subject: str = "", scope: str = "", detail: Mapping[str, Any] | None = None
+) -> None:
+    """Write into the audit trail what the person behind a request did; nothing where there is no trail."""
+    trail: Trail | None = request.scope.get(TRAIL)
+    if trail is not None:
+        trail.note(person_of(request), action, subject, scope, detail)
+
+
+def note_personal(request: HTTPConnection, channel: str, rows: Iterable[Any]) -> None:
+    """Write into the audit trail that rows (with `code`) were shown with personal fields; others are passed over."""
+    codes = [str(row.get("code", "")) for row in rows if is_personal(row)]
+    if codes:
+        named = ",".join(codes[:_NAMED])
+        note(request, "read.personal", named, detail={"channel": channel, "rows": len(codes)})
 
 
 def person_or_none(request: HTTPConnection) -> Person | None:

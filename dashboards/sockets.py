@@ -21,7 +21,7 @@ from citytwin.dashboards.access import Access, cookie_of
 from citytwin.dashboards.hub import Hub
 from citytwin.dashboards.people import Person
 from citytwin.dashboards.ports import Board
-from citytwin.dashboards.protocol import MAX_MESSAGE, SUBPROTOCOL, ClientMessage, Close, Hello
+from citytwin.dashboards.protocol import MAX_MESSAGE, SUBPROTOCOL, ClientMessage, Close, Hello, Sub
 from citytwin.dashboards.transport import EXTENSION, RETRY_MS, Transport, framed
 from citytwin.indicators.api import Spec
 from citytwin.models.desk.rights import Rights
@@ -278,11 +278,20 @@ class Gateway:
             return Close.BAD_MESSAGE, (message or "messages are JSON texts of at most 64 KB")[:100]
         if isinstance(message, Hello):
             return Close.BAD_MESSAGE, "hello comes once"
+        if isinstance(message, Sub) and connection.person is not None:
+            self._note(connection.person, message)
         kind = self.hub.unseeded(message)
         if kind is not None:
             await self._seed(kind)
         code = self.hub.handle(connection.key, message, _ms())
         return code, "" if code is None else code.name.lower().replace("_", " ")
+
+    def _note(self, person: Person, message: Sub) -> None:
+        """Into the audit trail: from here on this person is shown personal data of a log channel."""
+        view, trail = person.view(message.channel), self.access.trail
+        if trail is not None and view.scopes and view.personal and message.channel in self.hub.rings:
+            detail = {"channel": message.channel, "way": "subscription"}
+            trail.note(person, "read.personal", "", message.filter.scope or "", detail)
 
     def _allowed(self, connection: Connection) -> bool:
         at = _ms()

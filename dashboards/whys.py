@@ -17,12 +17,15 @@ from citytwin.dashboards import encode, problems
 from citytwin.dashboards.asking import asked, chosen, millis, row_of, spec_of, whole
 from citytwin.dashboards.definitions import code, docstring, thresholds
 from citytwin.dashboards.hub import Hub
+from citytwin.dashboards.people import Person, person_of
 from citytwin.dashboards.ports import Board, CityReads, Past, Refused, Workshop
 from citytwin.dashboards.problems import Trouble
+from citytwin.dashboards.seeing import at_scope, cut
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.api import Spec
 from citytwin.indicators.registry import definition_hash
 from citytwin.indicators.told import Explanation
+from citytwin.models.desk.rights import masked
 
 T = TypeVar("T")
 #: Events and facts on a page, at most.
@@ -45,6 +48,8 @@ class Whys:
         q = asked(request, "scope", "at", "parameter", "after", "limit")
         spec, tree = spec_of(self.board, request), self.hub.tree
         row, at = row_of(tree, q.get("scope", tree.code[0])), self.time_of(q)
+        person = person_of(request)
+        at_scope(person, "ind", row)
         parameter, limit = q.get("parameter", ""), whole(q, "limit", 100, 1, PAGE_MAX)
         if parameter and parameter not in spec.params:
             has = f"it has: {', '.join(spec.params)}" if spec.params else "it has none"
@@ -52,18 +57,22 @@ class Whys:
         past, found = await self._ask(
             lambda: self.reads.explain(spec.id, row, at, parameter, q.get("after", ""), limit)
         )  # fmt: skip
-        return problems.json(explanation(spec, tree, past, found, millis(q["at"], "at") if "at" in q else None))
+        told = explanation(spec, tree, past, found, millis(q["at"], "at") if "at" in q else None)
+        if not person.view("case").reveals(row, tree):
+            for event in told.events:
+                event.fields = masked(event.fields)
+        return problems.json(told)
 
     def time_of(self, q: dict[str, str]) -> int | None:
         """The time of the past that is asked for; None for now and what is to come."""
         at = millis(q["at"], "at") if "at" in q else None
         return None if at is None or at >= self.hub.now else at
 
-    async def values(self, spec: Spec, q: dict[str, str]) -> Response:
+    async def values(self, spec: Spec, q: dict[str, str], person: Person) -> Response:
         """Values by scope as of a time of the past."""
         at, tree = self.time_of(q), self.hub.tree
         assert at is not None
-        mask = chosen(q, tree)
+        mask = cut(person, "ind", chosen(q, tree), q.get("scope"))
         past, found = await self._ask(lambda: self.reads.as_of(spec.id, at))
         pick = np.flatnonzero((found.rows < len(mask)) & mask[np.minimum(found.rows, len(mask) - 1)])
         rows, bands = found.rows[pick].astype(np.int64), encode.Bands(spec.better, spec.bands_at(past.now))

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from citytwin.cluster.board import INTENT, KEY, BoardReader, Seen, newest_key
@@ -15,12 +16,12 @@ from citytwin.cluster.presence import tell
 from citytwin.cluster.reads import Desk, GatewayBoard, GatewayOps, GatewayViews, NoIngest
 from citytwin.cluster.registers import RegisterLog
 from citytwin.cluster.shown import ShownCity
-from citytwin.config import Config, check_exposure
-from citytwin.dashboards.access import Access
+from citytwin.config import Config
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.historian import Historian
 from citytwin.history import historian
 from citytwin.models.frame import Frame
+from citytwin.staffing import Staffed, staffed
 from citytwin.streams.brokers import BrokerError
 from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.parts import BoardFrame, decode_frame
@@ -49,6 +50,8 @@ class GatewayNode:
         self.web: ServerThread | None = None
         self._board: BoardReader | None = None
         self._waiting: deque[Seen] = deque()
+        self._stack = ExitStack()
+        self.people: Staffed | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Show frames until `stop` is set; broker trouble is waited out."""
@@ -75,6 +78,7 @@ class GatewayNode:
                 await asyncio.to_thread(self.web.stop)
             if self.history is not None:
                 await asyncio.to_thread(self.history.close)
+            await asyncio.to_thread(self._stack.close)
             await self.registers.stop()
             if self._board is not None:
                 await self._board.stop()
@@ -142,13 +146,13 @@ class GatewayNode:
 
     def _make(self) -> None:
         server = self.config.server
-        check_exposure(server)
+        self.people = staffed(self.config, Path(self.config.data.dir).absolute(), self._stack)
         told = dict(self.city.sys.get("told", {}))
         epoch = f"{self.options.prefix}-{self.options.epoch or 'e1'}"
         ops = GatewayOps(self.city, self.views, self.name, self.options.checkpoint_s)
         with self.desk.lock:
             parts = Parts(
-                GatewayBoard(self.views), self.views, NoIngest(), self.views, Access(server.token or None), ops=ops,
+                GatewayBoard(self.views), self.views, NoIngest(), self.views, self.people.access, ops=ops,
                 epoch=epoch, told=told,
             )  # fmt: skip
             web = Web(parts)

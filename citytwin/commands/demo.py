@@ -40,7 +40,7 @@ def command(
         from citytwin.app import Node, say, settle
         from citytwin.demo import Demo, Options
 
-        node = stack.enter_context(Node(found.config))
+        node = stack.enter_context(Node(found.config, demo=True))
         address = node.serve()
         say(f"pages  {address}/")
         say(f"events {address}/ingest   metrics {address}/metrics   data {data}")

@@ -28,8 +28,8 @@ def command(
     flags = {"city__pack": city, "cluster__instance": instance, "server__host": host, "server__port": port}
     config = options.settings(config_path, **flags).config
     from citytwin.cluster.serving import quiet, run_gateway, until_told
-    from citytwin.config import check_exposure
+    from citytwin.staffing import check
 
-    check_exposure(config.server)
+    check(config, Path(config.data.dir))
     quiet()
     until_told(lambda stop: run_gateway(config, stop, click.echo))

@@ -31,9 +31,9 @@ def command(
     flags["city__plugins"] = plugins
     found = options.settings(config_path, **flags)
     from citytwin.app import Node, say, settle
-    from citytwin.config import check_exposure
+    from citytwin.staffing import check
 
-    check_exposure(found.config.server)
+    check(found.config, Path(found.config.data.dir))
     with Node(found.config) as node:
         if node.recovered.records or node.recovered.snapshot:
             say(f"back {node.recovered.sentence()}")

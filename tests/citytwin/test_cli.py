@@ -74,7 +74,8 @@ def test_errors_are_sentences_without_a_traceback(tmp_path: Path) -> None:
 def test_others_may_not_reach_it_without_a_token(tmp_path: Path) -> None:
     found = run("run", "--host", "0.0.0.0", folder=tmp_path)
     assert found.returncode == 1
-    assert "no token is set: set server.token_file" in found.stderr
+    assert "make accounts (`citytwin users add NAME --role dispatcher`)" in found.stderr
+    assert "set server.token_file" in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "citytwin-data").exists(), "it refused before it made anything"
 

@@ -92,9 +92,10 @@ def test_local_hosts_need_no_token(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "city.example"])
 def test_other_hosts_need_one(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"no token is set: set server.token_file"):
+    with pytest.raises(ConfigError, match=r"make accounts .* for programs set server.token_file"):
         check_exposure(Server(host=host))
     check_exposure(Server(host=host, token="x"))
+    check_exposure(Server(host=host), known=True)
 
 
 def test_privacy_key_is_made_once_and_private(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def test_with_a_token_nothing_is_open_without_it() -> None:
 
 
 def test_an_open_address_needs_a_token() -> None:
-    with pytest.raises(ValueError, match="set a token"):
+    with pytest.raises(ValueError, match="make accounts or set a token"):
         server.check_bind("0.0.0.0", Access())
     server.check_bind("0.0.0.0", Access(token="x"))
     server.check_bind("::1", Access())

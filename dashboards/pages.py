@@ -36,7 +36,7 @@ class Files(StaticFiles):
 
 
 #: Addresses of the one document beside `/`: what is shown there, the document itself decides.
-PAGES = ("/lab", "/lab/", "/ops", "/ops/")
+PAGES = tuple(f"/{name}{end}" for name in ("dispatch", "lab", "ops", "unit") for end in ("", "/"))
 
 
 def routes(static: Path) -> list[BaseRoute]:

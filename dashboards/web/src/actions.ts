@@ -7,7 +7,7 @@ import { ask, go, page, readAddress, why } from './route';
 import { choose, chosen, drill, flags, focus, groups, listing, panel, picked, scopes, theme } from './store';
 import { view } from './map/view';
 
-const memory = {
+export const memory = {
   get(key: string): string | null {
     try { return localStorage.getItem(`citytwin.${key}`); } catch { return null; }
   },
@@ -17,7 +17,10 @@ const memory = {
 };
 
 /** The wall is dark, the pages for a desk light, unless somebody chose otherwise; each page remembers its own. */
-const THEMES = { wall: { key: 'theme', first: 'dark' }, lab: { key: 'theme.lab', first: 'light' }, ops: { key: 'theme.ops', first: 'light' } } as const;
+const THEMES = {
+  wall: { key: 'theme', first: 'dark' }, dispatch: { key: 'theme.dispatch', first: 'light' }, lab: { key: 'theme.lab', first: 'light' },
+  ops: { key: 'theme.ops', first: 'light' }, unit: { key: 'theme.unit', first: 'dark' },
+} as const;
 
 function dress(to: Page, wanted: string | null = null): void {
   const look = wanted ?? memory.get(THEMES[to].key) ?? THEMES[to].first;
@@ -86,7 +89,7 @@ function find(): void {
   else panel.value = 'search';
 }
 
-export interface Binding { key: string; name: 'search' | 'lang' | 'theme' | 'full' | '3d' | 'devices' | 'up' | 'home' | 'city' | 'all' | 'next' | 'prev' | 'why' | 'lab' | 'ops' | 'close' | 'help'; run: () => void }
+export interface Binding { key: string; name: 'search' | 'lang' | 'theme' | 'full' | '3d' | 'devices' | 'up' | 'home' | 'city' | 'all' | 'next' | 'prev' | 'why' | 'lab' | 'ops' | 'dispatch' | 'close' | 'help'; run: () => void }
 
 /** The registry of keys; the `?` list is made from it. */
 export const KEYS: Binding[] = [
@@ -96,6 +99,7 @@ export const KEYS: Binding[] = [
   { key: 'w', name: 'why', run: () => { const code = scopes.value.code[focus.value]; if (chosen.value && code) ask(chosen.value, code); } },
   { key: 'g', name: 'lab', run: () => go(page.value === 'lab' ? 'wall' : 'lab') },
   { key: 'o', name: 'ops', run: () => go(page.value === 'ops' ? 'wall' : 'ops') },
+  { key: 'p', name: 'dispatch', run: () => go('dispatch') },
   { key: 'i', name: 'all', run: () => (panel.value = 'all') },
   { key: 'u', name: 'up', run: up },
   { key: 'h', name: 'home', run: () => { drill(0); view.home(); } },
@@ -111,6 +115,7 @@ export const KEYS: Binding[] = [
 
 /** Run the binding of a key, unless somebody is typing. */
 export function onKey(event: KeyboardEvent): void {
+  if (page.peek() === 'dispatch' || page.peek() === 'unit') return; // they have keys of their own
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
   if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== 'Escape')) return;
   const found = KEYS.find((b) => b.key === event.key);

@@ -11,6 +11,7 @@ import { t } from './i18n';
 import { MapBox } from './map/map';
 import { Popover } from './popover';
 import { Right } from './right';
+import type { Page } from './address';
 import { page } from './route';
 import { Help, Search } from './search';
 import { city, link, now, panel } from './store';
@@ -67,16 +68,18 @@ type Later = { page: Signal<(() => JSX.Element) | null>; failed: Signal<boolean>
 const later = (get: Later['get']): Later => ({ page: signal(null), failed: signal(false), get });
 const workshop = later(() => import('./lab/page').then((m) => m.Lab));
 const operations = later(() => import('./ops/page').then((m) => m.Ops));
+const desk = later(() => import('./dispatch/page').then((m) => m.Dispatch));
+const field = later(() => import('./unit/page').then((m) => m.UnitPage));
 
 /** A page that is brought when it is first opened; it may fail to come while the server is away. */
-function Brought({ from }: { from: Later }): JSX.Element {
+function Brought({ from, bare = false }: { from: Later; bare?: boolean }): JSX.Element {
   const Page = from.page.value;
   const bring = (): void => {
     from.failed.value = false;
     void from.get().then((found) => { from.page.value = found; }, () => { from.failed.value = true; });
   };
   useEffect(() => { if (!from.page.peek()) bring(); }, []);
-  return Page ? <Page /> : <><Header><span /></Header><main class="wait">{from.failed.value ? <p role="alert">{t('page.notHere')} <button class="btn" onClick={bring}>{t('why.again')}</button></p> : <p class="d">{t('page.coming')}</p>}</main></>;
+  return Page ? <Page /> : <>{!bare && <Header><span /></Header>}<main class="wait">{from.failed.value ? <p role="alert">{t('page.notHere')} <button class="btn" onClick={bring}>{t('why.again')}</button></p> : <p class="d">{t('page.coming')}</p>}</main></>;
 }
 
 function Lab(): JSX.Element {
@@ -88,6 +91,18 @@ function Ops(): JSX.Element {
   return <div class="ops"><Brought from={operations} /><Panel /></div>;
 }
 
+function Dispatch(): JSX.Element {
+  return <div class={`dp${link.value.state === 'lost' ? ' lost' : ''}`}><Brought from={desk} bare /><Banner /></div>;
+}
+
+/** Without the banner: what waits and why is part of the page. */
+function Unit(): JSX.Element {
+  return <div class="uni"><Brought from={field} bare /></div>;
+}
+
+const SHOWN: Record<Page, () => JSX.Element> = { wall: Wall, dispatch: Dispatch, lab: Lab, ops: Ops, unit: Unit };
+
 export function App(): JSX.Element {
-  return page.value === 'lab' ? <Lab key="lab" /> : page.value === 'ops' ? <Ops key="ops" /> : <Wall key="wall" />;
+  const One = SHOWN[page.value];
+  return <One key={page.value} />;
 }

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren, JSX } from 'preact';
 import { toggleFull, toggleLang, toggleTheme } from './actions';
+import { alarming, counts as alarmCounts, unacked } from './dispatch/store';
 import { age, day, hms } from './format';
 import { lang, say, t } from './i18n';
 import { Icon, Mark, NUMERAL } from './parts';
@@ -27,14 +28,17 @@ function Clock(): JSX.Element {
   );
 }
 
+/** Alarms by level where the server has any, else the values that are out of band. */
 function Counts(): JSX.Element {
+  const name = alarming.value ? t('bar.counts') : t('levels.now');
   return (
-    <div class="cnt" title={t('levels.now')} role="group" aria-label={t('levels.now')}>
-      {counts.value.map((n, i) => (
+    <div class="cnt" title={name} role="group" aria-label={name}>
+      {(alarming.value ? alarmCounts : counts).value.map((n, i) => (
         <span key={i} class={n ? 'c' : 'c z'} data-testid={`count-${i + 1}`} aria-label={`${t(`level.${(i + 1) as 1 | 2 | 3 | 4}`)}: ${n}`}>
           <Mark level={(i + 1) as Level} size={1.25} bare /><i>{NUMERAL[i + 1]}</i><b>{n}</b>
         </span>
       ))}
+      {unacked.value > 0 && <b class="od" data-testid="unacked">{t('bar.unacked', unacked.value)}</b>}
     </div>
   );
 }
@@ -64,7 +68,7 @@ export function followed(to: Page): (event: MouseEvent) => void {
 
 function Pages(): JSX.Element {
   const one = (to: Page): JSX.Element => <a href={addressOf(to, '')} aria-current={page.value === to ? 'page' : undefined} onClick={followed(to)} data-testid={`page-${to}`}>{t(`page.${to}`)}</a>;
-  return <nav class="pages" aria-label={t('pages')}>{one('wall')}{one('lab')}{one('ops')}</nav>;
+  return <nav class="pages" aria-label={t('pages')}>{one('wall')}{one('dispatch')}{one('lab')}{one('ops')}</nav>;
 }
 
 /** The header of all pages; what stands between clock and path is the page's own. */

@@ -5,13 +5,14 @@ import { extend } from './board';
 import { definitionOf } from './definition';
 import { stamped } from './hook';
 import { read, token } from './reads';
-import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, scopes, ticker, trends, unknown } from './store';
+import { page } from './route';
+import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, rowByCode, scopes, ticker, trends, unknown } from './store';
 import { LEVELS, type City, type Indicator, type Trend } from './types';
 import { caseOf, healthOf, mergeTwin, patchOf, ratesOf, tickerOf, withScopes, type Dictionary, type Item, type Payload, type ServerMessage } from './wire';
 
 interface Wanted { channel: string; filter: Record<string, unknown>; hz: number }
 
-const SUBS = { base: 1, sys: 2, cases: 3, ticker: 4, chosen: 5, devices: 6, units: 7, path: 10 } as const;
+const SUBS = { base: 1, sys: 2, cases: 3, ticker: 4, chosen: 5, devices: 6, units: 7, path: 10, desk: 20 } as const;
 const SILENT_MS = 2_500;
 const wanted = new Map<number, Wanted>();
 /** Last complete seq of each subscription in this epoch, for resume. */
@@ -200,6 +201,20 @@ export function wantPath(): void {
   }
 }
 
+/** Who else wants the rows of a channel; `drop`: codes that are no more. */
+export interface Taker { take: (items: Item[]) => void; drop: (codes: string[]) => void; forget: () => void }
+const takers = new Map<string, Taker>();
+
+/** Hand the rows of a channel on, beside what this file does with them. */
+export function listen(channel: string, taker: Taker): void {
+  takers.set(channel, taker);
+}
+
+/** The channels of alarms and units, which not every server has. */
+function wantDesk(): void {
+  for (const [i, channel] of ['alarm', 'unit'].entries()) if (channels.includes(channel)) want(SUBS.desk + i, channel, {});
+}
+
 // ---- messages ------------------------------------------------------------------------------------------------------
 
 function payload(m: Payload): void {
@@ -216,12 +231,14 @@ function payload(m: Payload): void {
   }
   if (m.items && m.channel === 'case') {
     for (const item of m.items) {
+      if (typeof item.scope === 'string') item.scope = rowByCode.peek().get(item.scope) ?? 0;
       const made = caseOf(item, cases.get(String(item.code ?? item.id)));
       if (isOpen(made)) cases.set(made.id, made);
       else cases.delete(made.id);
     }
     casesRev.value = casesRev.peek() + 1;
   }
+  if (m.items) takers.get(m.channel)?.take(m.items);
   if (m.items && m.channel === 'ticker') {
     const seen = new Set(ticker.peek().map((x) => x.seq));
     const fresh = m.items.map(tickerOf).filter((x) => !seen.has(x.seq));
@@ -230,6 +247,7 @@ function payload(m: Payload): void {
 }
 
 function forget(m: Payload): void {
+  takers.get(m.channel)?.forget();
   if (m.channel === 'case') cases.clear();
   if (m.channel === 'ticker') ticker.value = [];
   if (m.channel.startsWith('twin/')) for (const [row, e] of entities) if (e.kind === m.channel.slice(5)) entities.delete(row);
@@ -258,10 +276,13 @@ function welcome(m: Extract<ServerMessage, { type: 'welcome' }>): void {
   heardTime(m.now, 0);
   if (definitions !== m.definitions) { definitions = m.definitions; void loadCity(); }
   void loadDead();
-  want(SUBS.base, 'ind', { depth: 1 });
   want(SUBS.sys, 'sys', {}, 1);
   want(SUBS.cases, 'case', {});
-  want(SUBS.ticker, 'ticker', {});
+  wantDesk();
+  if (page.peek() !== 'unit') { // a phone pays for what it is sent
+    want(SUBS.base, 'ind', { depth: 1 });
+    want(SUBS.ticker, 'ticker', {});
+  }
   for (const [id, w] of wanted) if (!open.has(id)) subscribe(id, w);
 }
 
@@ -272,6 +293,7 @@ function one(m: ServerMessage): boolean {
       return true;
     case 'snap':
       if (m.mode !== 'diff' && m.part === 1) forget(m);
+      if (m.drop_ids) takers.get(m.channel)?.drop(m.drop_ids);
       if (m.drop && m.channel.startsWith('twin/')) { for (const k of m.drop) entities.delete(k); entitiesRev.value = entitiesRev.peek() + 1; }
       payload(m);
       if (m.part === m.of) seqs.set(m.id, m.seq);

@@ -39,7 +39,7 @@ function CaseLines({ list }: { list: Case[] }): JSX.Element {
         const left = c.due - now.value;
         return (
           <button class="sl in" key={c.id} onClick={() => (picked.value = { type: 'case', id: c.id })}>
-            <span><Mark level={c.level} /></span><b class="el">{c.id}</b><span class="m el">{c.title || word('category', c.category)} <span class="d">{word('stage', c.stage)}</span></span>
+            <span><Mark level={c.level} /></span><b class="el">{c.id}</b><span class="m el">{say(c.title) || word('category', c.category)} <span class="d">{word('stage', c.stage)}</span></span>
             <span class="r nw">{c.due > 0 && <span class={left < 0 ? 'od' : ''}>{countdown(left, lang.value)}</span>}</span>
           </button>
         );
@@ -86,7 +86,7 @@ function CasePop({ id }: { id: string }): JSX.Element | null {
   const tz = city.value.timezone;
   return (
     <Shell title={<>{c.id} <Mark level={c.level} /></>} sub={placeLine(c.scope)}>
-      <div class="fig"><span style={{ fontSize: 'var(--fs-20)', fontWeight: 700 }}>{c.title || word('category', c.category)}</span></div>
+      <div class="fig"><span style={{ fontSize: 'var(--fs-20)', fontWeight: 700 }}>{say(c.title) || word('category', c.category)}</span></div>
       <div class="kv">
         <span>{t('case.stage')}</span><span>{word('stage', c.stage)}</span>
         <span>{t('case.category')}</span><span>{c.category ? word('category', c.category) : '—'}</span>

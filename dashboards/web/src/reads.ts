@@ -4,7 +4,7 @@ import type { EntityDetail } from './types';
 import type { Item } from './wire';
 
 export const token = new URLSearchParams(location.hash.slice(1)).get('token');
-const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
+export const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
 
 /** What the server says went wrong, else the code of its answer. */
 async function said(answer: Response): Promise<string> {
@@ -14,7 +14,7 @@ async function said(answer: Response): Promise<string> {
 
 /** An answer that was none; `wait` ms: when the server says that it may be asked again, NaN = it does not say. */
 export class Refused extends Error {
-  constructor(words: string, readonly wait: number) {
+  constructor(words: string, readonly wait: number, readonly status = 0) {
     super(words);
   }
 }
@@ -22,7 +22,7 @@ export class Refused extends Error {
 /** Read JSON; throws with the server's own words. */
 export async function read<T>(url: string, signal?: AbortSignal): Promise<T> {
   const answer = await fetch(url, { headers, ...(signal ? { signal } : {}) });
-  if (!answer.ok) throw new Refused(await said(answer), 1000 * Number(answer.headers.get('retry-after') ?? NaN));
+  if (!answer.ok) throw new Refused(await said(answer), 1000 * Number(answer.headers.get('retry-after') ?? NaN), answer.status);
   return (await answer.json()) as T;
 }
 

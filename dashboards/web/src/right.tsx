@@ -1,6 +1,8 @@
 /** The right column: what is out of band now, cases with their stages and deadlines, data quality. */
 
 import type { JSX } from 'preact';
+import { AlarmList } from './alarmlist';
+import { alarming } from './dispatch/store';
 import { age, countdown, hms, num, stamp } from './format';
 import { lang, say, t, word } from './i18n';
 import { listed } from './level';
@@ -92,7 +94,7 @@ function CaseRow({ c }: { c: Case }): JSX.Element {
   return (
     <button class="sl in" onClick={() => (picked.value = { type: 'case', id: c.id })} data-testid="case">
       <span><Mark level={c.level} /></span><b class="el">{c.id}</b>
-      <span class="m el">{c.title || word('category', c.category)} {placeName(c.scope, lang.value)} <span class="d">{word('stage', c.stage)}</span></span>
+      <span class="m el">{say(c.title) || word('category', c.category)} {placeName(c.scope, lang.value)} <span class="d">{word('stage', c.stage)}</span></span>
       <span class="r nw"><span class={left < 0 ? 'od' : ''}>{countdown(left, lang.value)}</span></span>
     </button>
   );
@@ -133,6 +135,7 @@ export function Quality({ rows = 3 }: { rows?: number }): JSX.Element {
 export function Right(): JSX.Element {
   return (
     <aside class="col cr">
+      {alarming.value && <AlarmList />}
       <Notices />
       <Cases />
       <Quality />

@@ -200,7 +200,7 @@ export const counts = computed(() => {
   return out;
 });
 
-const OPEN_ENDED = new Set(['closed', 'evaluated', 'merged', 'voided', 'rejected']);
+const OPEN_ENDED = new Set(['closed', 'evaluated', 'merged', 'voided', 'rejected', 'answered', 'transferred', 'withdrawn']);
 
 export function isOpen(c: Case): boolean {
   return !OPEN_ENDED.has(c.stage);

@@ -103,7 +103,7 @@ export interface Case {
   id: string;
   row: number;
   category: string;
-  title: string;
+  title: Text;
   stage: string;
   level: Level;
   scope: number;

@@ -144,7 +144,7 @@ export function caseOf(item: Item, old?: Case): Case {
     id: text(get('code', 'id')),
     row: or(number(get('row', 'k')), old?.row),
     category: text(get('category', 'subclass', 'kind')) || (old?.category ?? ''),
-    title: text(get('title', 'text', 'summary')) || (old?.title ?? ''),
+    title: get('title', 'summary') === undefined ? (old?.title ?? {}) : words(get('title', 'summary')),
     stage: text(get('state', 'stage')) || (old?.stage ?? 'reported'),
     level: level === undefined ? (old?.level ?? 0) : levelNumber(level),
     scope: or(number(get('scope')), old?.scope ?? 0),

@@ -2,9 +2,11 @@
 
 import { computed, effect, signal, untracked } from '@preact/signals';
 import type { FeatureCollection } from 'geojson';
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { toggle } from '../actions';
+import { open } from '../dispatch/alarms';
+import { allAlarms, caseNow } from '../dispatch/store';
 import { num } from '../format';
 import { lang, say, t } from '../i18n';
 import { show } from '../hook';
@@ -12,8 +14,8 @@ import { classOf, classOfLevel, edges, listed, ramp } from '../level';
 import { wantMarks, wantValues } from '../link';
 import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
 import { layer } from '../reads';
-import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, scopeName, scopes, theme } from '../store';
-import { LEVELS, type Indicator, type Level } from '../types';
+import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, rowByCode, scopeName, scopes, theme } from '../store';
+import { LEVELS, type Case, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
 import { union, type Area, type Areas } from './geometry';
 import { AREAS } from './style';
@@ -80,9 +82,9 @@ async function loadAreas(map: CityMap, level: number): Promise<void> {
   loaded.value = loaded.peek() + 1;
 }
 
-async function loadAll(map: CityMap, small: boolean): Promise<void> {
+async function loadAll(map: CityMap, small: boolean, guest?: Guest): Promise<void> {
   await loadAreas(map, 1);
-  const whole = city === map ? map.whole() : null;
+  const whole = city === map && !guest?.placed() ? map.whole() : null;
   if (whole) map.fit(whole, small ? 16 : 40);
   for (const name of ['water', 'metro'] as const) await loadLayer(map, name);
   await loadAreas(map, 2);
@@ -114,6 +116,15 @@ function paint(map: CityMap): void {
 /** Changes every 10 s, so that cases turn overdue on the map by the clock alone. */
 const slow = computed(() => Math.floor(now.value / 10_000));
 
+/** Alarms of I and II that nobody has acknowledged and no case stands for: at the middle of their place. */
+function alarmMarks(map: CityMap): Case[] {
+  return allAlarms.value.filter((a) => open(a) && (a.priority === 1 || a.priority === 2) && !caseNow(a.case)).slice(0, 40).flatMap((a): Case[] => {
+    const row = rowByCode.value.get(a.scope) ?? -1;
+    const box = map.boxes.get(row);
+    return box ? [{ id: a.code, row: -1, category: '', title: a.title, stage: '', level: a.priority, scope: row, lon: (box[0] + box[2]) / 2, lat: (box[1] + box[3]) / 2, reported: a.since, due: NaN, closed: NaN }] : [];
+  });
+}
+
 let placed = false;
 
 /** A city without geometry is looked at where its cases are, once. */
@@ -125,10 +136,17 @@ function placeByCases(map: CityMap): void {
   map.fit(union(spots.map((c) => [c.lon, c.lat, c.lon, c.lat])), 80);
 }
 
+/** A page that draws something of its own above the values: told when the map stands, it gives what ends it. */
+export interface Guest {
+  attach: (map: CityMap, scale: number) => () => void;
+  /** Whether it has chosen what is looked at, so that the whole city is not. */
+  placed: () => boolean;
+}
+
 /** `small`: a map of values alone, without cases, devices and units. */
-function wire(map: CityMap, small: boolean): () => void {
-  const stops = small ? [] : [
-    effect(() => { void casesRev.value; void slow.value; void loaded.value; map.setCases(openCases.value, now.peek()); placeByCases(map); }),
+function wire(map: CityMap, small: boolean, guest?: Guest): () => void {
+  const stops: (() => void)[] = small ? [] : [
+    effect(() => { void casesRev.value; void slow.value; void loaded.value; map.setCases([...openCases.value, ...alarmMarks(map)], now.peek()); placeByCases(map); }),
     effect(() => { void entitiesRev.value; map.setEntities([...entities.values()], now.peek()); }),
     effect(() => map.visible(['entities'], flags.value.devices)),
     effect(() => { const on = flags.value.three; untracked(() => map.three(on)); }),
@@ -140,10 +158,11 @@ function wire(map: CityMap, small: boolean): () => void {
     effect(() => map.visible(['district-names', 'street-names', 'station-names', 'water-names'], flags.value.labels)),
     effect(() => { void loaded.value; map.outline(picked.value?.type === 'scope' ? picked.value.row : focus.value || null); }),
   );
+  if (guest) stops.push(guest.attach(map, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16));
   let first = true;
   stops.push(effect(() => {
     const row = focus.value;
-    if (first) { first = false; return; }
+    if (first || guest) { first = false; return; }
     const box = map.boxes.get(row);
     if (row === 0) untracked(() => { if (small) view.whole(); else map.home(); });
     else if (box) untracked(() => map.fit(box, 60));
@@ -161,17 +180,17 @@ function attach(map: CityMap, small: boolean): void {
 }
 
 /** The map's own box; made once. */
-function Canvas({ small }: { small: boolean }): JSX.Element {
+function Canvas({ small, guest }: { small: boolean; guest?: Guest | undefined }): JSX.Element {
   const node = useRef<HTMLDivElement>(null);
   useEffect(() => {
     if (!node.current) return undefined;
     let stop = (): void => undefined;
     const map = new CityMap(node.current, {
-      pick: (what) => { if (!small) picked.value = what; else if (what?.type === 'scope') drill(what.row); },
-      drill: (row) => drill(row),
+      pick: (what) => { if (guest) return; if (!small) picked.value = what; else if (what?.type === 'scope') drill(what.row); },
+      drill: (row) => { if (!guest) drill(row); },
       still: (box) => wantMarks(!small && map.map.getZoom() > NEAR ? box : null),
       moved: () => { moved.value = moved.peek() + 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },
-      ready: () => { stop = wire(map, small); void loadAll(map, small); },
+      ready: () => { stop = wire(map, small, guest); void loadAll(map, small, guest); },
     }, t('map.aria'));
     city = map;
     show(map.map);
@@ -304,15 +323,15 @@ function Scale(): JSX.Element | null {
   return <div class="ov scale" style={{ width: `${length / metres}px` }} aria-hidden="true"><span>{length >= 1000 ? `${length / 1000} km` : `${length} m`}</span></div>;
 }
 
-/** The map; `small` is one of values alone that a column holds, its legend stands below it. */
-export function MapBox({ children, small = false }: { children?: JSX.Element; small?: boolean }): JSX.Element {
+/** The map; `small` is one of values alone that a column holds, its legend stands below it; a guest draws on such a one. */
+export function MapBox({ children, small = false, guest }: { children?: ComponentChildren; small?: boolean; guest?: Guest }): JSX.Element {
   const ind = chosenIndicator.value;
   void loaded.value;
   return (
     <div class="mapbox">
-      <Canvas small={small} />
+      <Canvas small={small} guest={guest} />
       {ind && !small && <Title ind={ind} />}
-      <Tools small={small} />
+      {!guest && <Tools small={small} />}
       {ind && !small && <Legend ind={ind} />}
       {ind && !small && <Inset ind={ind} />}
       <Scale />

@@ -1,0 +1,212 @@
+/** What the dispatcher does: commands with their answers, the bar, the sheets that lie over the page. */
+
+import { batch, computed, signal } from '@preact/signals';
+import { hms } from '../format';
+import { t, word } from '../i18n';
+import { acknowledging, open } from './alarms';
+import { parse, type Command, type Meaning, type World } from './grammar';
+import type { Alarm, Candidate } from './nouns';
+import { deadline, nextMove } from './queue';
+import { command, key, type Answer } from './send';
+import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, second, select, selected, unitNow, zone } from './store';
+
+export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover';
+export const sheet = signal<Sheet | null>(null);
+export const bar = signal('');
+/** The last word on what was done: good news fade by themselves, bad ones stay until something else is done. */
+export const notice = signal<{ good: boolean; words: () => string } | null>(null);
+export const busy = signal(0);
+
+/** What people call a command; the event it becomes has a name of its own. */
+export function moveName(op: string): string {
+  const own = word('move', op);
+  return own === op ? word('event', op) : own;
+}
+
+let fading = 0;
+export function tell(good: boolean, words: () => string): void {
+  clearTimeout(fading);
+  notice.value = { good, words };
+  if (good) fading = window.setTimeout(() => { notice.value = null; }, 6_000);
+}
+
+/** What the bar may speak of. Alarms: those that are open, the worst group first. */
+function world(): World {
+  return {
+    selected: selected.value, cases: queue.value.map((c) => c.code), units: fleet.value.map((u) => u.code),
+    alarms: groups.value.flatMap((g) => g.members.filter(open).map((a) => a.code)), now: second.peek(),
+  };
+}
+export const meaning = computed<Meaning>(() => parse(bar.value, world()));
+
+/** Candidates in the order of their keys: those that can come, the best first. */
+export const candidates = computed<Candidate[]>(() => {
+  const taken = new Set(file.value?.units.map((u) => u.unit));
+  return [...(file.value?.candidates ?? [])].filter((c) => !taken.has(c.unit)).sort((a, b) => Number(b.feasible) - Number(a.feasible) || b.score - a.score);
+});
+export const recommended = computed(() => candidates.value.find((c) => c.feasible));
+
+// ---- sending -------------------------------------------------------------------------------------------------------
+
+/** Notes and the like say something about a case and change nothing that another may have changed meanwhile. */
+const UNREVISED = new Set(['case.noted', 'case.evidence', 'case.urged']);
+
+function revOf(op: string, subject: string): number | undefined {
+  if (UNREVISED.has(op)) return undefined;
+  if (op.startsWith('alarm.')) return alarmNow(subject)?.rev;
+  return file.peek()?.code === subject ? file.peek()?.rev : caseNow(subject)?.rev;
+}
+
+/** Commands that nobody answered, with their keys: pressed again they are the same commands. */
+const unanswered = new Map<string, string>();
+
+function failed(asked: Command, answer: Exclude<Answer, { how: 'done' }>): void {
+  const { subject } = asked;
+  switch (answer.how) {
+    case 'stale': tell(false, () => t('desk.stale', subject, answer.by || t('desk.someone'), hms(answer.at, zone.peek()))); break;
+    case 'illegal': tell(false, () => t('desk.illegal', subject, moveName(asked.op), answer.legal.map((op) => moveName(op)).join(' · ') || '—')); break;
+    case 'away': tell(false, () => t('desk.away', answer.words || t('desk.noAnswer'))); break;
+    default: tell(false, () => answer.words);
+  }
+}
+
+async function say(asked: Command): Promise<boolean> {
+  const content = JSON.stringify(asked);
+  const idem = unanswered.get(content) ?? key();
+  const rev = revOf(asked.op, asked.subject);
+  const answer = await command({ ...asked, idem, ...(rev === undefined ? {} : { rev }) });
+  if (answer.how === 'away') unanswered.set(content, idem);
+  else unanswered.delete(content);
+  if (answer.how === 'done') return true;
+  if (answer.how === 'refused' && answer.status === 401) me.value = 'out';
+  failed(asked, answer);
+  return false;
+}
+
+/** Say commands in order; the first that fails ends it. Gives whether all were taken. */
+export async function perform(commands: readonly Command[], done: () => string): Promise<boolean> {
+  busy.value += 1;
+  notice.value = null;
+  let all = true;
+  for (const one of commands) if (all) all = await say(one);
+  busy.value -= 1;
+  if (all) tell(true, done);
+  if (selected.peek()) void look(selected.peek());
+  return all;
+}
+
+/** `派遣 C-10241 → U7 排水1队`: what a command does, in words. */
+export function told(one: Command, count = 1): string {
+  const of = one.op === 'case.merged' ? `${one.subject} → ${String(one.fields.into)}` : one.subject;
+  const unit = one.fields.unit ? ` → ${String(one.fields.unit)} ${unitNow(String(one.fields.unit))?.name ?? ''}`.trimEnd() : '';
+  return count > 1 ? `${moveName(one.op)} × ${count}` : `${moveName(one.op)} ${of}${unit}`;
+}
+
+/** Send a unit to the selected case, with the reasons that were shown. */
+export function send(unit: Candidate | undefined): void {
+  const at = file.peek();
+  if (!at) return;
+  if (!unit) { tell(false, () => t('desk.noUnit')); return; }
+  const why = candidates.peek().slice(0, 9).map((c) => ({ unit: c.unit, score: c.score, eta_s: c.eta, terms: c.terms, feasible: c.feasible }));
+  const one: Command = { op: 'case.dispatched', subject: at.code, fields: { unit: unit.unit, strategy: 'manual', score: unit.score, candidates: JSON.stringify(why) } };
+  void perform([one], () => told(one));
+}
+
+/** Who may not put a case off asks for it. */
+function asAllowed(one: Command): Command {
+  return one.op === 'case.deferred' && !may(one.op) && may('case.extension_asked') ? { ...one, op: 'case.extension_asked' } : one;
+}
+
+/** What Enter does in the queue: the next move of the case. */
+export function advance(): void {
+  const at = file.peek();
+  if (!at) return;
+  const move = nextMove(at.state, at.legal);
+  if (move === 'case.dispatched') { send(recommended.peek()); return; }
+  if (!move) { tell(false, () => t('desk.nothing', at.code, at.legal.map((op) => moveName(op)).join(' · ') || '—')); return; }
+  if (!may(move)) { tell(false, () => t('desk.notYours', moveName(move))); return; }
+  const one: Command = { op: move, subject: at.code, fields: move === 'case.verified' ? { passed: true } : {} };
+  void perform([one], () => told(one));
+}
+
+export function merge(other: string | undefined): void {
+  const into = selected.peek();
+  if (!other || !into) return;
+  const one: Command = { op: 'case.merged', subject: other, fields: { into } };
+  void perform([one], () => `${told(one)} · ${t('desk.undo')}`);
+}
+
+export function unlike(other: string | undefined): void {
+  const subject = selected.peek();
+  if (other && subject) { const one: Command = { op: 'case.unlike', subject, fields: { other } }; void perform([one], () => told(one)); }
+}
+
+export function unmerge(child: string): void {
+  const one: Command = { op: 'case.unmerged', subject: child, fields: {} };
+  void perform([one], () => told(one));
+}
+
+/** The next step of the plan that nobody has done. */
+export function stepDone(n?: number): void {
+  const plan = file.peek()?.plan;
+  const at = plan?.steps.find((s) => !Number.isFinite(s.doneAt) && (n === undefined || s.n === n));
+  if (!plan || !at) return;
+  const one: Command = { op: 'plan.step_done', subject: plan.run, fields: { step: at.n } };
+  void perform([one], () => told(one));
+}
+
+/** Acknowledge what is open of a group: each its own occurrence. */
+export function acknowledge(members: readonly Alarm[] | undefined): void {
+  const list = acknowledging(members ?? []);
+  const [first] = list;
+  if (first) void perform(list, () => told(first, list.length));
+}
+
+/** What key A acknowledges: the worst group with something open. */
+export const worst = (): readonly Alarm[] | undefined => groups.peek().find((g) => g.unacked > 0)?.members;
+
+/** Go to what an alarm is about. */
+export function goTo(a: Alarm): void {
+  if (a.case) { select(a.case); sheet.value = null; }
+}
+
+/** The bar with the beginning of a command about the selected case. */
+export function begin(alias: string): void {
+  batch(() => { bar.value = selected.peek() ? `${alias} ${selected.peek()} ` : `${alias} `; notice.value = null; });
+  focusBar();
+}
+
+export function focusBar(): void {
+  const field = document.getElementById('desk-bar') as HTMLInputElement | null;
+  field?.focus();
+  field?.setSelectionRange(field.value.length, field.value.length);
+}
+
+export function focusQueue(): void {
+  document.getElementById('desk-queue')?.focus();
+}
+
+/** Enter in the bar. What was typed stays there until it was taken. */
+export async function enter(): Promise<void> {
+  const line = bar.peek();
+  const m = parse(line, { ...world(), now: second.peek() });
+  if (m.opens) { select(m.opens); bar.value = ''; focusQueue(); return; }
+  const commands = m.commands.map((one) => {
+    const occurrence = one.op === 'alarm.acknowledged' ? allAlarms.peek().find((a) => a.code === one.subject)?.occurrence : undefined;
+    return occurrence === undefined ? asAllowed(one) : { ...one, fields: { ...one.fields, occurrence } };
+  });
+  const [first] = commands;
+  if (!first) return;
+  if (await perform(commands, () => told(first, commands.length)) && bar.peek() === line) { bar.value = ''; focusQueue(); }
+}
+
+/** Close the topmost thing; with nothing open go back to the queue. */
+export function close(): void {
+  if (sheet.peek()) sheet.value = null;
+  else if (bar.peek() && document.activeElement?.id === 'desk-bar') bar.value = '';
+  else notice.value = null;
+  focusQueue();
+}
+
+/** Seconds left of the selected case's clock. */
+export const left = computed(() => (file.value ? deadline(file.value) - second.value : NaN));

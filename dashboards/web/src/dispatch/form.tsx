@@ -1,0 +1,149 @@
+/** The form of an acceptance seat: what a caller reports becomes a case, or is said to be one that is known. */
+
+import { computed, signal } from '@preact/signals';
+import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { lang, say, t, word } from '../i18n';
+import { read, search } from '../reads';
+import type { Text } from '../types';
+import type { Item } from '../wire';
+import { sheet, tell } from './act';
+import { alike } from './intake';
+import { Mark } from '../parts';
+import { nameOf } from './list';
+import { Over } from './parts';
+import { metres } from './queue';
+import { command, key } from './send';
+import { queue, second, select } from './store';
+
+interface Place { name: string; code: string; lon: number; lat: number }
+interface Kind { code: string; title: Text }
+
+const EMPTY = { caller: '', confidential: false, channel: '12345', words: '', address: '', category: '', backfill: '', transfer: '', receipt: '' };
+const form = signal({ ...EMPTY });
+const place = signal<Place | null>(null);
+const kind = signal<Kind | null>(null);
+const places = signal<Place[]>([]);
+const kinds = signal<Kind[]>([]);
+const trouble = signal('');
+const sending = signal(false);
+/** One key for one report, however often it is sent. */
+let idem = key();
+
+const put = (change: Partial<typeof EMPTY>): void => { form.value = { ...form.peek(), ...change }; };
+const finite = (v: unknown): number => (typeof v === 'number' ? v : NaN);
+
+async function findPlaces(text: string): Promise<void> {
+  const found = await search(text).catch(() => []);
+  if (form.peek().address.trim() !== text) return;
+  places.value = found.filter((x) => x.kind !== 'indicator').slice(0, 6).map((x) => ({ name: String(x.name ?? x.code ?? ''), code: String(x.code ?? ''), lon: finite(x.lon), lat: finite(x.lat) }));
+}
+
+async function findKinds(text: string): Promise<void> {
+  const found = await read<{ items: Item[] }>(`/api/v1/categories?q=${encodeURIComponent(text)}`).catch(() => ({ items: [] as Item[] }));
+  if (form.peek().category.trim() === text) kinds.value = found.items.slice(0, 6).map((x) => ({ code: String(x.code ?? ''), title: titleOf(x) }));
+}
+
+function titleOf(x: Item): Text {
+  const v = x.title ?? x.name;
+  if (v !== null && typeof v === 'object') return v as Text;
+  return { zh: String(x.zh ?? v ?? x.code), en: String(x.en ?? v ?? x.code) };
+}
+
+/** Open cases that say about the same, near the place where one is known. */
+const similar = computed(() => alike(form.value.words, kind.value?.code ?? '', place.value, queue.value));
+
+function reset(): void {
+  form.value = { ...EMPTY };
+  place.value = kind.value = null;
+  places.value = [];
+  kinds.value = [];
+  trouble.value = '';
+  idem = key();
+}
+
+/** Milliseconds of a local time as the field gives it; NaN for none. */
+const timeOf = (text: string): number => (text ? new Date(text).getTime() : NaN);
+
+async function submit(): Promise<void> {
+  const f = form.peek();
+  const at = place.peek();
+  if (!kind.peek() || !f.words.trim()) { trouble.value = t('intake.need'); return; }
+  const past = timeOf(f.backfill);
+  if (past > second.peek()) { trouble.value = t('intake.future'); return; }
+  sending.value = true;
+  const fields = {
+    category: kind.peek()?.code, channel: f.channel, text: f.words.trim(), ...(f.address ? { address: f.address } : {}), ...(f.caller ? { caller: f.caller } : {}),
+    ...(f.confidential ? { confidential: true } : {}), ...(Number.isFinite(past) ? { backfilled: true, reason: t('intake.backfilled', new Date(past).toISOString()) } : {}),
+  };
+  const spot = at && Number.isFinite(at.lon) ? { lon: at.lon, lat: at.lat } : at?.code ? { scope: at.code } : {};
+  const answer = await command({ op: 'case.reported', subject: '', fields, idem, ...spot });
+  sending.value = false;
+  if (answer.how !== 'done') { trouble.value = answer.words || t('desk.noAnswer'); return; }
+  const code = String(answer.told.subject ?? '');
+  if (f.transfer) await passOn(code, f.transfer, f.receipt);
+  reset();
+  sheet.value = null;
+  if (code) select(code);
+  tell(true, () => t('intake.taken', code));
+}
+
+/** To police, fire or ambulance: what they answered is part of it. */
+async function passOn(code: string, to: string, receipt: string): Promise<void> {
+  const answer = await command({ op: 'case.transferred', subject: code, fields: { to, receipt } });
+  if (answer.how !== 'done') tell(false, () => t('intake.notPassed', code, to, answer.words));
+}
+
+function Choice<T>({ list, name, take }: { list: T[]; name: (x: T) => string; take: (x: T) => void }): JSX.Element | null {
+  if (list.length === 0) return null;
+  return <ul class="pick" role="group">{list.map((x, i) => <li key={i}><button type="button" class="in" onClick={() => take(x)}>{name(x)}</button></li>)}</ul>;
+}
+
+function Similar(): JSX.Element {
+  return (
+    <section class="sim" aria-live="polite" data-testid="similar">
+      <h3>{t('intake.similar')}</h3>
+      {similar.value.length === 0 && <p class="d s">{t('intake.none')}</p>}
+      {similar.value.map((s) => (
+        <button type="button" class="in" key={s.one.code} onClick={() => { select(s.one.code); sheet.value = null; }}>
+          <Mark level={s.one.level} /><span class="el"><b>{s.one.code}</b> {nameOf(s.one)} <span class="d">{say(s.one.where)}</span></span><span class="s d nw">{Number.isFinite(s.distance) ? `${metres(s.distance)} · ` : ''}{t('dup.text', s.text.toFixed(2))}</span>
+        </button>
+      ))}
+    </section>
+  );
+}
+
+const CHANNELS = ['12345', 'app', 'patrol', 'citycode', 'video'];
+const OTHERS = ['110', '119', '120'];
+
+export function Intake(): JSX.Element {
+  const f = form.value;
+  useEffect(() => { const text = f.address.trim(); const timer = setTimeout(() => { if (text && text !== place.peek()?.name) void findPlaces(text); else places.value = []; }, 150); return () => clearTimeout(timer); }, [f.address]);
+  useEffect(() => { const text = f.category.trim(); const timer = setTimeout(() => { if (text && text !== say(kind.peek()?.title)) void findKinds(text); else kinds.value = []; }, 150); return () => clearTimeout(timer); }, [f.category]);
+  return (
+    <Over label={t('intake')} close={() => (sheet.value = null)} wide testid="intake">
+      <form class="itk" onSubmit={(e) => { e.preventDefault(); void submit(); }}>
+        <div class="flds">
+          <label>{t('intake.words')}<textarea data-first rows={4} required maxLength={1300} value={f.words} onInput={(e) => put({ words: e.currentTarget.value })} /></label>
+          <div class="pr">
+            <label>{t('intake.category')}<input value={f.category} onInput={(e) => { put({ category: e.currentTarget.value }); kind.value = null; }} placeholder={t('intake.categoryHint')} autocomplete="off" aria-invalid={!kind.value} /><Choice list={kinds.value} name={(k) => `${say(k.title)} ${k.code}`} take={(k) => { kind.value = k; kinds.value = []; put({ category: say(k.title) }); }} /></label>
+            <label>{t('intake.channel')}<select value={f.channel} onChange={(e) => put({ channel: e.currentTarget.value })}>{CHANNELS.map((c) => <option key={c} value={c}>{word('channel', c)}</option>)}</select></label>
+          </div>
+          <label>{t('intake.address')}<input value={f.address} onInput={(e) => { put({ address: e.currentTarget.value }); place.value = null; }} placeholder={t('intake.addressHint')} autocomplete="off" /><Choice list={places.value} name={(p) => `${p.name} ${p.code}`} take={(p) => { place.value = p; places.value = []; put({ address: p.name }); }} /></label>
+          <div class="pr">
+            <label>{t('intake.caller')}<input value={f.caller} onInput={(e) => put({ caller: e.currentTarget.value })} autocomplete="off" inputMode="tel" /></label>
+            <label class="ck"><input type="checkbox" checked={f.confidential} onChange={(e) => put({ confidential: e.currentTarget.checked })} /> {t('intake.confidential')}</label>
+          </div>
+          <div class="pr">
+            <label>{t('intake.backfill')}<input type="datetime-local" value={f.backfill} onInput={(e) => put({ backfill: e.currentTarget.value })} lang={lang.value} /></label>
+            <label>{t('intake.transfer')}<select value={f.transfer} onChange={(e) => put({ transfer: e.currentTarget.value })}><option value="">{t('intake.toNobody')}</option>{OTHERS.map((o) => <option key={o} value={o}>{word('emergency', o)}</option>)}</select></label>
+          </div>
+          {f.transfer && <label>{t('intake.receipt')}<input value={f.receipt} required onInput={(e) => put({ receipt: e.currentTarget.value })} /></label>}
+          {trouble.value && <p role="alert"><b>{trouble.value}</b></p>}
+          <div class="ac"><button class="btn pri" disabled={sending.value}>{t(sending.value ? 'desk.sending' : 'intake.submit')}</button><button type="button" class="btn" onClick={reset}>{t('intake.clear')}</button></div>
+        </div>
+        <Similar />
+      </form>
+    </Over>
+  );
+}

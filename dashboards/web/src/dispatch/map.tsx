@@ -1,0 +1,120 @@
+/** The map of the desk: the case, others near it, units that may come, rings of distance, over the values of the wall. */
+
+import { effect } from '@preact/signals';
+import type { JSX } from 'preact';
+import { hm } from '../format';
+import { say, t } from '../i18n';
+import { edges } from '../level';
+import type { CityMap } from '../map/citymap';
+import { MapBox, type Guest } from '../map/map';
+import { EMPTY, Overlay, turn, type Scene, type Spot } from '../map/overlay';
+import { Mark } from '../parts';
+import { cellFor, chosenIndicator, frame, rowByCode, scopeName, theme } from '../store';
+import { lang } from '../i18n';
+import { candidates } from './act';
+import { open } from './alarms';
+import { recentre } from './keys';
+import { metres, span } from './queue';
+import { allAlarms, caseNow, file, queue, select, selected, unitNow, fleet } from './store';
+
+const FENCE_M = 200;
+const RINGS_M = [500, 1000, 1500];
+const ZOOM = 14.05;
+
+const placed = (x: { lon: number; lat: number } | undefined): boolean => x !== undefined && Number.isFinite(x.lon) && Number.isFinite(x.lat);
+
+/** Cases as marks: the chosen one last, so that it lies on top; those that may be the same with how far they are. */
+function spots(): Spot[] {
+  const at = file.value;
+  const near = new Map(at?.duplicates.map((d) => [d.code, d]));
+  const out = queue.value.filter((c) => placed(c) && c.code !== at?.code).map((c): Spot => {
+    const d = near.get(c.code);
+    return { id: c.code, lon: c.lon, lat: c.lat, icon: `lv${c.level}`, label: '', below: d ? t('map.maybe', c.code, metres(d.distance)) : '' };
+  });
+  if (at && placed(at)) out.push({ id: at.code, lon: at.lon, lat: at.lat, icon: `lv${at.level}`, label: at.code });
+  return out;
+}
+
+/** Alarms of I and II that no case stands for yet, at the middle of their place. */
+function alarmSpots(map: CityMap): Spot[] {
+  const known = new Set(queue.value.map((c) => c.code));
+  return allAlarms.value.filter((a) => open(a) && (a.priority === 1 || a.priority === 2) && !known.has(a.case)).slice(0, 40).flatMap((a): Spot[] => {
+    const box = map.boxes.get(rowByCode.value.get(a.scope) ?? -1);
+    return box ? [{ id: a.case, lon: (box[0] + box[2]) / 2, lat: (box[1] + box[3]) / 2, icon: `lv${a.priority}`, label: say(a.title) }] : [];
+  });
+}
+
+/** Units that may come, with their time; arrows point to the case. */
+function arrows(): { units: Spot[]; routes: Scene['routes'] } {
+  const at = file.value;
+  const units: Spot[] = [];
+  const routes: Scene['routes'] = [];
+  const asked = new Map(candidates.value.slice(0, 9).map((c) => [c.unit, c]));
+  const sent = new Map(at?.units.map((u) => [u.unit, u]));
+  for (const u of fleet.value) {
+    if (!placed(u) || u.state === 'off') continue;
+    const c = asked.get(u.code);
+    const to = at && placed(at) && (c || sent.has(u.code));
+    units.push({ id: u.code, lon: u.lon, lat: u.lat, icon: 'unit', label: c ? `${u.code}\n${span(c.eta)}` : u.code, turn: to && at ? turn(u.lon, u.lat, at.lon, at.lat) : 0 });
+  }
+  const first = [...sent.keys()].map(unitNow).find((u) => u && placed(u) && u.state !== 'on_scene') ?? (sent.size ? undefined : unitNow(candidates.value.find((c) => c.feasible)?.unit ?? ''));
+  if (at && first && placed(at) && placed(first)) routes.push([[first.lon, first.lat], [at.lon, at.lat]]);
+  return { units, routes };
+}
+
+function scene(map: CityMap): Scene {
+  const at = file.value;
+  return { ...EMPTY, spots: [...alarmSpots(map), ...spots()], ...arrows(), centre: at && placed(at) ? [at.lon, at.lat] : null, fence: FENCE_M, rings: RINGS_M };
+}
+
+/** Look at the case; asked again, at the case and those who may come. */
+function aim(map: CityMap, wide: boolean): void {
+  const at = file.peek() ?? caseNow(selected.peek());
+  if (!at || !placed(at)) return;
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : 300;
+  const near = candidates.peek().filter((c) => c.feasible).slice(0, 3).map((c) => unitNow(c.unit)).filter((u) => placed(u));
+  if (!wide || near.length === 0) { map.map.easeTo({ center: [at.lon, at.lat], zoom: ZOOM, duration: calm }); return; }
+  const all = [at, ...near.flatMap((u) => (u ? [u] : []))];
+  map.fit([Math.min(...all.map((p) => p.lon)), Math.min(...all.map((p) => p.lat)), Math.max(...all.map((p) => p.lon)), Math.max(...all.map((p) => p.lat))], 70);
+}
+
+const guest: Guest = {
+  placed: () => placed(file.peek() ?? undefined),
+  attach: (map, scale) => {
+    const overlay = new Overlay(map.map, scale);
+    let wide = false;
+    let seen = '';
+    map.map.on('click', 'desk-spots', (e) => { const code = String(e.features?.[0]?.properties.id ?? ''); if (code) select(code); });
+    map.map.on('mouseenter', 'desk-spots', () => { map.map.getCanvas().style.cursor = 'pointer'; });
+    map.map.on('mouseleave', 'desk-spots', () => { map.map.getCanvas().style.cursor = ''; });
+    const stops = [
+      effect(() => { void lang.value; overlay.draw(scene(map)); }),
+      effect(() => { void theme.value; queueMicrotask(() => overlay.repaint()); }),
+      effect(() => {
+        const code = file.value && placed(file.value) ? file.value.code : '';
+        if (code && code !== seen) { seen = code; wide = false; aim(map, false); }
+      }),
+      effect(() => { if (recentre.value > 0) { wide = !wide; aim(map, wide); } }),
+    ];
+    return () => stops.forEach((stop) => stop());
+  },
+};
+
+/** What is shown, in one line. */
+function Caption(): JSX.Element {
+  void frame.value;
+  const ind = chosenIndicator.value;
+  const at = file.value;
+  const cell = ind && cellFor(ind, 0);
+  return (
+    <div class="mcap" data-testid="mapcap">
+      {at && <><b>{at.code}</b> · {t('map.units', candidates.value.filter((c) => c.feasible).length)} · {t('map.same', at.duplicates.length)} · {t('map.fence', FENCE_M)} · </>}
+      {ind && cell && <span class="d">{t('map.shade', say(ind.name) || scopeName(0, lang.value))} {cell.at > 0 ? hm(cell.at, 'UTC') && '' : ''}{edges(ind).slice(-2).map((e) => <span key={e.level} class="nw"> <Mark level={e.level} size={0.75} bare /> {e.edge}</span>)}</span>}
+      <span class="d"> © OpenStreetMap</span>
+    </div>
+  );
+}
+
+export function DeskMap(): JSX.Element {
+  return <MapBox small guest={guest}><Caption /></MapBox>;
+}

@@ -1,0 +1,150 @@
+/** What the desk knows: cases, units, alarms, who one is; and what was asked of the server. */
+
+import { batch, computed, signal } from '@preact/signals';
+import { listen } from '../link';
+import { read, Refused } from '../reads';
+import { city, now } from '../store';
+import type { Level } from '../types';
+import type { Item } from '../wire';
+import { counted, grouped, open, sounding } from './alarms';
+import { alarmOf, caseOf, fileOf, meOf, unitOf, type Alarm, type Case, type File, type Me, type Unit } from './nouns';
+import { isOver, sorted } from './queue';
+
+const cases = new Map<string, Case>();
+const units = new Map<string, Unit>();
+const alarms = new Map<string, Alarm>();
+const casesRev = signal(0);
+const unitsRev = signal(0);
+const alarmsRev = signal(0);
+
+/** Open cases in the order of the queue. */
+export const queue = computed(() => { void casesRev.value; return sorted(cases.values()); });
+export const fleet = computed(() => { void unitsRev.value; return [...units.values()].sort((a, b) => a.code.localeCompare(b.code, 'en', { numeric: true })); });
+export const groups = computed(() => { void alarmsRev.value; return grouped(alarms.values()); });
+export const counts = computed(() => { void alarmsRev.value; return counted(alarms.values()); });
+export const unacked = computed(() => { void alarmsRev.value; let n = 0; for (const a of alarms.values()) if (open(a)) n += 1; return n; });
+export const siren = computed<Level>(() => { void alarmsRev.value; return sounding(alarms.values()); });
+/** Whether the server speaks of alarms at all; an older one does not. */
+export const alarming = signal(false);
+export const second = computed(() => Math.floor(now.value / 1000) * 1000);
+
+export const caseNow = (code: string): Case | undefined => { void casesRev.value; return cases.get(code); };
+export const unitNow = (code: string): Unit | undefined => { void unitsRev.value; return units.get(code); };
+export const alarmNow = (code: string): Alarm | undefined => { void alarmsRev.value; return alarms.get(code); };
+export const allAlarms = computed(() => { void alarmsRev.value; return [...alarms.values()]; });
+
+export const selected = signal('');
+/** The selected case in full; stays while a newer one is read. */
+export const file = signal<File | null>(null);
+/** Why there is no newer one: the server's words, '' when all is well. */
+export const fileTrouble = signal('');
+/** null: not known yet; 'out': the server wants to know who one is. */
+export const me = signal<Me | 'out' | null>(null);
+export interface Duty { post: string; person: string; from: number; until: number; deputy: string }
+export const duty = signal<Duty[]>([]);
+
+/** How fresh the terms of units are kept while somebody looks at them. */
+const AGAIN_MS = 10_000;
+let reading = '';
+
+function takeCase(item: Item): void {
+  const made = caseOf(item, cases.get(String(item.code)));
+  if (isOver(made)) cases.delete(made.code);
+  else cases.set(made.code, made);
+  if (made.code === selected.peek() && made.rev !== file.peek()?.rev) void look(made.code);
+}
+
+listen('case', {
+  take: (items) => { items.forEach(takeCase); casesRev.value += 1; },
+  drop: (codes) => { codes.forEach((c) => cases.delete(c)); casesRev.value += 1; },
+  forget: () => { cases.clear(); casesRev.value += 1; },
+});
+listen('unit', {
+  take: (items) => { for (const x of items) units.set(String(x.code), unitOf(x, units.get(String(x.code)))); unitsRev.value += 1; },
+  drop: (codes) => { codes.forEach((c) => units.delete(c)); unitsRev.value += 1; },
+  forget: () => { units.clear(); unitsRev.value += 1; },
+});
+listen('alarm', {
+  take: (items) => { for (const x of items) { const a = alarmOf(x); if (a.state === 'normal' && !a.active) alarms.delete(a.code); else alarms.set(a.code, a); } alarming.value = true; alarmsRev.value += 1; },
+  drop: (codes) => { codes.forEach((c) => alarms.delete(c)); alarmsRev.value += 1; },
+  forget: () => { alarms.clear(); alarming.value = true; alarmsRev.value += 1; },
+});
+
+/** Read a case in full; an answer that was overtaken by another choice is dropped. */
+export async function look(code: string): Promise<void> {
+  if (reading === code) return;
+  reading = code;
+  try {
+    const told = await read<Item & { item?: Item }>(`/api/v1/cases/${encodeURIComponent(code)}`);
+    if (selected.peek() === code) batch(() => { file.value = fileOf(told.item ?? told); fileTrouble.value = ''; });
+  } catch (error) {
+    if (selected.peek() === code) fileTrouble.value = error instanceof Refused ? error.message : '—';
+  } finally {
+    if (reading === code) reading = '';
+  }
+}
+
+/** Choose a case: its short form stands at once, the rest comes. */
+export function select(code: string): void {
+  if (code === selected.peek()) return;
+  batch(() => {
+    selected.value = code;
+    const short = cases.get(code);
+    if (file.peek()?.code !== code) file.value = short ? { ...short, legal: [], why: null, timeline: [], duplicates: [], candidates: [], plan: null, reports: [] } : null;
+    fileTrouble.value = '';
+  });
+  reading = '';
+  if (code) void look(code);
+}
+
+/** The next or the previous case of the queue. */
+export function step(by: number): void {
+  const list = queue.peek();
+  const at = list.findIndex((c) => c.code === selected.peek());
+  const to = list[at < 0 ? (by > 0 ? 0 : list.length - 1) : Math.max(0, Math.min(list.length - 1, at + by))];
+  if (to) select(to.code);
+}
+
+/** Who one is, and until when one works. */
+export async function identify(): Promise<void> {
+  try {
+    me.value = meOf(await read<Item>('/api/v1/me'));
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) me.value = 'out';
+    return;
+  }
+  try {
+    const told = await read<{ items?: Item[] }>('/api/v1/duty');
+    const t = (v: unknown): string => (typeof v === 'string' ? v : '');
+    const n = (v: unknown): number => (typeof v === 'number' ? v : NaN);
+    duty.value = (told.items ?? []).map((d) => ({ post: t(d.post), person: t(d.person), from: n(d.from), until: n(d.until), deputy: t(d.deputy) }));
+  } catch {
+    duty.value = []; // no roster: no end of a shift is shown
+  }
+}
+
+/** Whether one may say a command, as far as is known: what the server says counts. */
+export function may(op: string): boolean {
+  const who = me.value;
+  if (who === null || who === 'out') return false;
+  return who.may.includes(op);
+}
+
+/** End of the shift of the one who is signed in; NaN where the roster does not say. */
+export const shiftEnd = computed(() => {
+  const who = me.value;
+  if (who === null || who === 'out') return NaN;
+  const at = second.value;
+  return duty.value.find((d) => (d.person === who.user || d.person === who.name) && d.from <= at && at < d.until)?.until ?? NaN;
+});
+
+export const zone = computed(() => city.value.timezone);
+
+/** Keep the first case chosen until somebody chooses, and the terms of the chosen one fresh; gives what ends it. */
+export function attend(): () => void {
+  void identify();
+  const first = (): void => { if (!selected.peek()) { const worst = queue.peek()[0]; if (worst) select(worst.code); } };
+  const stop = queue.subscribe(first);
+  const timer = window.setInterval(() => { if (selected.peek() && document.visibilityState === 'visible') void look(selected.peek()); }, AGAIN_MS);
+  return () => { stop(); clearInterval(timer); };
+}

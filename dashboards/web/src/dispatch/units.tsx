@@ -1,0 +1,63 @@
+/** Units that may come, with every term of their score; and what happened so far. */
+
+import type { JSX } from 'preact';
+import { hms } from '../format';
+import { say, t, word } from '../i18n';
+import { busy, candidates, recommended, send } from './act';
+import type { Candidate } from './nouns';
+import { span } from './queue';
+import { file, fleet, may, zone } from './store';
+
+const TERMS = ['time', 'skill', 'load', 'area'] as const;
+
+function Term({ value }: { value: number | undefined }): JSX.Element {
+  if (value === undefined || !Number.isFinite(value)) return <span class="tm d">—</span>;
+  return <span class="tm">{value.toFixed(2)}<svg viewBox="0 0 40 4" preserveAspectRatio="none" aria-hidden="true"><path d="M0 0h40v4H0z" fill="var(--band)" /><path d={`M0 0h${(40 * Math.max(0.02, Math.min(1, value))).toFixed(1)}v4H0z`} fill="var(--text-2)" /></svg></span>;
+}
+
+function Row({ c, n }: { c: Candidate; n: number }): JSX.Element {
+  const best = recommended.value?.unit === c.unit;
+  const legal = may('case.dispatched') && (file.value?.legal.includes('case.dispatched') ?? false);
+  return (
+    <tr class={`ur${best ? ' sel' : ''}${c.feasible ? '' : ' no'}`} data-unit={c.unit}>
+      <td class="d">{n <= 9 ? n : ''}</td>
+      <td class="el"><b>{c.unit}</b> {c.name}</td>
+      <td class="el">{word('ustate', c.state)}</td>
+      <td class="r et">{span(c.eta)}</td>
+      {c.feasible ? TERMS.map((name) => <td key={name}><Term value={c.terms[name]} /></td>) : <td colSpan={4} class="s d el">{say(c.why)}</td>}
+      <td class="tot">{Number.isFinite(c.score) ? c.score.toFixed(2) : '—'}</td>
+      <td><button class={`btn${best ? ' pri' : ''}`} disabled={!legal || busy.value > 0} onClick={() => send(c)} title={say(c.why)} aria-label={t('units.sendTo', c.unit)}>{t('units.send')} {n <= 9 && <kbd>{best ? 'Enter' : n}</kbd>}</button></td>
+    </tr>
+  );
+}
+
+export function Units(): JSX.Element {
+  const list = candidates.value;
+  const best = recommended.value;
+  const up = fleet.value.filter((u) => u.state !== 'off');
+  const free = up.filter((u) => u.state === 'ready');
+  return (
+    <section class="un2" aria-label={t('units')}>
+      <div class="gh"><b>{t('units')}</b><span class="d s">{best ? t('units.best', best.unit) : t('units.none')}</span>{fleet.value.length > 0 && <span class="e">{t('units.sum', up.length, free.length)}</span>}</div>
+      <div class="us" tabIndex={0} role="region" aria-label={t('units')}>
+        <table data-testid="units">
+          <thead><tr class="ur hd"><th /><th>{t('units.unit')}</th><th>{t('units.state')}</th><th class="r">{t('units.eta')}</th>{TERMS.map((name) => <th key={name}>{word('term', name)}</th>)}<th class="r">{t('units.score')}</th><th /></tr></thead>
+          <tbody>{list.map((c, i) => <Row key={c.unit} c={c} n={i + 1} />)}</tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+export function Timeline(): JSX.Element {
+  const list = [...(file.value?.timeline ?? [])].reverse();
+  const chained = list.length > 0 && list.every((e) => e.hash);
+  return (
+    <section class="tls" aria-label={t('timeline')}>
+      <div class="gh"><b>{t('timeline')}</b><span class="d s">{t(chained ? 'timeline.chained' : 'timeline.only')}</span><span class="e">{t('timeline.sum', list.length)}</span></div>
+      <ol class="tlb" tabIndex={0} aria-label={t('timeline')} data-testid="timeline">
+        {list.map((e) => <li class="tlx" key={e.id || `${e.at}${e.type}`}><span>{hms(e.at, zone.value)}</span><span class="d">{e.actor || t('timeline.system')}</span><span title={e.text}>{e.text ? `${word('event', e.type)} ${e.text}` : word('event', e.type)}</span><span class="hx">{e.hash.slice(0, 4)}</span></li>)}
+      </ol>
+    </section>
+  );
+}

@@ -243,8 +243,8 @@ class Alarms:
         return None if alarm is None else alarms.row(alarm, self._now) | alarms.more(alarm)
 
     def rows(self) -> list[Mapping[str, Any]]:
-        """Rows of all alarms that do not rest, the worst and newest first."""
-        found = [a for a in self._alarms.values() if not a.resting]
+        """Rows of all alarms that are not normal, the worst and newest first."""
+        found = [a for a in self._alarms.values() if not a.resting and a.state(self._now) != "normal"]
         found.sort(key=lambda a: (a.priority or len(alarms.PRIORITIES) + 1, -a.since if a.occurrence else 0, a.code))
         return [alarms.row(a, self._now) for a in found]
 

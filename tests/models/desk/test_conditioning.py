@@ -135,5 +135,5 @@ def test_bands_become_limits_and_unknown_values_hold() -> None:
 
 @pytest.mark.parametrize("wrong", [{"on_delay_ms": -1}, {"dead_band": -0.1}, {"dead_band": NAN}, {"priority": 5}])
 def test_a_limit_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="0 or more|is 1 to 4"):
+    with pytest.raises(ValueError, match=r"0 or more|is 1 to 4"):
         Limit(**{"priority": 1, "edge": 1.0, **wrong})

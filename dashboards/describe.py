@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from citytwin.dashboards import answers as a
 from citytwin.dashboards import protocol as p
+from citytwin.dashboards.session import Credentials, Me
 from citytwin.models.ops import OpsState
 
 REF = "#/components/schemas/{name}"
@@ -61,6 +62,7 @@ READS: list[tuple[str, str, type, dict[str, Any]]] = [
     ("/layers", "Names of the map layers", a.Layers, {}),
     ("/layers/{name}", "A map layer as GeoJSON", dict, {}),
     ("/deadletters/summary", "What was not taken", a.DeadLetters, {}),
+    ("/me", "Who asks and what they may", Me, {}),
 ]  # fmt: skip
 
 
@@ -113,6 +115,24 @@ def _ingest(content_types: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _session() -> dict[str, Any]:
+    body = {"application/json": {"schema": {"$ref": REF.format(name=Credentials.__name__)}}}
+    codes = {str(code): _TROUBLE for code in (400, 401, 413, 415, 429)}
+    return {
+        "post": {
+            "operationId": "signIn",
+            "summary": "Sign in; the answer sets a cookie",
+            "requestBody": {"required": True, "content": body},
+            "responses": {"200": _answer(Me), **codes},
+        },
+        "delete": {
+            "operationId": "signOut",
+            "summary": "Sign out",
+            "responses": {"204": {"description": "The session is over"}, "default": _TROUBLE},
+        },
+    }
+
+
 def openapi(version: str, content_types: Sequence[str]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the HTTP side."""
     plain = {
@@ -121,10 +141,11 @@ def openapi(version: str, content_types: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
     paths: dict[str, Any] = {f"/api/v1{r[0]}": _read(*r) for r in READS}
     paths["/ingest"] = _ingest(content_types)
+    paths["/api/v1/session"] = _session()
     for path, words in plain.items():
         codes = {"200": {"description": "OK"}, "default": _TROUBLE}
         paths[path] = {"get": {"operationId": "get" + path[1:].partition(".")[0], "summary": words, "responses": codes}}
-    types = [r[2] for r in READS if r[2] is not dict] + [a.Ingested, a.Problem]
+    types = [r[2] for r in READS if r[2] is not dict] + [a.Ingested, a.Problem, Credentials]
     return {
         "openapi": "3.1.0",
         "info": {

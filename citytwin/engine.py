@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from citytwin import desking, digests, intake, showing
+from citytwin import desking, digests, intake, ruling, showing
 from citytwin.annex import Annexes
 from citytwin.facts import Counted, Stats, Ticker, Watermarks
 from citytwin.indicators.aggregates import Aggregates
@@ -20,6 +20,7 @@ from citytwin.indicators.columns import EntityTable
 from citytwin.indicators.outlet import own_scopes
 from citytwin.indicators.pulse import Pulse
 from citytwin.indicators.registry import Registry
+from citytwin.indicators.rules.part import NEVER
 from citytwin.indicators.sources import Source
 from citytwin.indicators.trend import Trend
 from citytwin.intake import CityLike
@@ -80,7 +81,7 @@ class Engine:
         self.pulse = Pulse(getattr(city, "sources", ()), self._types)
         self.board = Board(list(registry), self.aggregates, self.scopes, self.entities, self.pulse)
         self.trend = Trend(self.scopes)
-        self.desk = desking.desk_of(self)
+        self.desk, self.rules = desking.desk_of(self), ruling.book(self)
 
     # Building.
 
@@ -219,6 +220,7 @@ class Engine:
         if len(index) == 0:
             return
         ledger.live.data[index] = sign > 0
+        ruling.note(self, kind, ledger, index, sign)
         if kind.name in self.newest:
             self._saw(self.newest[kind.name], self.newest[kind.name].apply(index, sign), sign)
         elif kind.family == "case" and self.cases is not None:
@@ -282,7 +284,7 @@ class Engine:
         values = self.board.evaluate(self.now)
         self.trend.record(self.now, self.board)
         if self.desk is not None:
-            self.desk.tick(self.now)
+            self.desk.tick(self.now, ruling.tick(self))
         return showing.frame(self, counted, values)
 
     def _settle_cases(self) -> tuple[Rejection, ...]:
@@ -348,7 +350,8 @@ class Engine:
 
     def next_due(self) -> int:
         """Earliest pane edge or deadline after now: where a tick can change a value without an event."""
-        due = (self.annexes.next_due(), self.pulse.next_due(self.now), self.board.next_edition(self.now))
+        rules = self.rules.next_due() if self.rules is not None else NEVER
+        due = (self.annexes.next_due(), self.pulse.next_due(self.now), self.board.next_edition(self.now), rules)
         return max(min(due), self.now + 1)
 
     # What is shown.

@@ -15,6 +15,7 @@ from citytwin.facts import Stats
 from citytwin.geo.scopes import ScopeTree
 from citytwin.indicators.loading import NotAnIndicator, load_text
 from citytwin.indicators.registry import Registry
+from citytwin.indicators.rules.book import rules_hash
 from citytwin.intake import CityLike
 from citytwin.models.hashing import Allocate
 from citytwin.models.shards import Ownership
@@ -41,8 +42,10 @@ class DefinitionsChanged(Exception):
 
 
 def definitions(city: CityLike, registry: Registry) -> dict[str, str]:
-    """What must be equal for a snapshot to be of use: hashes of pack, indicators and vocabulary."""
-    return {"city": city.edition, "indicators": registry.hash(), "vocabulary": vocabulary_hash(city.vocabulary)}
+    """What must be equal for a snapshot to be of use: hashes of pack, indicators, vocabulary, and rules if any."""
+    found = {"city": city.edition, "indicators": registry.hash(), "vocabulary": vocabulary_hash(city.vocabulary)}
+    rules = getattr(city, "rules", ())
+    return found | {"rules": rules_hash(rules)} if rules else found
 
 
 def vocabulary_hash(vocabulary: Vocabulary) -> str:
@@ -93,6 +96,7 @@ def take(engine: Engine, *, hashed: bool = True) -> Snapshot:
         "states": engine.state_hash() if hashed else "", "frames": engine.frame_hash() if hashed else "",
         "pending": pending.plain(engine), "pulse": engine.pulse.state(),
         "told_cases": engine.told_cases, "desk": engine.desk.state() if engine.desk is not None else None,
+        "rules": engine.rules.state() if engine.rules is not None else None,
         "plugins": [
             {"file": f, "text": a.plugin.text, **{n: getattr(a, n) for n in _ANNEX}}
             for f, a in engine.annexes.by_file.items()
@@ -142,6 +146,8 @@ def restore(
     engine.told_cases = meta.get("told_cases")
     if engine.desk is not None and meta.get("desk"):
         engine.desk.load(meta["desk"])
+    if engine.rules is not None and meta.get("rules"):
+        engine.rules.load(meta["rules"])
     pending.load_rows(engine, grouped.get("pending", {}))
     pending.load_plain(engine, meta["pending"])
     if engine.k == 0:

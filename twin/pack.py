@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from citytwin.geo.scopes import LEVELS, ScopeTree
 from citytwin.models.columns import Int32
+from citytwin.models.desk.rules import Rule, RuleError, RuleSet
+from citytwin.models.desk.ruletoml import parse_rules
 from citytwin.models.events import VOCABULARY
 from citytwin.models.vocabulary import Vocabulary
 from citytwin.twin import pack_layers, pack_rows
@@ -91,6 +93,8 @@ class City:
         self.scopes.complete()
         self.sources = [_source(s) for s in manifest.get("sources", ())]
         self.calendar = _calendar(files, manifest.get("calendar", {}))
+        #: Rules of alarms that the pack brings; a file with a fault is left out whole.
+        self.rules: list[Rule] = _rules(files, manifest.get("rules", ()))
         self.layers = {str(d["name"]): _layer(d, self.crs) for d in manifest.get("layers", ())}
         self._polygons: dict[int, tuple[Int32, NDArray[np.object_]]] = {}
         self._locator: Locator | None = None
@@ -193,6 +197,19 @@ def _layer(entry: Mapping[str, Any], crs: str) -> Layer:
         str(entry["name"]), dict(title), str(entry["file"]), str(entry.get("licence", "")),
         str(entry.get("attribution", "")), bool(entry.get("synthetic", False)), str(entry.get("crs", crs)),
     )  # fmt: skip
+
+
+def _rules(files: PackFiles, entries: Sequence[Mapping[str, Any]]) -> list[Rule]:
+    found = RuleSet()
+    for entry in entries:
+        name = str(entry["file"])
+        text = files.attempt(name)
+        try:
+            found.add(parse_rules(text or "", name), name)
+        except RuleError as error:
+            for problem in error.problems:
+                files.report(name, problem.line, problem.field, f"rule {problem.rule}: {problem.what}")
+    return found.rules
 
 
 def _calendar(files: PackFiles, entry: Mapping[str, Any]) -> Calendar:

@@ -23,6 +23,7 @@ LISTS: dict[str, tuple[str, ...]] = {
     "entities": ("kind", "file"),
     "layers": ("name", "file"),
     "sources": ("id",),
+    "rules": ("file",),
 }
 
 

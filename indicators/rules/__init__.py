@@ -1,0 +1,1 @@
+"""Rules at work: matchers over columns of events, parts of conditions, and the book that gives drafts."""

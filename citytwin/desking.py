@@ -15,7 +15,9 @@ from citytwin.models.desk.columns import batches_of, events_of
 from citytwin.models.desk.event import AUTO, Refusal
 from citytwin.models.hashing import combine, hash_coded, hash_strings
 from citytwin.models.vocabulary import EventType
+from citytwin.twin.desk.alarms import Alarms
 from citytwin.twin.desk.desk import Desk
+from citytwin.twin.desk.units import Units
 
 if TYPE_CHECKING:
     from citytwin.engine import Engine
@@ -27,19 +29,24 @@ def desk_of(engine: Engine) -> Desk | None:
     """The desk of an engine that has the whole city; a part of one has none."""
     if engine.own is not None or engine.cases is None:
         return None
-    return Desk({})
+    return Desk({"alarm": Alarms(engine.scopes), "unit": Units()})
 
 
 def one_by_one(engine: Engine, batch: EventBatch) -> bool:
     """Whether the rows of a batch must be fed one by one: commands that know a revision build on each other."""
+    return engine.desk is not None and len(batch) > 1 and _commands(batch)
+
+
+def _commands(batch: EventBatch) -> bool:
+    """Whether any row of a batch knows the revision that it builds on."""
     rev = batch.fields.get("rev")
-    return engine.desk is not None and len(batch) > 1 and isinstance(rev, np.ndarray) and bool(np.any(rev != MISSING))
+    return isinstance(rev, np.ndarray) and bool(np.any(rev != MISSING))
 
 
 def admit(engine: Engine, batch: EventBatch, kind: EventType, scope: Int32, refusals: intake.Refusals) -> None:
     """Have the desk take in what of a batch is still allowed; what it refuses is refused."""
     desk = engine.desk
-    if desk is None or not desk.hears(kind.name):
+    if desk is None or not (desk.hears(kind.name) or _commands(batch)):
         return
     rows = np.flatnonzero(refusals.ok & (batch.corrects.lengths() == 0))
     _heard_in_vain(engine, batch, refusals)
@@ -129,8 +136,8 @@ def place_of(engine: Engine, subject: str) -> tuple[int, tuple[int, ...]]:
     """Scope row (-1: unknown) of a case or of a row of the desk, and the scopes that it was lent to."""
     if has_case(engine, subject):
         assert engine.cases is not None
-        row = np.array([engine.cases.slot(subject)])
-        return int(engine.cases.scopes(row)[0]), ()
+        slot = np.array([engine.cases.slot(subject)])
+        return int(engine.cases.scopes(slot)[0]), ()
     for row in _rows_of(engine, subject):
         scope = row.get("scope")
         return -1 if scope is None else int(scope), ()

@@ -190,7 +190,7 @@ class Alarms:
         )
 
     def tick(self, now: int) -> list[Draft]:
-        """Shelves whose time is over end; every ten minutes the health of the alarms is said."""
+        """Shelves whose time is over end; from the first alarm on their health is said every ten minutes."""
         before, self._now = self._now, max(self._now, now)
         out = []
         for code, until in sorted(self._shelves.items(), key=lambda item: item[::-1]):
@@ -199,7 +199,7 @@ class Alarms:
                 if until > before:
                     self._changed[code] = None
         period = self._now - self._now % PERIOD_MS
-        if period > self._said:
+        if period > self._said and self._speaks:
             while self._history and self._history[0].time < period - SPAN_MS - PERIOD_MS:
                 self._history.popleft()
             said = self.health(period).fields()
@@ -211,7 +211,14 @@ class Alarms:
         if self._now == MISSING:
             return MISSING
         ends = [until for until in self._shelves.values() if until > self._now]
-        return min([self._now - self._now % PERIOD_MS + PERIOD_MS, *ends])
+        if self._speaks:
+            ends.append(self._now - self._now % PERIOD_MS + PERIOD_MS)
+        return min(ends, default=MISSING)
+
+    @property
+    def _speaks(self) -> bool:
+        """Whether there was ever an alarm: a city without any has no health of alarms to tell."""
+        return bool(self._history) or self._said != MISSING
 
     def health(self, now: int) -> Health:
         """The health of the alarms at a time (ms UTC); drills and hidden alarms are not part of it."""

@@ -46,8 +46,8 @@ class Desk:
         self._due = 0
 
     def hears(self, type: str) -> bool:
-        """Whether events of a type concern the desk."""
-        return type in self._of or type.startswith("case.")
+        """Whether a part of the desk folds events of a type."""
+        return type in self._of
 
     def admit(self, events: Sequence[Event], known: Sequence[bool]) -> list[Refusal | None]:
         """Take in events in order; why each was refused, None if it was not.

@@ -218,7 +218,7 @@ class Alarms:
     @property
     def _speaks(self) -> bool:
         """Whether there was ever an alarm: a city without any has no health of alarms to tell."""
-        return bool(self._history) or self._said != MISSING
+        return bool(self._alarms) or self._floor > 0
 
     def health(self, now: int) -> Health:
         """The health of the alarms at a time (ms UTC); drills and hidden alarms are not part of it."""

@@ -266,6 +266,9 @@ def test_the_history_is_bounded_and_holds_a_day() -> None:
 def test_the_desk_says_every_ten_minutes_how_its_alarms_are() -> None:
     part = Alarms(SCOPES, operators=2)
     assert part.due() == MISSING
+    assert part.tick(T0) == [], "without any alarm there is nothing to say"
+    assert part.due() == MISSING
+    raised(part, "first@C0001", 0)
     first = part.tick(T0)
     assert [(d.type, d.subject, d.time % (10 * MINUTE)) for d in first] == [("alarm.health", ALL, 0)]
     assert part.tick(T0 + 1) == first, "until it was heard"
@@ -275,14 +278,14 @@ def test_the_desk_says_every_ten_minutes_how_its_alarms_are() -> None:
     assert due == first[0].time + 10 * MINUTE
     raised(part, "flood@C0000", due - T0 - 5)
     told = part.tick(due)[0].fields
-    assert told == {"operators": 2, "recent": 1, "day": 1, "flood": 0, "top": 1, "chattering": 0, "stale": 0}
+    assert told == {"operators": 2, "recent": 2, "day": 2, "flood": 0, "top": 2, "chattering": 0, "stale": 0}
     assert set(told) == {f.name for f in VOCABULARY().types["alarm.health"].fields}
     refusal = say(part, "alarm.health", ALL, 0, "desk/wang", **told)
     assert refusal is not None
     assert refusal.reason == "not_allowed"
     report = part.report(due)
-    assert (report["rate"], report["most_frequent"], report["by_priority"]) == (0.5, [["flood@C0000", 1]], [0, 1, 0, 0])
-    assert part.history() == [Occurrence(due - 5, "flood@C0000", 2)]
+    assert (report["rate"], report["most_frequent"], report["by_priority"]) == (1.0, [["first@C0001", 1], ["flood@C0000", 1]], [0, 2, 0, 0])
+    assert part.history() == [Occurrence(T0, "first@C0001", 2), Occurrence(due - 5, "flood@C0000", 2)]
 
 
 @pytest.mark.parametrize(

@@ -68,5 +68,15 @@ def staffed(config: Config, folder: Path, stack: ExitStack, *, demo: bool = Fals
     stack.callback(anchors.close)
     accounts = stack.enter_context(accounts_of(folder, config, audit, "server", "auto"))
     anchors.start()
-    staff = Staff(accounts, loopback=is_local(config.server.host), demo=demo, note=audit.write)
-    return Staffed(Access(config.server.token or None, people=staff, trail=audit), staff, audit)
+    provider = sign_on = None
+    if config.oidc.issuer:
+        from citytwin.oidc import Oidc  # its package comes with an extra
+
+        provider = Oidc(config.oidc)
+    local = is_local(config.server.host)
+    staff = Staff(accounts, loopback=local, demo=demo, provider=provider, note=audit.write)
+    if provider is not None and provider.signs_in:
+        from citytwin.signon import ProviderSignOn
+
+        sign_on = ProviderSignOn(provider, staff)
+    return Staffed(Access(config.server.token or None, people=staff, trail=audit, sign_on=sign_on), staff, audit)

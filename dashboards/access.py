@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from citytwin.dashboards.people import COOKIE, LOCAL, PERSON, TOKEN, TRAIL, People, Person, Trail, forbidden
+from citytwin.dashboards.people import COOKIE, LOCAL, PERSON, TOKEN, TRAIL, People, Person, SignOn, Trail, forbidden
 from citytwin.dashboards.problems import Trouble, problem
 from citytwin.geo.scopes import ScopeTree
 
@@ -63,6 +63,7 @@ class Access:
     origins: frozenset[str] = frozenset()
     people: People | None = None
     trail: Trail | None = None
+    sign_on: SignOn | None = None
 
     def __repr__(self) -> str:
         return f"Access(token={'set' if self.token else 'none'}, origins={sorted(self.origins)})"

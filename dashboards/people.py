@@ -113,6 +113,16 @@ class People(Protocol):
         """End the session of a cookie."""
 
 
+class SignOn(Protocol):
+    """Signs people in at a provider of identities; each call is made on a worker thread."""
+
+    def begin(self) -> tuple[str, str]:
+        """Address of the provider's page, and a state. Raises Trouble."""
+
+    def finish(self, state: str, code: str) -> SignedIn:
+        """The session of who comes back. Raises Trouble."""
+
+
 class Trail(Protocol):
     """The audit trail: what people did, and that they read personal data."""
 

@@ -21,7 +21,10 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from citytwin.dashboards import api, describe, ingest, pages
 from citytwin.dashboards.access import Access, Gate, is_loopback
+from citytwin.dashboards.door_ports import Doors
+from citytwin.dashboards.doors import DoorRoutes
 from citytwin.dashboards.hub import Hub, Limits
+from citytwin.dashboards.login import Login
 from citytwin.dashboards.ops import Operations
 from citytwin.dashboards.ports import Board, CityReads, Health, Ingest, Ops, Refused, Workshop
 from citytwin.dashboards.problems import Trouble, on_error, on_http, on_refused, on_trouble
@@ -49,6 +52,8 @@ class Parts:
     static: Path = Path(__file__).parent / "static"
     workshop: Workshop | None = None
     ops: Ops | None = None
+    #: Doors for other systems; a server without them has none of their addresses.
+    doors: Doors | None = None
     #: Where several servers show one city: its epoch, and how many entries of each log channel came before.
     epoch: str = ""
     told: Mapping[str, int] | None = None
@@ -73,7 +78,9 @@ class Web:
             *reads.routes(),
             *operations.routes(),
             *door.routes(),
+            *(DoorRoutes(parts.doors).routes() if parts.doors is not None else ()),
             *SessionDoor(parts.access.people).routes(),
+            *(Login(parts.access.sign_on).routes() if parts.access.sign_on is not None else ()),
             *Reference(parts.board, parts.board.types).routes(),
             *describe.routes(parts.version, parts.ingest.content_types),
             *pages.routes(parts.static),

@@ -207,7 +207,7 @@ class Server(ABC):
 
 
 def installed(name: str) -> Path:
-    """Path of kafka (a folder of jars), influx or mosquitto (programs); scripts/servers installs what lacks."""
+    """Path of kafka, oidc (folders), influx or mosquitto (programs); scripts/servers installs what lacks."""
     done = subprocess.run([ROOT / "scripts" / "servers", name], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the tests need {name}, and scripts/servers {name} could not install it; it says why above")

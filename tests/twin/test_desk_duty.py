@@ -195,4 +195,6 @@ def test_editions_are_bounded() -> None:
     part = Calendars(Edition("week"))
     for n in range(EDITIONS_MAX):
         taken(part, edition(f"e{n}", days="{}"))
-    assert part.check(edition("more", days="{}")).reason == "not_now"
+    refusal = part.check(edition("more", days="{}"))
+    assert refusal is not None
+    assert refusal.reason == "not_now"

@@ -86,6 +86,7 @@ class Cases:
     """Cases that begin in one block: codes of one width, begin ms, indices of category and channel, places.
 
     `customers` that an outage cuts off (MISSING elsewhere), `component`: code of what is broken ("" elsewhere).
+    `text`: what was said of it; `of`: the case of the block that it reports once more (-1: none). None: nothing of it.
     """
 
     code: UInt8
@@ -96,6 +97,8 @@ class Cases:
     lat: Float64
     customers: Int64
     component: Strings
+    text: Strings | None = None
+    of: Int64 | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -117,11 +120,15 @@ class Life:
     #: Cases that began before this time (ms) are walked too, so that chance falls the same, but not told of.
     cut_ms: int = 0
     now: Int64 = field(init=False)
+    #: When the first report of the matter was: what repeats an untold one is not told either.
+    begun: Int64 = field(init=False)
     alive: Bool = field(init=False)
     made: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.now = self.cases.time.copy()
+        of = np.arange(len(self.cases)) if self.cases.of is None else self.cases.of
+        self.begun = np.where(of < 0, self.now, self.now[of])
         self.alive = np.ones(len(self.cases), np.bool_)
 
     def some(self, share: float) -> Bool:
@@ -140,7 +147,7 @@ class Life:
     ) -> None:  # fmt: skip
         """Put one move of these cases into the outbox; `fields` have a row for every case of the block."""
         turn = self.made[name] = self.made.get(name, 0) + 1
-        rows = np.flatnonzero((self.alive if who is None else who) & (self.cases.time > self.cut_ms))
+        rows = np.flatnonzero((self.alive if who is None else who) & (self.begun > self.cut_ms))
         if not len(rows):
             return
         code, n = self.cases.code[rows], len(rows)
@@ -157,6 +164,7 @@ class Life:
     def live(self) -> None:
         """The whole life of every case, from report to evaluation."""
         self.report()
+        self.merge()
         due = self.file()
         self.dispatch()
         handled = self.work(due)
@@ -165,6 +173,7 @@ class Life:
     def names(self) -> dict[str, Plain]:
         """Category, channel and broken component of each case."""
         return {
+            "text": self.cases.text or Strings.empty(len(self.cases)),
             "component": self.cases.component,
             "category": Coded(self.cases.category.astype(np.int32), tuple(c.name for c in CATEGORIES)),
             "channel": Coded(self.cases.channel.astype(np.int32), CHANNELS),
@@ -187,13 +196,13 @@ class Life:
         clock = WorkClock.around(int(self.now.min(initial=2**62)), self.town.offset_ms, self.town.off, self.town.on)
         due = np.where(urgent, self.now + limit.astype(np.int64), clock.after(self.now, limit))
         self.move("filed", "shift leader", fields={"due_at": due, "customers": self.cases.customers, **self.names()})
-        void = self.some(0.004)
+        void = self.some(0.004) & ~self.repeated()
         self.move("voided", "shift leader", void, at=self.now + 30_000, reason="filed by mistake")
         self.alive &= ~void
         return np.asarray(due, np.int64)
 
     def dispatch(self) -> None:
-        """Dispatched; a few come back and go to another unit; received, mostly arrived; a few merged."""
+        """Dispatched; a few come back and go to another unit; received, mostly arrived."""
         dept = np.array([c.dept for c in CATEGORIES])[self.cases.category] % len(self.town.departments)
         unit: dict[str, Plain] = {"unit": Coded(dept.astype(np.int32), self.town.departments)}
         self.wait(1, 10)
@@ -208,14 +217,22 @@ class Life:
         there = self.some(0.75)
         self.wait(5, 40, there)
         self.move("arrived", "unit", there)
-        self.merge()
+
+    def repeated(self) -> Bool:
+        """Cases that others of the block report once more."""
+        out = np.zeros(len(self.cases), np.bool_)
+        if self.cases.of is not None:
+            out[self.cases.of[self.cases.of >= 0]] = True
+        return out
 
     def merge(self) -> None:
-        """A few turn out to be the case reported just before in the block, where that one still lives."""
-        child = self.some(0.015)
-        child &= np.roll(self.alive & ~child, 1) & (np.arange(len(child)) > 0)
-        self.wait(1, 5, child)
-        parent = joined([np.roll(self.cases.code, 1, axis=0)], len(self.cases))
+        """What was reported once more is merged into the first report, where that one was accepted."""
+        of = self.cases.of
+        if of is None:
+            return
+        child = self.alive & (of >= 0) & self.alive[of]
+        self.wait(1, 15, child)
+        parent = joined([self.cases.code[np.maximum(of, 0)]], len(self.cases))
         self.move("merged", "dispatcher", child, reason="same matter", fields={"into": parent})
         self.alive &= ~child
 

@@ -17,9 +17,12 @@ from citytwin import desking
 from citytwin.clock import Clock, SystemClock
 from citytwin.config import Config, privacy_key
 from citytwin.dashboards.server import Parts, ServerThread, Web
+from citytwin.doors import CityDoors, Intake
 from citytwin.engine import Engine
 from citytwin.folder import Folder
 from citytwin.history import historian
+from citytwin.hooked import store as hook_store
+from citytwin.hooked import webhooks
 from citytwin.indicators.registry import Registry
 from citytwin.ingest import Door
 from citytwin.keeper import Keeper, Retention
@@ -132,8 +135,13 @@ class Node:
         self._open_history(stack)
         self.views = Views(self.runtime, self.engine, self.letters, self.past, self.history)
         box = getattr(self.engine.city, "box", None)
-        self.codec = Codec(self.engine.vocabulary, privacy_key(config, self.folder), box)
+        secret = privacy_key(config, self.folder)
+        self.codec = Codec(self.engine.vocabulary, secret, box)
         self.door = Door(self.codec, self.runtime)
+        intake = Intake(self.codec, self.runtime, self.engine, self.clock)
+        self.doors = CityDoors(intake, config.open311, config.cap, secret)
+        hooks = stack.enter_context(hook_store(config, self.folder))
+        self.hooks = webhooks(config, hooks, self.runtime, self.engine, self.log, self.letters, self.clock)
         self.ops = self._ops(keeper)
         self.web: ServerThread | None = None
         self._open_workshop()
@@ -266,6 +274,8 @@ class Node:
         self.ops.note(frame, letters)
         self._frame(dataclasses.replace(frame, sys=sys_facts))
         self._keep(frame)
+        if not self.letterbox.waiting:  # what the state refused is known by its dead letter, and not told
+            self.hooks.upto(frame.position)
         self.first_frame.set()
         self.workshop.ticked(frame)
         self.views.ticked(frame)
@@ -278,7 +288,11 @@ class Node:
         self.people: Staffed = staffed(self.config, self.folder, self._stack, demo=self.demo)
         board = CityBoard(self.views)
         access = self.people.access
-        web = Web(Parts(board, self.views, self.door, self.views, access, workshop=self.workshop, ops=self.ops))
+        web = Web(
+            Parts(
+                board, self.views, self.door, self.views, access, workshop=self.workshop, ops=self.ops, doors=self.doors
+            )
+        )
         self.web = ServerThread(web, server.host, server.port)
         port = self.web.start()
         self._frame = web.gateway.publish
@@ -294,6 +308,7 @@ class Node:
             if self.engine.k:
                 self.history.prime(self.engine.now, {s.id: self.engine.current(s.id) for s in self.engine.registry})
             self.history.start()
+        self.hooks.start(self.runtime.position)
         self.runtime.start(live=live)
         if self.plugins is not None and self.config.workshop.watch:
             self.plugins.start()
@@ -313,6 +328,7 @@ class Node:
             self.web.stop()
             self.web = None
         self.runtime.stop()
+        self.hooks.stop()
         if self.past is not None:
             self.past.close()
         self._stack.close()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from citytwin.door_config import Cap, Open311, Webhooks
 from citytwin.history_config import History, Influx
 from citytwin.people_config import Accounts, Audit, Oidc
 from citytwin.sections import Amount, Bridge, Cluster, Count, Kafka, Mqtt, Port, Section
@@ -137,6 +138,9 @@ class Config(Section):
     accounts: Accounts = msgspec.field(default_factory=Accounts)
     oidc: Oidc = msgspec.field(default_factory=Oidc)
     audit: Audit = msgspec.field(default_factory=Audit)
+    open311: Open311 = msgspec.field(default_factory=Open311)
+    cap: Cap = msgspec.field(default_factory=Cap)
+    webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
     language: Literal["zh", "en"] = "zh"
 
 
@@ -145,6 +149,7 @@ SECRETS = {
     "server.token": "server.token_file", "privacy.key": "privacy.key_file", "kafka.password": "kafka.password_file",
     "mqtt.password": "mqtt.password_file", "bridge.token": "bridge.token_file",
     "influx.token": "influx.token_file", "influx.password": "influx.password_file",
+    "open311.keys": "open311.keys_file",
     "oidc.client_secret": "oidc.client_secret_file",
 }  # fmt: skip
 

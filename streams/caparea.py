@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import shapely
 
@@ -108,3 +109,20 @@ def middle(areas: Iterable[Area], box: Box | None) -> tuple[float, float] | None
 def _held(lon: float, lat: float, box: Box | None) -> tuple[float, float] | None:
     held = box is None or (box[0] <= lon <= box[2] and box[1] <= lat <= box[3])
     return (lon, lat) if held else None
+
+
+def rings_of(shape: Any, points: int = 200, parts: int = 8) -> tuple[tuple[LatLon, ...], ...]:
+    """Outer rings of a shape (shapely, longitude and latitude) as closed polygons, simplified to some 200 points each.
+
+    The `parts` largest pieces; holes are left out, for a polygon of CAP has none.
+    """
+    pieces = [p for p in getattr(shape, "geoms", [shape]) if p.geom_type == "Polygon" and p.area > 0]
+    found = []
+    for piece in sorted(pieces, key=lambda p: -p.area)[:parts]:
+        outer, step = shapely.Polygon(piece.exterior), 1e-5
+        while len(outer.exterior.coords) > points and step < 1.0:
+            outer, step = outer.simplify(step), 2 * step
+        ring = tuple((round(y, 6), round(x, 6)) for x, y, *_ in outer.exterior.coords)
+        if len(ring) >= 4 and shapely.Polygon(ring).is_valid:
+            found.append(ring)
+    return tuple(found)

@@ -7,13 +7,18 @@ the status Exercise. Each message has an info in Chinese and one in English.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
+from zoneinfo import ZoneInfo
 
 from citytwin.models.desk.event import Event
 from citytwin.models.door_events import CAP_CATEGORY, CAP_CERTAINTY, CAP_URGENCY
-from citytwin.streams.capdoc import Alert, Area, Info, Reference
+from citytwin.streams.capdoc import MEDIA, Alert, Area, Info, Reference
+from citytwin.streams.markup import add, written
 
 #: Severity of levels I to IV.
 SEVERITY: dict[int, str] = {1: "Extreme", 2: "Severe", 3: "Moderate", 4: "Minor"}
@@ -58,6 +63,29 @@ def messages(events: Iterable[Event], sender: str, area_of: AreaOf, names: Mappi
         if kind == "Cancel":
             del standing[event.subject]
     return out
+
+
+ATOM = "http://www.w3.org/2005/Atom"
+ATOM_MEDIA = "application/atom+xml"
+
+
+def feed(alerts: Sequence[Alert], title: str, sender: str, zone: ZoneInfo, now: int) -> bytes:
+    """An Atom feed (RFC 4287) of messages, newest first; each links to its CAP document by a relative address."""
+    root = ET.Element("feed", {"xmlns": ATOM})
+    add(root, "id", f"urn:citytwin:cap:{sender}")
+    add(root, "title", title)
+    newest = max((a.sent for a in alerts), default=now)
+    add(root, "updated", datetime.datetime.fromtimestamp(newest // 1000, zone).isoformat())
+    add(add(root, "author"), "name", sender)
+    for alert in sorted(alerts, key=lambda a: (-a.sent, a.identifier)):
+        entry = add(root, "entry")
+        add(entry, "id", f"urn:citytwin:cap:{alert.identifier}")
+        add(entry, "title", f"{alert.msg_type}: {alert.infos[0].headline}")
+        add(entry, "updated", datetime.datetime.fromtimestamp(alert.sent // 1000, zone).isoformat())
+        add(entry, "link").attrib.update(rel="alternate", type=MEDIA, href=quote(alert.identifier, safe=""))
+        add(entry, "summary", alert.infos[0].description or alert.infos[0].event)
+        add(entry, "category").attrib.update(term=alert.status)
+    return written(root)
 
 
 def level_of(fields: Mapping[str, Any]) -> int:

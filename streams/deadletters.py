@@ -155,6 +155,12 @@ class DeadLetters:
             found = self._db.execute(query, (before, state, state, reason, reason, limit)).fetchall()
         return [Letter(*f) for f in found]
 
+    def rows_of(self, door: str, place: int | str) -> set[int]:
+        """Indices of what was refused of one body or log record, also of what was driven again since."""
+        query = "SELECT row FROM letter WHERE door = ? AND place = ?"
+        with self._lock:
+            return {int(row) for (row,) in self._db.execute(query, (door, str(place)))}
+
     def show(self, number: int) -> Letter:
         """One letter. Raises LetterGone."""
         with self._lock:

@@ -126,8 +126,8 @@ def event_of(alarm: Alarm, zone: ZoneInfo) -> dict[str, Any]:
     return event if math.isnan(alarm.lon) else {**event, "lon": alarm.lon, "lat": alarm.lat}
 
 
-def answer(body: bytes, *, taken: bool) -> bytes:
-    """The Response that the standard asks for, with SN and DeviceID where the body has such."""
+def answer(body: bytes, *, taken: bool, why: str = "") -> bytes:
+    """The Response of the standard, with SN and DeviceID where the body has such, and in a comment why not."""
     root = ET.Element("Response")
     markup.add(root, "CmdType", "Alarm")
     try:
@@ -138,6 +138,8 @@ def answer(body: bytes, *, taken: bool) -> bytes:
     markup.add(root, "SN", sn if sn.isascii() and sn.isdigit() and len(sn) <= 10 else "0")
     markup.add(root, "DeviceID", device if device.isascii() and device.isdigit() and len(device) == 20 else "")
     markup.add(root, "Result", "OK" if taken else "ERROR")
+    if why:  # the standard has no element for it
+        root.append(ET.Comment(f" {markup.clean(why).replace('--', '- -')[:300].rstrip('-')} "))
     return markup.written(root, "gb2312")
 
 

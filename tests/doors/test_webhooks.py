@@ -191,7 +191,7 @@ def test_scopes_refusals_and_age_are_kept_to(tmp_path: Path, receiver: Receiver)
     with hooks(tmp_path, mine, where=where, refused=refused) as (found, log):
         say(found, log, closed(0, 4), closed(4, 2))
         calls = receiver.wait(lambda c: len(c) >= 2)
-        until(lambda: found.store.position == 2)
+        until(lambda: found.position == 2)
         assert [c.headers["idempotency-key"][-2:] for c in calls] == ["e3", "e5"]
         found.pace = Pace(max_age_ms=1000)
         old = closed(6, 2)
@@ -205,14 +205,14 @@ def test_at_the_bound_the_oldest_go_counted(tmp_path: Path) -> None:
         log,
     ):
         say(found, log, closed(0, 30))
-        until(lambda: found.store.position == 1)
+        until(lambda: found.position == 1)
         assert (found.store.counts("t")["waiting"], found.store.counts("t")["dropped"]) == (10, 20)
 
 
 def test_a_target_of_another_process_is_taken_up_and_let_go(tmp_path: Path, receiver: Receiver) -> None:
     with hooks(tmp_path) as (found, log):
         say(found, log, closed(0, 1))
-        until(lambda: found.store.position == 1)
+        until(lambda: found.position == 1)
         with HookStore(tmp_path / "hooks.db") as other:
             other.add(target(receiver))
             until(lambda: "t" in found.senders)

@@ -8,28 +8,74 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from citytwin import intake
+from citytwin import intake, ruling
+from citytwin.casework import Casework
+from citytwin.geo.scopes import LEVELS
+from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch
 from citytwin.models.columns import MISSING, Bool, Coded, Int32, Strings
+from citytwin.models.desk import plantoml
 from citytwin.models.desk.columns import batches_of, events_of
-from citytwin.models.desk.event import AUTO, Refusal
+from citytwin.models.desk.event import AUTO, Part, Refusal
+from citytwin.models.desk.holidays import base_edition
 from citytwin.models.hashing import combine, hash_coded, hash_strings
 from citytwin.models.vocabulary import EventType
 from citytwin.twin.desk.alarms import Alarms
+from citytwin.twin.desk.calendars import Calendars
 from citytwin.twin.desk.desk import Desk
+from citytwin.twin.desk.duty import Duty
+from citytwin.twin.desk.plans import Plans
 from citytwin.twin.desk.units import Units
+from citytwin.units import origin_ms
 
 if TYPE_CHECKING:
     from citytwin.engine import Engine
 
+#: Plans are judged at the city, its districts and streets.
+_JUDGED = 3
 _NOT_CORRECTED = "what the desk decided stands; say a new event instead of a correction"
 
 
-def desk_of(engine: Engine) -> Desk | None:
-    """The desk of an engine that has the whole city; a part of one has none."""
+def desk_of(engine: Engine) -> tuple[Desk | None, Casework | None]:
+    """The desk of an engine that has the whole city, and its cases; a part of a city has neither."""
     if engine.own is not None or engine.cases is None:
-        return None
-    return Desk({"alarm": Alarms(engine.scopes), "unit": Units()})
+        return None, None
+    city, scopes = engine.city, engine.scopes
+    alarms, units, duty, days = Alarms(scopes), Units(), Duty(), calendars(city)
+    areas = {name: _codes(engine, i) for i, name in enumerate(LEVELS[:_JUDGED])}
+    plans = Plans(plantoml.builtin(), areas)
+    work = Casework(engine, days, units, alarms, plans, roster=duty)
+    parts: dict[str, Part] = {"alarm": alarms, "unit": units, "plan": plans, "duty": duty, "calendar": days}
+    return Desk(parts, work.check), work
+
+
+def _codes(engine: Engine, level: int) -> list[str]:
+    scopes = engine.scopes
+    return [scopes.code[r] for r in scopes.at_level(level).tolist() if not scopes.unlocated[r]]
+
+
+def calendars(city: CityLike) -> Calendars:
+    """The working time of a city: days off as its pack says."""
+    given = getattr(city, "calendar", None)
+    days = (given.weekend, given.days) if given is not None else (frozenset({6, 7}), None)
+    return Calendars(base_edition(city.timezone, *days), -origin_ms(city))
+
+
+def tick(engine: Engine) -> None:
+    """Let the desk do what the tick of now brings."""
+    desk, work = engine.desk, engine.casework
+    if desk is None or work is None:
+        return
+    drafts = ruling.tick(engine) + work.plans.observe(engine.now, work.read, work.alarmed)
+    desk.tick(engine.now, drafts + work.tick(engine.now))
+
+
+def case_rows(engine: Engine, facts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Facts of cases with all that a queue shows of those that the desk follows."""
+    work = engine.casework
+    if work is None or not work.live:
+        return list(facts)
+    return [{**fact, **work.shown(fact["code"])} for fact in facts]
 
 
 def one_by_one(engine: Engine, batch: EventBatch) -> bool:
@@ -147,3 +193,9 @@ def place_of(engine: Engine, subject: str) -> tuple[int, tuple[int, ...]]:
 def _rows_of(engine: Engine, code: str) -> Iterator[Mapping[str, Any]]:
     for part in engine.desk.parts.values() if engine.desk is not None else ():
         yield from (row for row in part.rows() if row["code"] == code)
+
+
+def attend(engine: Engine) -> None:
+    """The city is live: people work with its cases from now on."""
+    if engine.casework is not None:
+        engine.casework.attend()

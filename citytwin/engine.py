@@ -81,7 +81,7 @@ class Engine:
         self.pulse = Pulse(getattr(city, "sources", ()), self._types)
         self.board = Board(list(registry), self.aggregates, self.scopes, self.entities, self.pulse)
         self.trend = Trend(self.scopes)
-        self.desk, self.rules = desking.desk_of(self), ruling.book(self)
+        (self.desk, self.casework), self.rules = desking.desk_of(self), ruling.book(self)
 
     # Building.
 
@@ -283,8 +283,7 @@ class Engine:
         """The second half: values of all indicators by what the aggregates hold now."""
         values = self.board.evaluate(self.now)
         self.trend.record(self.now, self.board)
-        if self.desk is not None:
-            self.desk.tick(self.now, ruling.tick(self))
+        desking.tick(self)
         return showing.frame(self, counted, values)
 
     def _settle_cases(self) -> tuple[Rejection, ...]:

@@ -81,6 +81,8 @@ class Runtime:
         self.on_frame, self.on_status = on_frame, on_status
         #: Gets each batch that was fed, in the engine's thread.
         self.on_fed: Callable[[EventBatch, Changes], None] | None = None
+        #: Called in the engine's thread when it begins to tick by the clock.
+        self.on_live: Callable[[], None] = _nothing
         #: What the desk has to say after a tick and was not heard yet; it is written and fed at once.
         self.drafts: Callable[[], Sequence[EventBatch]] = tuple
         #: What was sent to screens since it was last asked: (published, taken by the socket) in ms.
@@ -109,6 +111,7 @@ class Runtime:
         return self.call(self._go_live)
 
     def _go_live(self) -> None:
+        self.on_live()
         self._due_ms = self.clock.now_ms()
         self._say(live=True)
 
@@ -372,6 +375,10 @@ class Runtime:
         for item in (*self._in_hand, *self._queue.drain()):
             if not item.future.done():
                 item.future.set_exception(Unavailable(why))
+
+
+def _nothing() -> None:
+    return None
 
 
 def _answer(future: Future[T], result: T) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from citytwin import desking
 from citytwin.facts import CASES_MAX, OVER, Counted, case_facts
-from citytwin.models.columns import Int64
+from citytwin.models.columns import Int64, unique
 from citytwin.models.frame import Delta, Frame, Values
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 def frame(engine: Engine, counted: Counted, values: dict[str, Values]) -> Frame:
     """The frame of the tick that `counted` began."""
     cases = counted.rows.get("case", np.zeros(0, np.int64))
+    if engine.casework is not None and engine.casework.live:
+        engine.casework.follow(cases)
+        cases = unique(np.concatenate([cases, engine.casework.take_fresh()]))
     return Frame(
         engine.k, engine.now, engine.position, values, _twin_delta(engine, counted.rows), case_deltas(engine, cases),
         engine.ticker.take(), sys_facts(engine, len(cases)), counted.refused,
@@ -44,7 +48,7 @@ def case_deltas(engine: Engine, rows: Int64) -> tuple[Mapping[str, Any], ...]:
     """Facts of the cases that changed; of too many (a bulk import) none."""
     if engine.cases is None or not 0 < len(rows) <= CASES_MAX:
         return ()
-    return tuple(case_facts(engine.cases, rows))
+    return tuple(desking.case_rows(engine, case_facts(engine.cases, rows)))
 
 
 def open_cases(engine: Engine) -> list[dict[str, Any]]:
@@ -52,7 +56,7 @@ def open_cases(engine: Engine) -> list[dict[str, Any]]:
     if engine.cases is None:
         return []
     rows = np.arange(engine.cases.n, dtype=np.int64)
-    return [case for case in case_facts(engine.cases, rows) if case["state"] not in OVER]
+    return desking.case_rows(engine, [c for c in case_facts(engine.cases, rows) if c["state"] not in OVER])
 
 
 def sys_facts(engine: Engine, cases: int) -> dict[str, Any]:

@@ -1,0 +1,244 @@
+"""The cases as people at the desk work with them: files of the open ones, what may be the same, who could go.
+
+All of it follows from the engine's state and is kept in no snapshot. Files are made when they are asked for; once the
+city is live (`attend`) those of the open cases are kept, followed tick by tick, and watched for what is due.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from citytwin import caserows
+from citytwin.facts import CASES_MAX, OVER
+from citytwin.geo.travel import Straight, Travel
+from citytwin.models.columns import Int64
+from citytwin.models.desk import casefile, categories, escalation, moves
+from citytwin.models.desk.candidates import ARRIVE_S, Force, Need, Policy, candidates
+from citytwin.models.desk.casebody import CaseFile, CaseLaw
+from citytwin.models.desk.duplicates import Likeness, Report
+from citytwin.models.desk.event import Draft, Event, Refusal
+from citytwin.models.desk.limits import stage_due
+from citytwin.models.desk.roster import Roster
+from citytwin.models.frame import Quality
+from citytwin.twin.desk.alarms import Alarms
+from citytwin.twin.desk.calendars import Calendars
+from citytwin.twin.desk.plans import Plans
+from citytwin.twin.desk.units import Units
+
+if TYPE_CHECKING:
+    from citytwin.engine import Engine
+
+#: Candidates and likely duplicates that a case shows.
+SHOWN = 20
+NEVER = 2**62
+
+
+class Casework:
+    """The cases of one engine, which has the whole city; every call is made in the engine's thread."""
+
+    def __init__(
+        self, engine: Engine, days: Calendars, units: Units, alarms: Alarms, plans: Plans, *, roster: Roster,
+        travel: Travel | None = None, policy: Policy | None = None,
+    ) -> None:  # fmt: skip
+        self.engine, self.days, self.units, self.alarms, self.plans = engine, days, units, alarms, plans
+        self.roster = roster
+        self.travel: Travel = travel or Straight()
+        self.policy = policy or Policy()
+        self.categories = categories.builtin()
+        self.law = CaseLaw(limit=self._limit)
+        self.live = False
+        self.files: dict[str, CaseFile] = {}
+        #: By open case: when something of it is due next.
+        self._due: dict[str, int] = {}
+        self._fresh: set[int] = set()
+        #: Rule and scope of the alarms that stand at a tick, and that tick.
+        self._standing: tuple[int, set[tuple[str, str]]] = (-1, set())
+        box = engine.city.box
+        self.likeness = Likeness((box[1] + box[3]) / 2 if box else 30.0)
+
+    def _limit(self, category: str, level: int, stage: str, since: int) -> int:
+        return stage_due(self.categories.resolve(category), level, stage, since, self.days.calendar)
+
+    # one case
+
+    def file(self, code: str) -> CaseFile | None:
+        """The file of a case, None for an unknown code."""
+        cases = self.engine.cases
+        if cases is None or cases.rev(code) == 0:
+            return None
+        kept = self.files.get(code)
+        if kept is not None and kept.rev == cases.rev(code):
+            return kept
+        return casefile.fold(code, cases.events_of(code), self.law, rev=cases.rev(code), newest=cases.newest(code))
+
+    def check(self, event: Event) -> Refusal | None:
+        """Why a command about a case is not taken."""
+        into = event.fields.get("into")
+        other = self.file(str(into)) if into else None
+        return moves.check(self.file(event.subject), event, self.law, other=other)
+
+    def need(self, file: CaseFile) -> Need:
+        """What a case wants of a unit."""
+        category, now = self.categories.resolve(file.category), self.engine.now
+        due = file.stage_due
+        seconds = (due - now) / 1000 if due > now else ARRIVE_S
+        return Need(
+            file.code, file.lon, file.lat, frozenset(category.skills[:1]), frozenset(category.skills[1:]),
+            caserows.path(self.engine.scopes, file.scope), file.level, max(seconds, 1.0), (now - file.since) / 1000,
+            category.responsible, frozenset(a.unit for a in file.assignments), file.bounces,
+            str(file.told.get("rule", "")),
+        )  # fmt: skip
+
+    def candidates(self, file: CaseFile) -> list[dict[str, Any]]:
+        """Units for a case, the best first."""
+        known = self.units.known()
+        if not known or file.over:
+            return []
+        scopes = self.engine.scopes
+        forces = [Force.of(u, caserows.path(scopes, scopes.row(u.home)) if u.home else ()) for u in known]
+        where = np.array([(f.lon, f.lat) for f in forces])
+        trips = self.travel.trips(where[:, 0], where[:, 1], np.array([file.lon]), np.array([file.lat]))
+        found = candidates(self.need(file), forces, trips, self.engine.now, self.policy)
+        return [c.row() for c in found[:SHOWN]]
+
+    def duplicates(self, file: CaseFile) -> list[dict[str, Any]]:
+        """Open cases that may be the same as this one, the likeliest first."""
+        out = []
+        for match in self.likeness.candidates(self._report(file))[:SHOWN]:
+            other = self.file(match.code)
+            if other is not None:
+                out.append({**match.row(), "title": self.title(other), "level": other.level})
+        return out
+
+    def _report(self, file: CaseFile) -> Report:
+        told = file.told
+        return Report(
+            file.code, file.category, file.times.get("reported", file.since), file.lon, file.lat,
+            str(told.get("text") or file.text), str(told.get("address", "")), str(told.get("component", "")),
+        )  # fmt: skip
+
+    def title(self, file: CaseFile) -> Mapping[str, str]:
+        """What a case is called."""
+        return self.categories.resolve(file.category).title
+
+    def why(self, file: CaseFile) -> Mapping[str, Any] | None:
+        """Why a rule opened a case, None for one that people reported."""
+        alarm = self.alarms.detail(str(file.told.get("source_alarm", "")))
+        if alarm is None:
+            return None
+        evidence = alarm.get("evidence")
+        told = json.loads(evidence) if isinstance(evidence, str) and evidence else evidence
+        return told if isinstance(told, Mapping) else None
+
+    def short(self, file: CaseFile) -> dict[str, Any]:
+        """A case as the queue shows it."""
+        return caserows.short(file, self.law, self.engine.scopes, self.title(file), self._merged(file))
+
+    def shown(self, code: str) -> Mapping[str, Any]:
+        """The short form of a case; nothing for an unknown one."""
+        file = self.file(code)
+        return {} if file is None else self.short(file)
+
+    def _merged(self, file: CaseFile) -> list[str]:
+        return self.engine.cases.children(file.code) if self.engine.cases is not None else []
+
+    def whole(self, code: str) -> dict[str, Any] | None:
+        """A case with everything that hangs on it, None for an unknown code."""
+        file = self.file(code)
+        if file is None:
+            return None
+        return {
+            **self.short(file), **caserows.more(file), "legal": list(moves.legal(file, self.law, now=self.engine.now)),
+            "why": self.why(file), "duplicates": [] if file.over else self.duplicates(file),
+            "candidates": self.candidates(file), "reports": self._reports(file), "plan": self.plans.of_case(code),
+        }  # fmt: skip
+
+    def _reports(self, file: CaseFile) -> list[dict[str, Any]]:
+        children = (self.file(code) for code in self._merged(file))
+        return [caserows.report(f) for f in (file, *children) if f is not None]
+
+    # all that are open
+
+    def attend(self) -> None:
+        """The city is live: keep the files of the open cases from now on."""
+        cases = self.engine.cases
+        if cases is None or self.live:
+            return
+        self.live = True
+        state = cases.column("state", np.arange(cases.n, dtype=np.int64))
+        self._take(np.flatnonzero(~np.isin(np.array(state.tolist(), object), OVER)))
+
+    def follow(self, rows: Int64) -> None:
+        """Cases of these rows changed."""
+        if self.live:
+            self._take(rows)
+
+    def _take(self, rows: Int64) -> None:
+        cases = self.engine.cases
+        assert cases is not None
+        for row in rows.tolist():
+            code = cases.code.strings[row]
+            self.files.pop(code, None)
+            self._due.pop(code, None)
+            file = self.file(code)
+            if file is None or file.over or file.state == "new":
+                self.likeness.remove(code)
+                continue
+            self.files[code] = file
+            self._due[code] = self._next(file, self.engine.now)
+            self.likeness.add(self._report(file))
+            for other in file.unlike:
+                self.likeness.unlike(code, other)
+            if len(rows) <= CASES_MAX:
+                self._fresh.add(row)
+
+    def take_fresh(self) -> Int64:
+        """Rows whose short form is to be shown again (int64, sorted)."""
+        rows, self._fresh = np.array(sorted(self._fresh), np.int64), set()
+        return rows
+
+    # what plans ask
+
+    def read(self, indicator: str, area: str) -> float:
+        """Value of an indicator at a scope, NaN where none can be trusted."""
+        line = self.engine.board.lines.get(indicator)
+        row = self.engine.scopes.row(area)
+        if line is None or not 0 <= row < len(line.value) or line.quality[row] >= int(Quality.STALE):
+            return float("nan")
+        return float(line.value[row])
+
+    def alarmed(self, rule: str, area: str) -> bool:
+        """Whether an alarm of a rule stands at a scope or below it."""
+        if self._standing[0] != self.engine.k:
+            self._standing = self.engine.k, self._standing_now()
+        return (rule, area) in self._standing[1]
+
+    def _standing_now(self) -> set[tuple[str, str]]:
+        scopes = self.engine.scopes
+        active = [row for row in self.alarms.rows() if row["active"] and row["scope"] is not None]
+        return {(row["rule"], scopes.code[above]) for row in active for above in scopes.path(int(row["scope"]))}
+
+    def tick(self, now: int) -> list[Draft]:
+        """Reminders and escalations that are due; only once the city is live."""
+        out: list[Draft] = []
+        for code in [code for code, due in self._due.items() if due <= now]:
+            file = self.files[code]
+            facts = caserows.facts(file, self.engine.scopes)
+            out += escalation.drafts(facts, now, self.days.calendar, self.roster, _said(file))
+        return out
+
+    def _next(self, file: CaseFile, now: int) -> int:
+        """When a step of a case is due next, at the end of its hold at the earliest."""
+        facts, done = caserows.facts(file, self.engine.scopes), _said(file)
+        steps = escalation.upcoming(facts, self.days.calendar)
+        open = [at for at, clock, step in steps if escalation.identity(file.code, clock, step) not in done]
+        free = max((end for begin, end in facts.holds if begin <= now < end), default=now)
+        return max(min(open), free) if open else NEVER
+
+
+def _said(file: CaseFile) -> set[str]:
+    return {entry.id for entry in file.timeline}

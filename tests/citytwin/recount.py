@@ -1,4 +1,4 @@
-"""A log counted again: frame and state hash at every tick, from its beginning and from each of its snapshots.
+"""A log counted again: frame and state hash after every tick, from its beginning and from each of its snapshots.
 
 python -m tests.citytwin.recount FOLDER EVENTS prints them as JSON; batches are cut to EVENTS rows (0: as they are).
 """
@@ -17,6 +17,7 @@ import numpy as np
 from citytwin.engine import Engine
 from citytwin.indicators.registry import Registry, installed
 from citytwin.models.columns import Coded, Column, Strings
+from citytwin.models.desk.event import AUTO
 from citytwin.recovery import apply
 from citytwin.snapshot import definitions, restore
 from citytwin.streams.log import Events, Record, SqliteLog, Tick
@@ -26,7 +27,7 @@ from citytwin.twin.pack import load_city
 from tests.indicators.town import SIDE, SOUTH, WEST, centre, town
 from tests.streams.towns import DEVICES
 
-#: Time of a tick (ms), frame hash, state hash.
+#: Time of a tick (ms), frame hash, state hash, with what the desk said to it.
 Hashes = tuple[int, str, str]
 
 
@@ -79,15 +80,23 @@ def cut(record: Record, size: int) -> Iterator[Record]:
         yield Events(record.batch.take(np.arange(start, min(start + size, len(record.batch)))))
 
 
+def own(record: Record) -> bool:
+    """Whether a record holds only what the desk said by itself: it follows the tick that made it say so."""
+    return isinstance(record, Events) and set(record.batch.source.tolist()) == {AUTO}
+
+
 def hashes(engine: Engine, log: SqliteLog, size: int = 0) -> list[Hashes]:
-    """Feed an engine what it does not know of the log; what it says at each tick."""
+    """Feed an engine what it does not know of the log; what it says after each tick and what the desk said to it."""
     said: list[Hashes] = []
+    ticked = False
     for position, record in log.read(engine.position + 1):
+        if ticked and not own(record):
+            said.append((engine.now, engine.frame_hash(), engine.state_hash()))
+            ticked = False
         for piece in cut(record, size):
             apply(engine, position, piece, lambda _p, _r: None)
-        if isinstance(record, Tick):
-            said.append((engine.now, engine.frame_hash(), engine.state_hash()))
-    return said
+        ticked |= isinstance(record, Tick)
+    return [*said, (engine.now, engine.frame_hash(), engine.state_hash())] if ticked else said
 
 
 def everything(folder: Path, size: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Open311(Section):
 
 
 class Cap(Section):
-    """Who warnings of this city are from: `sender` is its identifier (default `citytwin.<pack>`), names are for people."""
+    """Who warnings are from: `sender` is the identifier (default `citytwin.<pack>`), the names are for people."""
 
     sender: Annotated[str, Meta(pattern=r"^[^\s,<&]{0,100}$")] = ""
     name_zh: str = ""

@@ -7,7 +7,8 @@ import { acknowledging, open } from './alarms';
 import { parse, type Command, type Meaning, type World } from './grammar';
 import type { Alarm, Candidate } from './nouns';
 import { deadline, nextMove } from './queue';
-import { command, key, type Answer } from './send';
+import type { Answer } from './answer';
+import { command, key } from './send';
 import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, second, select, selected, unitNow, zone } from './store';
 
 export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover';

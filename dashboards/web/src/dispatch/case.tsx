@@ -18,7 +18,7 @@ function Stages({ c }: { c: File }): JSX.Element {
   return (
     <ol class="st" aria-label={t('case.stages')}>
       {stages(c).map(({ stage, how, at }) => (
-        <li key={stage} class={how === 'done' ? 'dn' : how === 'now' ? 'cur' : 'wait'} aria-current={how === 'now' ? 'step' : undefined}>
+        <li key={stage} class={how === 'done' ? 'dn' : how === 'now' ? 'cur' : 'todo'} aria-current={how === 'now' ? 'step' : undefined}>
           <b>{word('dstage', stage)}</b><span class="s d">{Number.isFinite(at) ? (how === 'now' ? due(at) : hms(at, zone.value)) : ''}</span>
         </li>
       ))}
@@ -37,14 +37,14 @@ function WhyPart({ part, level }: { part: Part; level: number }): JSX.Element {
   const open = useSignal(false);
   const value = part.value === 'yes' || part.value === 'no' ? t(part.value === 'yes' ? 'desk.yes' : 'desk.no') : Number.isFinite(part.number) ? num(part.number, Number.isInteger(part.number) ? 0 : 1) : part.value || '—';
   return (
-    <>
-      <button class="why in" disabled={part.evidence.length === 0} aria-expanded={part.evidence.length ? open.value : undefined} onClick={() => (open.value = !open.value)}>
+    <div>
+      <button class="wy in" disabled={part.evidence.length === 0} aria-expanded={part.evidence.length ? open.value : undefined} onClick={() => (open.value = !open.value)}>
         <span class="el">{say(part.label)}</span><Past part={part} level={level} />
         <span class="r nw"><b>{value}</b><span class="u">{unitName(part.unit)}</span></span>
         <span role="img" aria-label={t(part.ok ? 'case.met' : 'case.unmet')}><Sign name={part.ok ? 'check' : 'cross'} /></span>
       </button>
       {open.value && <ul class="ev s d">{part.evidence.slice(0, 8).map((e) => <li key={e.id} class="el">{hms(e.at, zone.value)} {word('event', e.type)} {e.id}</li>)}</ul>}
-    </>
+    </div>
   );
 }
 
@@ -67,7 +67,7 @@ function Reasons({ c }: { c: File }): JSX.Element {
 function likeness(d: Duplicate, c: File): string {
   const other = caseNow(d.code);
   const after = other ? other.reported > c.reported : false;
-  const terms = [Number.isFinite(d.terms.text) ? t('dup.text', (d.terms.text ?? 0).toFixed(2)) : '', (d.terms.component ?? 0) > 0 ? t('dup.component') : '', Number.isFinite(d.score) ? t('dup.score', d.score.toFixed(2)) : ''];
+  const terms = [Number.isFinite(d.terms.text) ? t('dup.text', (d.terms.text ?? 0).toFixed(2)) : '', (d.terms.component ?? 0) > 0 ? t('dup.component') : ''];
   return [metres(d.distance), Number.isFinite(d.gap) ? t(after ? 'dup.later' : 'dup.earlier', span(Math.abs(d.gap))) : '', ...terms].filter(Boolean).join(' · ');
 }
 
@@ -79,7 +79,7 @@ function Duplicates({ c }: { c: File }): JSX.Element | null {
       {c.duplicates.slice(0, 2).map((d, i) => (
         <div class="dup" key={d.code}>
           <span><Mark level={d.level || (caseNow(d.code)?.level ?? 0)} /></span>
-          <div class="el"><div class="el"><b>{d.code}</b> {say(d.title)}</div><div class="w el" title={likeness(d, c)}>{likeness(d, c)}</div></div>
+          <div class="el"><div class="el"><b>{d.code}</b> {say(d.title)} <span class="d">{Number.isFinite(d.score) && t('dup.score', d.score.toFixed(2))}</span></div><div class="w el" title={likeness(d, c)}>{likeness(d, c)}</div></div>
           <span class="bt"><button class={`btn${i === 0 ? ' pri' : ''}`} onClick={() => merge(d.code)}>{t('dup.merge')} {i === 0 && <kbd>M</kbd>}</button><button class="btn" onClick={() => unlike(d.code)}>{t('dup.unlike')} {i === 0 && <kbd>U</kbd>}</button></span>
         </div>
       ))}
@@ -136,10 +136,10 @@ function clockName(c: File): string {
 
 export function CasePanel(): JSX.Element {
   const c = file.value;
-  if (!c) return <section class="cs none" aria-label={t('case')}><p class="d">{fileTrouble.value || t('case.none')}</p></section>;
+  if (!c) return <section key="none" class="cs none" aria-label={t('case')}><p class="d">{fileTrouble.value || t('case.none')}</p></section>;
   const unit = lead(c);
   return (
-    <section class="cs" aria-label={`${t('case')} ${c.code}`} data-testid="case" data-code={c.code} data-rev={c.rev}>
+    <section key={c.code} class="cs" aria-label={`${t('case')} ${c.code}`} data-testid="case" data-code={c.code} data-rev={c.rev}>
       <div class="ch">
         <Mark level={c.level} size={1.125} /><h2 class="el">{c.code} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}
         <span class="m el">{[say(c.where), c.address && !c.text ? '' : '', unit ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : '', c.owner].filter(Boolean).join(' · ')}</span>

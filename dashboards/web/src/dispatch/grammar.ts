@@ -141,7 +141,7 @@ function alarmMeaning(v: Verb, rest: string, world: World): Meaning {
 
 /** What a line means in a world. An empty line means nothing and has no problem. */
 export function parse(typed: string, world: World): Meaning {
-  const line = typed.replace(/^[/／]/, '').replace(/[，、]/g, ' ').trim();
+  const line = typed.trim().replace(/^[/／]/, '').replace(/[，、]/g, ' ').trim();
   if (!line) return nothing(null);
   const begun = verbOf(line);
   if (!begun) {

@@ -17,14 +17,14 @@ export const nameOf = (c: Pick<Case, 'title' | 'category'>): string => say(c.tit
 /** `U5 到场`, or what the case waits for. */
 function stateOf(c: Case): string {
   const unit = lead(c);
-  return unit && ['dispatched', 'received', 'arrived'].includes(c.state) ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : word('stage', c.state);
+  return unit && ['dispatched', 'received', 'arrived'].includes(c.state) ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : word('await', c.state);
 }
 
 /** The time that is left, inverse once it is over. */
 export function Left({ c, big = false }: { c: Case; big?: boolean }): JSX.Element {
   const left = deadline(c) - second.value;
   const text = Number.isFinite(left) ? countdown(left, lang.value) : '—';
-  return big ? <b class={left < 0 ? 'inv' : ''} data-testid="left">{text}</b> : <span class={left < 0 ? 'sl od' : 'sl'}>{text}</span>;
+  return big ? <b class={left < 0 ? 'inv' : ''} data-testid="left">{text}</b> : <span class={left < 0 ? 'tl2 od' : 'tl2'}>{text}</span>;
 }
 
 function Row({ c, at }: { c: Case; at: number }): JSX.Element {
@@ -93,7 +93,7 @@ export function Queue(): JSX.Element {
     <section class="q" aria-label={t('queue')}>
       <div class="gh"><b>{t('queue')}</b><span class="d s">{t('queue.order')}</span><span class="e" data-testid="queue-sum">{t('queue.sum', list.length)} · {t('queue.late')} <b>{late}</b> · {t('queue.waiting', waiting)}</span></div>
       <Urgent list={groups.value.filter((g) => g.unacked > 0 && (g.priority === 1 || g.priority === 2))} />
-      <div class="qr hd" aria-hidden="true"><span>{t('queue.level')}</span><span>{t('queue.case')}</span><span>{t('queue.type')}</span><span>{t('queue.where')}</span><span class="r">{t('queue.age')}</span><span>{t('queue.used')}</span><span class="r">{t('queue.left')}</span><span>{t('queue.state')}</span></div>
+      <div class="qr hdr" aria-hidden="true"><span>{t('queue.level')}</span><span>{t('queue.case')}</span><span>{t('queue.type')}</span><span>{t('queue.where')}</span><span class="r">{t('queue.age')}</span><span>{t('queue.used')}</span><span class="r">{t('queue.left')}</span><span>{t('queue.state')}</span></div>
       <div ref={box} id="desk-queue" class="ql" role="listbox" tabIndex={0} aria-label={t('queue')} aria-activedescendant={at >= 0 ? `q-${selected.value}` : undefined} onScroll={(e) => (top.value = e.currentTarget.scrollTop)} data-testid="queue">
         {list.length === 0 && <p class="none s">{t('cases.none')}</p>}
         <div style={{ height: `${from * row}px` }} />

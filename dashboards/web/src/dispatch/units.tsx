@@ -41,7 +41,7 @@ export function Units(): JSX.Element {
       <div class="gh"><b>{t('units')}</b><span class="d s">{best ? t('units.best', best.unit) : t('units.none')}</span>{fleet.value.length > 0 && <span class="e">{t('units.sum', up.length, free.length)}</span>}</div>
       <div class="us" tabIndex={0} role="region" aria-label={t('units')}>
         <table data-testid="units">
-          <thead><tr class="ur hd"><th /><th>{t('units.unit')}</th><th>{t('units.state')}</th><th class="r">{t('units.eta')}</th>{TERMS.map((name) => <th key={name}>{word('term', name)}</th>)}<th class="r">{t('units.score')}</th><th /></tr></thead>
+          <thead><tr class="ur hdr"><th /><th>{t('units.unit')}</th><th>{t('units.state')}</th><th class="r">{t('units.eta')}</th>{TERMS.map((name) => <th key={name}>{word('term', name)}</th>)}<th class="r">{t('units.score')}</th><th /></tr></thead>
           <tbody>{list.map((c, i) => <Row key={c.unit} c={c} n={i + 1} />)}</tbody>
         </table>
       </div>

@@ -26,6 +26,8 @@ const zoom = signal(9.5);
 const loaded = signal(0);
 const districts = signal<Area[]>([]);
 let city: CityMap | null = null;
+/** Whether another page draws on the map: then its values are a ground, and holes in it would be noise. */
+let visited = false;
 
 /** Finest level worth showing at a zoom, within what the indicator has. */
 export function levelAt(z: number, ind: Pick<Indicator, 'levels' | 'theme'> | undefined, inside: number): number {
@@ -45,7 +47,7 @@ function shownLevel(): number {
   const ind = chosenIndicator.value;
   const inside = scopes.value.level[focus.value] ?? 0;
   const level = levelAt(zoom.value, ind, inside);
-  return zoom.value >= 12.4 || !ind ? level : Math.max(Math.min(level, inside + 1), Math.min(level, filled.value.get(ind.id) ?? level));
+  return (zoom.value >= 12.4 && !visited) || !ind ? level : Math.max(Math.min(level, inside + 1), Math.min(level, filled.value.get(ind.id) ?? level));
 }
 
 /** Remember it when less than half of the cells of a level have a value. */
@@ -193,6 +195,7 @@ function Canvas({ small, guest }: { small: boolean; guest?: Guest | undefined })
       ready: () => { stop = wire(map, small, guest); void loadAll(map, small, guest); },
     }, t('map.aria'));
     city = map;
+    visited = guest !== undefined;
     show(map.map);
     attach(map, small);
     return () => { stop(); wantMarks(null); city = null; detach(); map.map.remove(); };

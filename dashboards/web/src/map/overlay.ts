@@ -36,7 +36,7 @@ export function turn(lon1: number, lat1: number, lon2: number, lat2: number): nu
 
 function layers(p: Palette, scale: number): LayerSpecification[] {
   const colour = (name: string): string => p[name] ?? '#888';
-  const text = { 'text-font': FONT, 'text-size': 12 * scale, 'text-allow-overlap': true, 'icon-allow-overlap': true } as const;
+  const text = { 'text-font': FONT, 'text-size': 12 * scale, 'text-allow-overlap': true, 'text-max-width': 40, 'icon-allow-overlap': true } as const;
   const halo = { 'text-halo-color': colour('m-halo'), 'text-halo-width': 1.8 } as const;
   const line = (id: string, kind: string, paint: Record<string, unknown>, cap: 'butt' | 'round' = 'butt'): LayerSpecification => ({ id, type: 'line', source: 'desk-lines', filter: ['==', ['get', 'k'], kind], layout: { 'line-cap': cap, 'line-join': 'round' }, paint } as LayerSpecification);
   return [
@@ -47,7 +47,7 @@ function layers(p: Palette, scale: number): LayerSpecification[] {
     { id: 'desk-km', type: 'symbol', source: 'desk-names', layout: { 'text-field': ['get', 'label'], ...text, 'text-allow-overlap': false }, paint: { 'text-color': colour('text-3'), ...halo } },
     { id: 'desk-spots', type: 'symbol', source: 'desk-spots', layout: { 'icon-image': ['get', 'icon'], ...text, 'text-optional': true, 'text-field': ['get', 'label'], 'text-offset': [1.5, 0], 'text-anchor': 'left', 'symbol-sort-key': ['get', 'order'] }, paint: { 'text-color': colour('text'), ...halo } },
     { id: 'desk-below', type: 'symbol', source: 'desk-spots', filter: ['!=', ['get', 'below'], ''], layout: { ...text, 'text-field': ['get', 'below'], 'text-offset': [0, 1.5], 'text-anchor': 'center' }, paint: { 'text-color': colour('text'), ...halo } },
-    { id: 'desk-units', type: 'symbol', source: 'desk-units', layout: { 'icon-image': ['get', 'icon'], 'icon-rotate': ['get', 'turn'], 'icon-rotation-alignment': 'map', ...text, 'text-optional': true, 'text-field': ['get', 'label'], 'text-justify': 'right', 'text-anchor': 'right', 'text-offset': [-0.9, 0], 'text-line-height': 1.15 }, paint: { 'text-color': colour('text'), ...halo } },
+    { id: 'desk-units', type: 'symbol', source: 'desk-units', layout: { 'icon-image': ['get', 'icon'], 'icon-rotate': ['get', 'turn'], 'icon-size': 1.25, 'icon-rotation-alignment': 'map', ...text, 'text-optional': true, 'text-field': ['get', 'label'], 'text-justify': 'right', 'text-anchor': 'right', 'text-offset': [-0.9, 0], 'text-line-height': 1.15 }, paint: { 'text-color': colour('text'), ...halo } },
   ];
 }
 

@@ -17,8 +17,10 @@ from citytwin import desking
 from citytwin.clock import Clock, SystemClock
 from citytwin.config import Config, privacy_key
 from citytwin.dashboards.server import Parts, ServerThread, Web
+from citytwin.deskdoor import DeskDoor
 from citytwin.doors import CityDoors, Intake
 from citytwin.engine import Engine
+from citytwin.evidence import Evidence
 from citytwin.folder import Folder
 from citytwin.history import historian
 from citytwin.hooked import store as hook_store
@@ -131,6 +133,7 @@ class Node:
             on_frame=self._on_frame,
         )
         self.runtime.drafts = lambda: desking.batches(self.engine)
+        self.runtime.on_live = lambda: desking.attend(self.engine)
         self.past = Past(self.folder, self.log, self._make) if self._make is not None else None
         self._open_history(stack)
         self.views = Views(self.runtime, self.engine, self.letters, self.past, self.history)
@@ -288,11 +291,9 @@ class Node:
         self.people: Staffed = staffed(self.config, self.folder, self._stack, demo=self.demo)
         board = CityBoard(self.views)
         access = self.people.access
-        web = Web(
-            Parts(
-                board, self.views, self.door, self.views, access, workshop=self.workshop, ops=self.ops, doors=self.doors
-            )
-        )
+        desk = DeskDoor(self.codec, self.runtime, self.engine, self.clock, Evidence(self.folder / "evidence"))
+        parts = Parts(board, self.views, self.door, self.views, access, desk=desk, doors=self.doors)
+        web = Web(dataclasses.replace(parts, workshop=self.workshop, ops=self.ops))
         self.web = ServerThread(web, server.host, server.port)
         port = self.web.start()
         self._frame = web.gateway.publish

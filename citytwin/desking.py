@@ -199,3 +199,8 @@ def attend(engine: Engine) -> None:
     """The city is live: people work with its cases from now on."""
     if engine.casework is not None:
         engine.casework.attend()
+
+
+def has_row(engine: Engine, code: str) -> bool:
+    """Whether a part of the desk shows a row of a code."""
+    return next(_rows_of(engine, code), None) is not None

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from citytwin.dashboards import problems
 from citytwin.dashboards.asking import asked
 from citytwin.dashboards.desk_ports import Command, Desk
+from citytwin.dashboards.people import Person, forbidden, note, note_personal, person_of
 from citytwin.dashboards.problems import Trouble
+from citytwin.dashboards.seeing import shown
+from citytwin.geo.scopes import ScopeTree
 
 #: A command may have this many bytes.
 MAX_COMMAND = 64 * 1024
+MAX_PICTURE = 8 << 20
 #: Commands that may be in work at once; more are told to come again.
 AT_ONCE = 64
 #: Types of events that are commands: people say them; everything else comes in at /ingest.
@@ -50,27 +54,19 @@ class Answer(Struct):
     duplicate: bool
 
 
-class Who:
-    """Who asks, and what of it they may: given by the rules of access."""
-
-    user: str
-
-    def may(self, op: str, place: int, lent: Sequence[int] = ()) -> bool:
-        """Whether a command of a type is allowed at a scope row."""
-        raise NotImplementedError
-
-    def shown(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What is shown of a row: None where nothing is, with personal fields emptied where they are not for them."""
-        raise NotImplementedError
-
-
 class DeskApi:
     """Handlers of the desk."""
 
-    def __init__(self, desk: Desk, who: Callable[[Request, str], Who]) -> None:
-        """`who`: the person behind a request, who must hold a permission; raises Trouble 401 or 403."""
-        self.desk, self.who = desk, who
+    def __init__(self, desk: Desk, tree: ScopeTree) -> None:
+        self.desk, self.tree = desk, tree
         self.busy = 0
+
+    def _who(self, request: Request, op: str) -> Person:
+        """The person behind a request, who must hold a permission somewhere. Raises Trouble 401, 403."""
+        person = person_of(request).at(self.tree)
+        if not person.holds(op):
+            raise forbidden(op)
+        return person
 
     def routes(self) -> list[Route]:
         """All addresses of the desk."""
@@ -78,6 +74,8 @@ class DeskApi:
         tables = ("rules", "plans", "categories", "duty")
         return [
             Route("/api/v1/commands", self.command, methods=["POST"]),
+            Route("/api/v1/evidence", self.keep, methods=["POST"]),
+            Route("/api/v1/evidence/{name}", self.picture, methods=["GET"]),
             Route("/api/v1/handover", self.handover, methods=["GET"]),
             Route("/api/v1/cases/{code:path}", self.case, methods=["GET"]),
             *(Route(f"/api/v1/{path}", self._rows(part), methods=["GET"]) for path, part in reads.items()),
@@ -87,13 +85,12 @@ class DeskApi:
     async def command(self, request: Request) -> Response:
         """Do what a person wants, once."""
         ask = await self._ask(request)
-        who = self.who(request, ask.op)
-        if ask.subject and not who.may(ask.op, *await asyncio.to_thread(self.desk.place, ask.subject)):
-            raise Trouble(403, "forbidden", f"{ask.op} for {ask.subject} is not among your rights")
+        who = self._who(request, ask.op)
         command = Command(
             ask.op, ask.subject, ask.idem, who.user, ask.fields, self._rev(request, ask), ask.lon, ask.lat, ask.scope,
             ask.drill,
         )  # fmt: skip
+        who.require(ask.op, *await asyncio.to_thread(self.desk.place, command))
         if self.busy >= AT_ONCE:
             raise Trouble(429, "busy", f"{AT_ONCE} commands are in work; come again", retry_after=1)
         self.busy += 1
@@ -101,19 +98,16 @@ class DeskApi:
             done = await asyncio.to_thread(self.desk.run, command)
         finally:
             self.busy -= 1
+        note(request, ask.op, done.subject, detail={"idem": ask.idem, "rev": done.rev, "duplicate": done.duplicate})
         answer = Answer(done.subject, done.rev, done.position, done.duplicate)
         return problems.json(answer, {"ETag": f'"{done.rev}"'})
 
     async def _ask(self, request: Request) -> Ask:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Trouble(415, "content_type", "send a command as application/json")
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_COMMAND:
-                raise Trouble(413, "too_large", f"a command may have {MAX_COMMAND} bytes")
+        body = await _body(request, MAX_COMMAND, "a command")
         try:
-            ask = msgspec.json.decode(bytes(body), type=Ask)
+            ask = msgspec.json.decode(body, type=Ask)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Trouble(400, "bad_command", f"this is no command: {error}") from error
         if not ask.op.startswith(FAMILIES):
@@ -135,20 +129,23 @@ class DeskApi:
     async def case(self, request: Request) -> Response:
         """One case with everything that hangs on it."""
         asked(request)
-        who, code = self.who(request, "read.case"), request.path_params["code"]
+        who, code = self._who(request, "read.case"), request.path_params["code"]
         found = await asyncio.to_thread(self.desk.case, code)
-        shown = None if found is None else who.shown(found)
-        if found is None or shown is None:
+        seen = None if found is None else shown(who, "case", found)
+        if found is None or seen is None:
             raise Trouble(404, "unknown_case", f"there is no case {code}, or it is not yours to see")
-        return problems.json(shown, {"ETag": f'"{found["rev"]}"', "Cache-Control": "no-cache"})
+        note_personal(request, "case", [seen])
+        return problems.json(seen, {"ETag": f'"{found["rev"]}"', "Cache-Control": "no-cache"})
 
     def _rows(self, part: str) -> Callable[[Request], Any]:
         async def read(request: Request) -> Response:
             """What is open of a part of the desk."""
             asked(request)
-            who = self.who(request, f"read.{part}")
+            who = self._who(request, f"read.{part}")
             rows = await asyncio.to_thread(self.desk.rows, part)
-            return problems.json({"items": [seen for row in rows if (seen := who.shown(row)) is not None]})
+            seen = [row for r in rows if (row := shown(who, part, r)) is not None]
+            note_personal(request, part, seen)
+            return problems.json({"items": seen})
 
         return read
 
@@ -156,7 +153,7 @@ class DeskApi:
         async def read(request: Request) -> Response:
             """A table of the desk."""
             q = asked(request, "q")
-            self.who(request, "read.duty" if name == "duty" else "read.case")
+            self._who(request, "read.duty" if name == "duty" else "read.case")
             items = await asyncio.to_thread(self.desk.tables, name, q.get("q", "")[:200])
             return problems.json({"items": list(items)})
 
@@ -165,5 +162,35 @@ class DeskApi:
     async def handover(self, request: Request) -> Response:
         """What goes from one shift to the next."""
         asked(request)
-        self.who(request, "read.handover")
+        self._who(request, "read.handover")
         return problems.json(await asyncio.to_thread(self.desk.handover))
+
+    async def keep(self, request: Request) -> Response:
+        """Keep a picture of the scene; an event then names it by its hash."""
+        self._who(request, "case.evidence")
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = await _body(request, MAX_PICTURE, "a picture")
+        return problems.json({"hash": await asyncio.to_thread(self.desk.keep, body, kind)})
+
+    async def picture(self, request: Request) -> Response:
+        """A picture by its hash; the browser shows it and runs nothing of it."""
+        asked(request)
+        self._who(request, "read.case")
+        found = await asyncio.to_thread(self.desk.picture, request.path_params["name"])
+        if found is None:
+            raise Trouble(404, "unknown_picture", "there is no picture of that hash")
+        return Response(
+            found[0], media_type=found[1], headers={"Cache-Control": "private, max-age=31536000, immutable"}
+        )
+
+
+async def _body(request: Request, most: int, what: str) -> bytes:
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > most:
+                raise Trouble(413, "too_large", f"{what} may have {most} bytes")
+    except ClientDisconnect as gone:
+        raise Trouble(400, "cut", "the connection ended before the body did") from gone
+    return bytes(body)

@@ -42,8 +42,8 @@ class Desk(Protocol):
     def run(self, command: Command) -> Done:
         """Do a command. Raises Refused; then nothing was changed."""
 
-    def place(self, subject: str) -> tuple[int, Sequence[int]]:
-        """Scope row of a case, alarm or unit (-1: unknown), and those that it was lent to."""
+    def place(self, command: Command) -> tuple[int, Sequence[int]]:
+        """Scope row of what a command is about (-1: unknown), and those that it was lent to."""
 
     def case(self, code: str) -> Mapping[str, Any] | None:
         """All that is known of one case; None for an unknown one."""
@@ -53,6 +53,12 @@ class Desk(Protocol):
 
     def tables(self, name: str, text: str) -> Sequence[Mapping[str, Any]]:
         """Tables of the desk: `rules`, `plans`, `categories`, `duty`; those that the text finds, all for ""."""
+
+    def keep(self, body: bytes, kind: str) -> str:
+        """Keep a picture of this content type; its name. Raises Refused."""
+
+    def picture(self, name: str) -> tuple[bytes, str] | None:
+        """A picture and its content type; None for a name that there is not."""
 
     def handover(self) -> Mapping[str, Any]:
         """What goes from one shift to the next."""

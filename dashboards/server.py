@@ -21,6 +21,8 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from citytwin.dashboards import api, describe, ingest, pages
 from citytwin.dashboards.access import Access, Gate, is_loopback
+from citytwin.dashboards.desk import DeskApi
+from citytwin.dashboards.desk_ports import Desk
 from citytwin.dashboards.door_ports import Doors
 from citytwin.dashboards.doors import DoorRoutes
 from citytwin.dashboards.hub import Hub, Limits
@@ -52,6 +54,8 @@ class Parts:
     static: Path = Path(__file__).parent / "static"
     workshop: Workshop | None = None
     ops: Ops | None = None
+    #: Cases, alarms and units for those who work with them; a server without a desk only shows them.
+    desk: Desk | None = None
     #: Doors for other systems; a server without them has none of their addresses.
     doors: Doors | None = None
     #: Where several servers show one city: its epoch, and how many entries of each log channel came before.
@@ -79,6 +83,7 @@ class Web:
             *operations.routes(),
             *door.routes(),
             *(DoorRoutes(parts.doors).routes() if parts.doors is not None else ()),
+            *(DeskApi(parts.desk, self.hub.tree).routes() if parts.desk is not None else ()),
             *SessionDoor(parts.access.people).routes(),
             *(Login(parts.access.sign_on).routes() if parts.access.sign_on is not None else ()),
             *Reference(parts.board, parts.board.types).routes(),

@@ -1,0 +1,265 @@
+"""The doors of a running city over HTTP: what comes in is in the log, what is refused changes nothing."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from lxml import etree
+
+from citytwin.app import Node
+from citytwin.config import Config, Engine, History, Server
+from citytwin.door_config import HookTarget, Open311, Webhooks
+from citytwin.indicators.registry import Registry
+from citytwin.streams import capout
+from citytwin.testing import TinyCity
+from tests.doors.receiver import Receiver
+from tests.doors.test_cap import BOMB, SCHEMA, document
+from tests.doors.test_gb28181 import body as alarm_body
+
+ZONE = ZoneInfo("Asia/Shanghai")
+TOKEN, KEY = "a-token-of-the-settings", "k-of-an-app"
+REPORT = {"service_code": "facility.manhole", "lat": "30.58", "long": "114.3", "description": "井盖缺失"}
+GUARDED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass(slots=True)
+class Running:
+    """A city with its address and who is told of its events."""
+
+    node: Node
+    url: str
+    receiver: Receiver
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.get(self.url + path, headers={**GUARDED, **more.pop("headers", {})}, **more)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.post(self.url + path, headers={**GUARDED, **more.pop("headers", {})}, timeout=30, **more)
+
+    def accepted(self) -> int:
+        """How many events the city has taken; what it says of itself is switched off."""
+        return int(self.node.runtime.call(lambda: self.node.engine.stats.accepted).result())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(2000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not come to be so")
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    receiver, folder = Receiver().start(), tmp_path_factory.mktemp("city")
+    (folder / "secret").write_text("a secret of sixteen characters\n")
+    told = HookTarget("ops", receiver.url, ["case.*", "cap.alert"], str(folder / "secret"), private=True)
+    config = Config(
+        server=Server(port=0, token=TOKEN), engine=Engine(tick_ms=100, health=False), history=History(parquet=False),
+        open311=Open311(keys=f"other {KEY}"), webhooks=Webhooks(targets=[told]),
+    )  # fmt: skip
+    load: Any = TinyCity
+    with Node(config, folder=folder / "data", load=load, registry=lambda: Registry([])) as node:
+        url = node.serve()
+        node.start()
+        node.first_frame.wait()
+        yield Running(node, url, receiver)
+    receiver.stop()
+
+
+def test_a_report_is_a_case_and_can_be_asked_for(city: Running) -> None:
+    form = {**REPORT, "phone": "13812345678", "description": "井盖缺失 13812345678"}
+    answer = city.post("/open311/v2/requests.json", data=form)
+    assert answer.status_code == 201
+    code = answer.json()[0]["service_request_id"]
+    again = city.post("/open311/v2/requests.xml", data=form)
+    assert etree.fromstring(again.content).findtext("request/service_request_id") == code
+    until(lambda: city.get(f"/open311/v2/requests/{code}.json").status_code == 200)
+    found = city.get(f"/open311/v2/requests/{code}.json").json()[0]
+    assert (found["status"], found["description"]) == ("open", "井盖缺失 ***")
+    assert found["extended_attributes"] == {"state": "reported"}
+    listed = city.get("/open311/v2/requests.xml", params={"status": "open", "service_code": "facility.manhole"})
+    assert code in etree.fromstring(listed.content).xpath("request/service_request_id/text()")
+    assert city.get(f"/open311/v2/tokens/{code}.xml").status_code == 200
+    assert city.get("/open311/v2/requests.json", params={"status": "closed"}).json() == []
+    for file in (city.node.folder / "log.db", city.node.folder / "log.db-wal", city.node.folder / "deadletters.db"):
+        assert not file.exists() or b"13812345678" not in file.read_bytes()
+    call = city.receiver.wait(lambda calls: any(code.encode() in c.body for c in calls))[-1]
+    assert "description" not in str(call.body)
+    assert "text" not in json.loads(call.body)["data"]
+
+
+def test_a_key_makes_it_one_case_however_often_it_is_sent(city: Running) -> None:
+    before = city.accepted()
+
+    def send(description: str) -> httpx.Response:
+        form = {**REPORT, "description": description}
+        return city.post("/open311/v2/requests.json", data=form, headers={"Idempotency-Key": "k-1"})
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, ["x"] * 16))
+    assert {a.status_code for a in answers} == {201}
+    assert len({a.json()[0]["service_request_id"] for a in answers}) == 1
+    assert send("y").status_code == 409
+    assert city.accepted() == before + 1
+
+
+def test_services_are_the_categories_of_the_desk(city: Running) -> None:
+    found = {s["service_code"]: s for s in city.get("/open311/v2/services.json").json()}
+    assert found["facility.manhole"]["service_name"] == "井盖缺损"
+    english = city.get("/open311/v2/services/facility.manhole.json", headers={"Accept-Language": "en-GB"}).json()
+    assert english["attributes"][0]["description"] == "Code of the component"
+    xml = etree.fromstring(city.get("/open311/v2/services.xml").content)
+    assert xml.xpath("service/service_code/text()") == list(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("services/nope.xml", 404), ("requests/nope.json", 404), ("tokens/nope.xml", 404), ("nothing.xml", 404),
+        ("services", 404), ("requests.json?start_date=x", 400), ("requests.xml?status=x", 400),
+        ("requests.json?service_code=nope", 404), ("%3Cscript%3E.xml", 404),
+    ],
+)  # fmt: skip
+def test_wrong_questions_are_told_in_the_form_of_the_standard(city: Running, path: str, status: int) -> None:
+    answer = city.get(f"/open311/v2/{path}")
+    assert answer.status_code == status
+    if ".json" in path:
+        assert answer.json()[0]["code"] == status
+    else:
+        assert etree.fromstring(answer.content).findtext("error/code") == str(status)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"service_code": "nope"}, 404), ({"service_code": ""}, 400), ({"lat": ""}, 400), ({"lat": "99"}, 400),
+        ({"description": "x" * 5000}, 400), ({"description": "x" * 300_000}, 413),
+    ],
+)  # fmt: skip
+def test_a_wrong_report_changes_nothing(city: Running, changed: dict[str, str], status: int) -> None:
+    before = city.accepted()
+    answer = city.post("/open311/v2/requests.xml", data={**REPORT, **changed})
+    assert answer.status_code == status
+    assert etree.fromstring(answer.content).findtext("error/description")
+    assert city.accepted() == before
+
+
+def test_strangers_need_a_key(city: Running) -> None:
+    address = f"{city.url}/open311/v2/"
+    for answer in (
+        httpx.get(address + "services.json"), httpx.get(address + "services.json", params={"api_key": "wrong"}),
+        httpx.post(address + "requests.json", data=REPORT),
+        httpx.post(address + "requests.json", data={**REPORT, "api_key": "键"}),
+    ):  # fmt: skip
+        assert answer.status_code == 403
+        assert answer.json()[0]["description"] == "missing or invalid api_key"
+    assert httpx.get(address + "services.json", params={"api_key": KEY}).status_code == 200
+    assert httpx.post(address + "requests.json", data={**REPORT, "api_key": KEY}).status_code == 201
+    for method, path in (("POST", "cap"), ("GET", "cap/feed"), ("POST", "gb28181/alarm")):
+        assert httpx.request(method, f"{city.url}/api/v1/{path}").status_code == 401
+
+
+def now(offset_s: int = 0) -> datetime.datetime:
+    return datetime.datetime.now(ZONE).replace(microsecond=0) + datetime.timedelta(seconds=offset_s)
+
+
+def cap_of(**changed: str | None) -> bytes:
+    return document(**{"sent": now().isoformat(), **changed})
+
+
+def in_force(city: Running) -> list[str]:
+    return [i["identifier"] for i in city.get("/api/v1/cap/received").json()["items"]]
+
+
+def test_warnings_of_others_come_in_and_follow_each_other(city: Running) -> None:
+    first = cap_of(identifier="A-1", sent=now(-20).isoformat())
+    answer = city.post("/api/v1/cap", content=first)
+    assert answer.json()["real"] is True
+    assert city.post("/api/v1/cap", content=first).json()["duplicate"] is True
+    assert in_force(city) == ["A-1"]
+    city.post("/api/v1/cap", content=cap_of(identifier="T-1", status="Test"))
+    assert in_force(city) == ["A-1"], "a test is no warning"
+    reference = f"hubei.weather,A-1,{now(-20).isoformat()}"
+    other = cap_of(identifier="A-2", msgType="Update", references=reference, severity="Extreme")
+    assert city.post("/api/v1/cap", content=other).status_code == 200
+    assert in_force(city) == ["A-2"]
+    end = cap_of(identifier="A-3", msgType="Cancel", references=f"hubei.weather,A-2,{now().isoformat()}")
+    assert city.post("/api/v1/cap", content=end).status_code == 200
+    assert in_force(city) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "reason"),
+    [
+        (cap_of(polygon="30.4,114.1 30.4,114.5 30.8,114.5 30.8,114.1"), 400, "bad_polygon"), (BOMB, 400, "not_xml"),
+        (cap_of(severity="II"), 400, "bad_code"), (b"x" * 300_000, 413, "too_large"), (b"", 400, "not_xml"),
+        (cap_of(sent="2030-01-01T00:00:00+08:00"), 400, "future"),
+    ],
+    ids=["polygon", "bomb", "severity", "size", "empty", "future"],
+)  # fmt: skip
+def test_a_wrong_message_changes_nothing(city: Running, content: bytes, status: int, reason: str) -> None:
+    before, held = city.accepted(), in_force(city)
+    answer = city.post("/api/v1/cap", content=content)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:citytwin:problem:{reason}")
+    assert (city.accepted(), in_force(city)) == (before, held)
+
+
+def test_warnings_of_the_city_go_out(city: Running) -> None:
+    when = datetime.datetime.now(datetime.UTC).isoformat()
+    event = {
+        "specversion": "1.0", "id": "w-1", "source": "desk/m", "type": "warning.issued", "subject": "W-1",
+        "time": when, "gridid": "420101", "data": {"colour": "orange", "headline": "暴雨<橙色>"},
+    }  # fmt: skip
+    kind = {"Content-Type": "application/cloudevents+json"}
+    assert city.post("/ingest", content=json.dumps(event), headers=kind).json()["accepted"] == 1
+    feed = etree.fromstring(city.get("/api/v1/cap/feed").content)
+    (link,) = feed.xpath("a:entry/a:link/@href", namespaces={"a": capout.ATOM})
+    answer = city.get(f"/api/v1/cap/{link}")
+    assert answer.headers["content-type"] == "application/cap+xml"
+    root = etree.fromstring(answer.content)
+    SCHEMA.assertValid(root)
+    space = {"c": root.nsmap[None]}
+    assert root.xpath("c:info/c:severity/text()", namespaces=space) == ["Severe", "Severe"]
+    assert root.xpath("c:info/c:area/c:areaDesc/text()", namespaces=space)[0].startswith("小城")
+    assert city.get("/api/v1/cap/nothing").status_code == 404
+
+
+def test_alarms_of_devices_are_answered_by_the_standard(city: Running) -> None:
+    good = alarm_body(AlarmTime=now().strftime("%Y-%m-%dT%H:%M:%S"))
+    before = city.accepted()
+    for _ in range(2):
+        answer = city.post("/api/v1/gb28181/alarm", content=good)
+        assert (answer.status_code, etree.fromstring(answer.content).findtext("Result")) == (200, "OK")
+    assert city.accepted() == before + 1
+    for content, reason in ((alarm_body(AlarmPriority="9"), "out_of_range"), (b"<x", "not_xml"), (BOMB, "not_xml")):
+        answer = city.post("/api/v1/gb28181/alarm", content=content)
+        assert (answer.status_code, etree.fromstring(answer.content).findtext("Result")) == (400, "ERROR")
+        assert reason in {r.reason for r in city.node.letters.list(limit=5)}
+    assert city.accepted() == before + 1
+
+
+def test_the_webhooks_tell_what_the_doors_brought_and_nothing_refused(city: Running) -> None:
+    bad = {
+        "specversion": "1.0", "id": "late", "source": "s", "type": "case.closed", "subject": "C-9",
+        "time": "2031-01-01T00:00:00Z", "data": {},
+    }  # fmt: skip
+    good = {**bad, "id": "ok", "type": "case.reported", "time": datetime.datetime.now(datetime.UTC).isoformat()}
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    city.post("/ingest", content=json.dumps([bad, good]), headers=kind)
+    calls = city.receiver.wait(lambda c: any(x.headers["idempotency-key"] == "s#ok" for x in c))
+    told = {(c.headers["idempotency-key"], c.body) for c in calls}
+    keys = [key for key, _ in told]
+    assert "s#late" not in keys
+    assert len(keys) == len(set(keys)), "what came twice is told under one key, with one content"
+    assert city.node.hooks.state()[0]["dead"] == 0

@@ -23,6 +23,7 @@ _VERBS: dict[str, tuple[str, str]] = {
     "status": ("status", "Say how a running city or cluster is, and what is wrong."),
     "doctor": ("doctor", "Look for what is wrong here and say what to do."),
     "deadletters": ("deadletters", "List, show and retry events that were not taken."),
+    "webhooks": ("webhooks", "Tell other systems of events; list, add, remove, retry."),
     "influx": ("influx", "Make the database or bucket of an InfluxDB for the history."),
     "users": ("users", "Make accounts, give and take roles."),
     "audit": ("audit", "Read the audit trail and verify it."),

@@ -16,8 +16,9 @@ import pytest
 from lxml import etree
 
 from citytwin.app import Node
-from citytwin.config import Config, Engine, History, Server
+from citytwin.config import Config, Engine, Server
 from citytwin.door_config import HookTarget, Open311, Webhooks
+from citytwin.history_config import History
 from citytwin.indicators.registry import Registry
 from citytwin.streams import capout
 from citytwin.testing import TinyCity

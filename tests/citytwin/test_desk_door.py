@@ -1,0 +1,203 @@
+"""The desk through the real door: a case from call to end; commands told twice, late, wrong, or by two at once."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from citytwin.app import Node
+from citytwin.clock import ManualClock
+from citytwin.config import Config, Engine, Server
+from citytwin.indicators.registry import Registry
+from citytwin.testing import TinyCity
+
+NOW = 1_750_000_000_000
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+class City:
+    """A running city and what is asked of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock, self._keys = folder, ManualClock(NOW), count()
+        self.open()
+
+    def open(self) -> None:
+        """Open the folder and serve."""
+        config = Config(engine=Engine(health=False, tick_ms=1000), server=Server(port=0))
+        self.node = Node(config, folder=self.folder, load=TinyCity, registry=lambda: Registry([]), clock=self.clock)
+        self.url = self.node.serve()
+        self.node.start()
+
+    def again(self) -> None:
+        """Close without a snapshot, as a kill would, and open again."""
+        self.node.runtime.stop(snapshot=False)
+        self.node.close()
+        self.open()
+
+    def ask(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        """Status and JSON of a GET, or of a POST of a body."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        told = {"content-type": "application/json", **(headers or {})}
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", data, told)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def say(self, op: str, subject: str = "", idem: str = "", rev: int | None = None, **fields: Any) -> Any:
+        """A command; status and answer."""
+        body = {"op": op, "subject": subject, "idem": idem or f"key-{next(self._keys):06d}", "fields": fields}
+        return self.ask("/commands", body if rev is None else body | {"rev": rev})
+
+    def done(self, op: str, subject: str = "", **fields: Any) -> dict[str, Any]:
+        """A command that is taken, a second later."""
+        self.clock.set(self.clock.now_ms() + 1000)
+        status, answer = self.say(op, subject, **fields)
+        assert status == 200, answer
+        return dict(answer)
+
+    def case(self, code: str) -> dict[str, Any]:
+        """A case."""
+        status, found = self.ask(f"/cases/{code}")
+        assert status == 200, found
+        return found
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Iterator[City]:
+    found = City(tmp_path)
+    yield found
+    found.node.close()
+
+
+def opened(city: City, **fields: Any) -> str:
+    """A case that was reported, accepted and filed."""
+    told = {"category": "flood.waterlog", "channel": "12345", "level": 2, "text": "<b>水</b>", **fields}
+    code = str(city.done("case.reported", **told)["subject"])
+    city.done("case.accepted", code)
+    city.done("case.filed", code, due_at="2025-06-15T20:00:00Z")
+    return code
+
+
+def test_a_case_goes_its_way(city: City) -> None:
+    code = opened(city)
+    city.done("case.dispatched", code, unit="U7")
+    for move in ("received", "enroute", "arrived", "handled"):
+        city.done(f"case.{move}", code, unit="U7")
+    case = city.case(code)
+    assert (case["state"], case["level"], case["text"]) == ("handled", 2, "<b>水</b>")
+    assert case["owner"]["role"] == "verifier"
+    assert "case.verified" in case["legal"]
+    status, refused = city.say("case.verified", code, rev=case["rev"], passed=True)
+    assert (status, refused["known"]["legal"] is not None) == (403, True), "the local user did the work"
+    assert [line["type"] for line in case["timeline"]][:3] == ["case.reported", "case.accepted", "case.filed"]
+    assert len({line["hash"] for line in case["timeline"]}) == len(case["timeline"])
+
+
+def test_a_command_told_twice_is_done_once(city: City) -> None:
+    code = opened(city)
+    first = city.say("case.dispatched", code, "the-key-of-it", unit="U7")
+    city.clock.set(city.clock.now_ms() + 60_000)
+    again = city.say("case.dispatched", code, "the-key-of-it", unit="U7")
+    assert (first[0], again[0]) == (200, 200)
+    assert (first[1]["duplicate"], again[1]["duplicate"]) == (False, True)
+    assert again[1]["rev"] == first[1]["rev"] == 4
+    status, other = city.say("case.dispatched", code, "the-key-of-it", unit="U8")
+    assert (status, other["type"].rsplit(":", 1)[1]) == (409, "conflict")
+    report = city.say("case.reported", idem="one-report-12", category="gas_leak")
+    assert city.say("case.reported", idem="one-report-12", category="gas_leak")[1]["subject"] == report[1]["subject"]
+
+
+def test_the_second_of_two_hears_who_was_first(city: City) -> None:
+    code = opened(city)
+    rev = city.case(code)["rev"]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: city.say("case.dispatched", code, rev=rev, unit=f"U{n}"), range(8)))
+    assert sorted(status for status, _ in answers) == [200] + 7 * [409]
+    late = next(body for status, body in answers if status == 409)
+    assert (late["known"]["rev"], late["known"]["by"]) == (rev + 1, "local")
+    assert late["known"]["at"] == city.clock.now_ms()
+    assert city.case(code)["rev"] == rev + 1
+    status, body = city.ask(
+        "/commands", {"op": "case.noted", "subject": code, "idem": "if-match-1"}, {"If-Match": '"1"'}
+    )
+    assert (status, body["known"]["rev"]) == (409, rev + 1)
+
+
+@pytest.mark.parametrize(
+    ("op", "subject", "rev", "fields", "status", "reason"),
+    [
+        ("case.closed", None, 3, {}, 422, "illegal_move"),
+        ("case.accepted", "C-404", 1, {}, 404, "unknown_case"),
+        ("case.noted", None, 2, {}, 409, "stale_rev"),
+        ("case.merged", None, 3, {"into": "C-404"}, 404, "unknown_case"),
+        ("case.verified", None, 3, {"passed": "ja"}, 400, "wrong_type"),
+        ("case.dispatched", None, 3, {"unit": 7}, 400, "wrong_type"),
+        ("case.dispatched", None, 3, {"units": "U7"}, 400, "unknown_field"),
+        ("case.nothing", None, 3, {}, 403, "forbidden"),
+        ("alarm.acknowledged", "R1@C0", None, {"occurrence": 1}, 404, "unknown_case"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    city: City, op: str, subject: str | None, rev: int | None, fields: dict[str, Any], status: int, reason: str
+) -> None:
+    code = opened(city)
+    before = city.case(code)
+    got, body = city.say(op, code if subject is None else subject, rev=rev, **fields)
+    assert (got, body["type"].rsplit(":", 1)[1]) == (status, reason), body
+    assert len(body["detail"]) > 10
+    if reason == "illegal_move" and op == "case.closed":
+        assert "case.dispatched" in body["known"]["legal"]
+    assert city.case(code) == before
+
+
+def test_bodies_that_are_no_command(city: City) -> None:
+    for body, status in ((b"{", 400), (b"[]", 400), (b'{"op":"case.noted"}', 400), (b"x" * 70_000, 413)):
+        assert city.ask("/commands", body)[0] == status
+    assert city.ask("/commands", b"{}", {"content-type": "text/plain"})[0] == 415
+    assert city.ask("/commands", {"op": "obs", "idem": "12345678"})[0] == 400
+
+
+def test_nothing_is_lost_or_done_twice_by_a_restart(city: City) -> None:
+    codes = [opened(city) for _ in range(5)]
+    for code in codes:
+        city.say("case.dispatched", code, f"send-{code}", unit="U7")
+    before = [city.case(code) for code in codes]
+    city.again()
+    assert [city.case(code) for code in codes] == before
+    for code in codes:
+        assert city.say("case.dispatched", code, f"send-{code}", unit="U7")[1]["duplicate"]
+    assert [city.case(code)["rev"] for code in codes] == 5 * [4]
+
+
+def test_pictures_are_kept_by_their_bytes(city: City) -> None:
+    status, kept = city.ask("/evidence", PNG, {"content-type": "image/png"})
+    assert status == 200
+    with urllib.request.urlopen(f"{city.url}/api/v1/evidence/{kept['hash']}", timeout=30) as answer:
+        assert (answer.read(), answer.headers["content-type"]) == (PNG, "image/png")
+    code = opened(city)
+    city.done("case.evidence", code, hash=kept["hash"], text="泵已到")
+    assert city.case(code)["evidence"][0]["hash"] == kept["hash"]
+    assert city.ask("/evidence", b"<html>", {"content-type": "image/png"})[0] == 415
+    assert city.ask("/evidence", PNG, {"content-type": "image/svg+xml"})[0] == 415
+    assert city.ask("/evidence", PNG + bytes(8 << 20), {"content-type": "image/png"})[0] == 413
+    assert city.ask("/evidence/" + 32 * "0")[0] == 404
+
+
+def test_tables_and_handover(city: City) -> None:
+    opened(city)
+    assert city.ask("/categories?q=waterlog")[1]["items"]
+    assert city.ask("/plans")[1]["items"]
+    for path in ("/alarms", "/units", "/duty", "/rules", "/plans/running"):
+        assert city.ask(path) == (200, {"items": []})
+    assert city.ask("/handover")[1]["cases"]["open"] == 1

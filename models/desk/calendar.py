@@ -151,17 +151,20 @@ class WorkCalendar:
 
     def _nth(self, n: int) -> int:
         """The working day that has n working days before it."""
-        lo = hi = n * 7 // self._week[7]
-        step = 8
-        while self._before(lo + 1) > n:
-            lo, step = lo - step, 2 * step
-        step = 8
-        while self._before(hi + 1) <= n:
-            hi, step = hi + step, 2 * step
-        while lo < hi:
-            middle = (lo + hi) // 2
-            lo, hi = (lo, middle) if self._before(middle + 1) > n else (middle + 1, hi)
-        return lo
+        near = n * 7 // self._week[7]
+        for _ in range(2):  # as if all weeks were usual from there on
+            near += (n - self._before(near)) * 7 // self._week[7]
+        low = high = near
+        step = 2
+        while self._before(low + 1) > n:
+            low, step = low - step, 2 * step
+        step = 2
+        while self._before(high + 1) <= n:
+            high, step = high + step, 2 * step
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._before(middle + 1) > n else (middle + 1, high)
+        return low
 
     def worked(self, time: int) -> int:
         """Working ms before a time, counted from a fixed one; monotone."""
@@ -180,6 +183,10 @@ class WorkCalendar:
             left -= end - begin
         raise AssertionError("a day has less working time than its hours")
 
+    def advance(self, start: int, length: int) -> int:
+        """The earliest time by which `length` ms of working time after `start` have gone by; `start` for 0."""
+        return self._reach(self.worked(start) + length) if length > 0 else start
+
     def add(self, start: int, amount: float, unit: str) -> int:
         """When `amount` of a unit after `start` has gone by (ms). Raises ValueError for another unit or amount."""
         if amount < 0 or unit not in UNITS or (unit == "working_days" and amount != int(amount)):
@@ -187,10 +194,10 @@ class WorkCalendar:
         length = round(amount * HOUR_MS)
         if unit == "clock_hours":
             return start + length
-        if amount == 0 or (unit == "working_hours" and length == 0):
-            return start
         if unit == "working_hours":
-            return self._reach(self.worked(start) + length)
+            return self.advance(start, length)
+        if amount == 0:
+            return start
         last = self._nth(self._before(self.day_of(start) + 1) + int(amount) - 1)
         return last * DAY_MS + self.hours[-1][1] - self.offset_ms
 

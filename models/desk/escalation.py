@@ -120,22 +120,24 @@ def _total(clock: Clock, holds: Sequence[tuple[int, int]], calendar: WorkCalenda
 
 
 def reached_at(clock: Clock, holds: Sequence[tuple[int, int]], calendar: WorkCalendar, percent: int) -> int:
-    """When so many percent of the time of a clock are used (ms): the earliest such time."""
-    working, total = _total(clock, holds, calendar)
+    """When so many percent of the time of a clock are used (ms): the earliest such time; 100 % when it is due."""
+    return _reached(clock, holds, calendar, percent, *_total(clock, holds, calendar))
+
+
+def _reached(
+    clock: Clock, holds: Sequence[tuple[int, int]], calendar: WorkCalendar, percent: int, working: bool, total: int
+) -> int:
     if percent == 100 or total <= 0:
         return max(clock.since, clock.due)
-
-    def used(time: int) -> bool:
-        return 100 * _scale(clock, holds, calendar, time, working) >= percent * total
-
-    low, high = (clock.since, clock.due) if percent < 100 else (clock.due, clock.due + 1)
-    step = max(1, clock.due - clock.since)
-    while not used(high):
-        low, high, step = high, high + step, 2 * step
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if used(middle) else (middle + 1, high)
-    return low
+    at, left = clock.since, -(-percent * total // 100)
+    for begin, end in sorted(holds):
+        if end <= at:
+            continue
+        here = calendar.worked(max(begin, at)) - calendar.worked(at) if working else max(begin, at) - at
+        if here >= left:
+            break
+        at, left = end, left - here
+    return calendar.advance(at, left) if working else at + left
 
 
 def identity(code: str, clock: Clock, step: Step) -> str:
@@ -145,9 +147,10 @@ def identity(code: str, clock: Clock, step: Step) -> str:
 
 def upcoming(facts: Facts, calendar: WorkCalendar) -> list[tuple[int, Clock, Step]]:
     """All steps of the clocks that run with the times at which they are reached, the earliest first."""
+    totals = [(clock, *_total(clock, facts.holds, calendar)) for clock in facts.clocks]
     found = [
-        (reached_at(clock, facts.holds, calendar, step.percent), clock, step)
-        for clock in facts.clocks
+        (_reached(clock, facts.holds, calendar, step.percent, working, total), clock, step)
+        for clock, working, total in totals
         for step in STEPS
     ]
     return sorted(found, key=lambda item: (item[0], item[1].stage, item[2].percent))

@@ -60,6 +60,7 @@ class _Table:
             self.fault(name, f"is not known here; there are {', '.join(sorted(_KEYS[kind]))}")
 
     def fault(self, name: str, reason: str) -> None:
+        """Note a fault of a key."""
         self.faults.append(f"{'.'.join(filter(None, (self.place, name)))}: {reason}")
 
     def get(self, name: str, kind: type[T], default: T | None = None) -> T:
@@ -72,6 +73,7 @@ class _Table:
         return kind()
 
     def choice(self, name: str, known: tuple[str, ...], default: str | None = None) -> str:
+        """One of the known words."""
         value = self.get(name, str, default)
         if value and value not in known:
             self.fault(name, f"{value!r} is none of {', '.join(known)}")
@@ -99,6 +101,7 @@ class _Table:
         return round(limit.amount * HOUR_MS)
 
     def levels(self, name: str = "levels", default: tuple[int, ...] | None = _ALL) -> tuple[int, ...]:
+        """Levels, sorted, each once."""
         value = self.get(name, list, None if default is None else list(default))
         if not all(type(n) is int and n in _ALL for n in value):
             self.fault(name, "levels are whole numbers from 1 (I, the worst) to 4 (IV)")
@@ -106,6 +109,7 @@ class _Table:
         return tuple(sorted(set(value)))
 
     def trigger(self, name: str) -> Trigger:
+        """A condition; one that never holds in place of a faulty one."""
         try:
             return parse_trigger(self.get(name, str))
         except TriggerError as error:
@@ -114,6 +118,7 @@ class _Table:
             return parse_trigger("0 > 1")
 
     def tables(self, name: str) -> list[_Table]:
+        """The tables of a list of them."""
         rows = self.get(name, list, [])
         return [_Table(row, f"{name}[{i}]", name, self.faults) for i, row in enumerate(rows, 1)]
 

@@ -143,7 +143,7 @@ _REPORTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1_000 if proving() else 60, deadline=None)
 @given(_REPORTS)
 def test_the_index_finds_what_all_pairs_give(rows: list[tuple[str, int, int, int, str, str, str]]) -> None:
     midnight = T // DAY_MS * DAY_MS  # pairs lie on both sides of a day and of cells

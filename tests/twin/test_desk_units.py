@@ -13,6 +13,7 @@ from citytwin.models.columns import MISSING
 from citytwin.models.desk.event import Event
 from citytwin.models.desk.units import MINUTE_MS, QUIET_MS, STATES
 from citytwin.twin.desk.units import PRIORITY, Units
+from tests.conftest import proving
 
 T = 1_795_000_000_000
 
@@ -199,7 +200,7 @@ def history(steps: list[tuple[int, int, int, int]]) -> list[Event | int]:
     return out
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2_000 if proving() else 100, deadline=None)
 @given(_STEPS, st.integers(0, 40))
 def test_a_snapshot_anywhere_comes_to_the_same_state(steps: list[tuple[int, int, int, int]], cut: int) -> None:
     one, other = Units(), Units()

@@ -83,7 +83,8 @@ class Audit:
         self, folder: Path, *, seal_rows: int = 100_000, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     ) -> None:
         """Open or make the trail of a folder. Raises sqlite3.Error, OSError."""
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        (folder / FILE).touch(0o600)
         self.folder, self.seal_rows, self._now = folder, seal_rows, now_ms
         self._lock = threading.Lock()
         self._db = sqlite3.connect(folder / FILE, timeout=30, check_same_thread=False, isolation_level=None)

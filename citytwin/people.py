@@ -138,7 +138,9 @@ class Staff:
             if account is None:
                 with self._lock:
                     self._lockout.failed(user, address, self._now())
-                self._note("", "session", "session.refused", user[:100], "", {"address": address})
+                # a name that nobody has may be a password in the wrong field
+                named = user if self.accounts.get(user) is not None else ""
+                self._note("", "session", "session.refused", named, "", {"address": address})
                 raise Trouble(401, "sign_in", "user or password is wrong")
             with self._lock:
                 self._lockout.succeeded(user, address)

@@ -54,7 +54,7 @@ def json(answer: Any, headers: dict[str, str] | None = None) -> Response:
 def tagged(request: Request, etag_of: bytes, make: Any) -> Response:
     """An answer with an ETag of `etag_of`; 304 when the client has it."""
     etag = f'"{hashlib.blake2b(etag_of, digest_size=12).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     known = [t.strip().removeprefix("W/") for t in request.headers.get("if-none-match", "").split(",")]
     if etag in known:
         return Response(status_code=304, headers=headers)

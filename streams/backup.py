@@ -16,7 +16,9 @@ from citytwin.streams.store import StoreError, connect, unavailable
 MANIFEST = "backup.json"
 #: Small files that belong to the state; what is not there is not copied.
 _PLAIN = ("privacy.key", "demo.json")
-_STORES = ("deadletters.db", "log.db")
+_STORES = ("accounts.db", "audit/audit.db", "deadletters.db", "log.db")
+#: Sealed files of the audit trail, which are copied after its store: more of them than it knows do no harm.
+_SEALED = "audit/audit-*.ndjson.gz"
 #: Folders of files that never change: values over time, and accounts where there are some.
 _TREES = ("history", "accounts")
 #: Passes over a folder in which files come and go.
@@ -78,7 +80,10 @@ def _fill(source: Path, target: Path) -> Manifest:
                 (target / name).chmod(0o600)
         for name in _STORES:
             if (source / name).is_file():
+                (target / name).parent.mkdir(exist_ok=True)
                 _copy_store(source / name, target / name)
+        for path in source.glob(_SEALED):
+            shutil.copyfile(path, target / path.relative_to(source))
     except (OSError, sqlite3.Error) as error:
         raise unavailable(error, target) or BadBackup(f"{source} cannot be copied to {target}: {error}") from error
     with SqliteLog(target / "log.db", read_only=True) as log:
@@ -117,6 +122,7 @@ def _copy_store(source: Path, target: Path) -> None:
     db, copy = connect(source, read_only=True), sqlite3.connect(target)
     try:
         db.backup(copy)
+        target.chmod(0o600)
     finally:
         copy.close()
         db.close()

@@ -113,6 +113,12 @@ def test_city_packs_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert wanted - set(wheel.namelist()) == set()
 
 
+def test_tables_and_plans_of_the_desk_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    wanted = {f"citytwin/{n}" for n in tracked() if n.startswith("models/desk/") and n.endswith((".csv", ".toml"))}
+    assert {"citytwin/models/desk/categories.csv", "citytwin/models/desk/plans/waterlogging.toml"} <= wanted
+    assert wanted - set(wheel.namelist()) == set()
+
+
 def test_licence_notice_and_command(wheel: zipfile.ZipFile) -> None:
     info = next(n for n in wheel.namelist() if n.endswith("METADATA")).removesuffix("METADATA")
     assert b"Apache License" in wheel.read(info + "licenses/LICENSE")

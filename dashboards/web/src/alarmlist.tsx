@@ -12,15 +12,15 @@ import { hms } from './format';
 import { say, t } from './i18n';
 import { view } from './map/view';
 import { Mark } from './parts';
-import { city, drill, picked, rowByCode } from './store';
+import { city, drill, picked, rowOf } from './store';
 
 /** To the case of an alarm, else to its place. */
 function go(g: Group): void {
   const at = g.first;
   const of = caseNow(at.case);
   if (of) { picked.value = { type: 'case', id: of.code }; if (Number.isFinite(of.lon)) view.fly(of.lon, of.lat, 14); return; }
-  const row = rowByCode.peek().get(at.scope);
-  if (row !== undefined) drill(row);
+  const row = rowOf(at.scope);
+  if (row >= 0) drill(row);
 }
 
 function Row({ g }: { g: Group }): JSX.Element {

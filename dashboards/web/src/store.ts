@@ -49,6 +49,9 @@ export const rowByCode = computed(() => {
   return out;
 });
 
+/** Row of a scope that is told by row or by code; -1 where it is none. */
+export const rowOf = (scope: number | string): number => (typeof scope === 'number' ? scope : (rowByCode.value.get(scope) ?? -1));
+
 /** The one composite that stands for the whole city. */
 export const INDEX = 'city_health_index';
 export const byId = computed(() => new Map(indicators.value.map((i) => [i.id, i])));

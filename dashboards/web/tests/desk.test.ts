@@ -126,6 +126,12 @@ describe('alarms', () => {
     expect(found.reduce((n, g) => n + g.unacked, 0)).toBe(800);
     expect(found[0]?.priority).toBe(1);
   });
+  test('too many groups merge into what they have in common, the mildest first', () => {
+    const list = [alarm('a', { priority: 1, group: 'flood/d1/s1' }), alarm('b', { priority: 4, group: 'rain/d1/s1' }), alarm('c', { priority: 4, group: 'rain/d1/s2' }), alarm('d', { priority: 4, group: 'gas/d2' })];
+    expect(grouped(list, 4).length).toBe(4);
+    expect(grouped(list, 3).map((g) => [g.key, g.members.length])).toEqual([['flood/d1/s1', 1], ['gas/d2', 1], ['rain/d1', 2]]);
+    expect(grouped(list, 2).map((g) => [g.key, g.members.length, g.rest])).toEqual([['flood/d1/s1', 1, false], ['', 3, true]]);
+  });
   test('sound is the worst that is open; IV, shelved and acknowledged ones are silent', () => {
     expect(sounding([alarm('a', { priority: 4 })])).toBe(0);
     expect(sounding([alarm('a', { priority: 3 }), alarm('b', { priority: 1, acked: true, state: 'ack' }), alarm('c', { priority: 1, state: 'shelved' })])).toBe(3);
@@ -153,11 +159,14 @@ test('what is like what is typed: by words, kind and nearness', () => {
   expect([alike('', '', null, open).length, likeness(pairs('积水'), pairs('积水。')), likeness(pairs(''), pairs(''))]).toEqual([0, 1, 0]);
 });
 
-test('the handover is read by sections, whatever they hold', () => {
-  const found = sections({ shift: 'S1', at: 5, notes: [{ text: 'pump', actor: 'w', t: 9 }], late: [{ code: 'C-1', level: 1, title: { zh: '水', en: 'W' }, stage_due: 7 }], count: 3, odd: 'x' });
-  expect(found.map((s) => [s.name, s.lines.length, s.value])).toEqual([['late', 1, ''], ['notes', 1, ''], ['count', 0, '3']]);
+test('the handover is read by its lists, also those one level down, in their order', () => {
+  const found = sections({
+    at: 5, hash: 'x', notes: { n: 1, rows: [{ text: 'pump', actor: 'w', t: 9 }] },
+    cases: { open: 7, by_stage: { filed: 2 }, late: { n: 240, rows: [{ code: 'C-1', level: 1, title: { zh: '水', en: 'W' }, stage_due: 7 }] } }, odd: { n: 1, rows: ['plain'] },
+  });
+  expect(found.map((s) => [s.name, s.lines.length, s.n])).toEqual([['late', 1, 240], ['notes', 1, 1], ['odd', 1, 1]]);
   expect(found[0]?.lines[0]).toMatchObject({ code: 'C-1', level: 1, due: 7 });
-  expect(found[1]?.lines[0]).toMatchObject({ words: 'pump', who: 'w', at: 9 });
+  expect([found[1]?.lines[0], found[2]?.lines[0]?.title.en]).toMatchObject([{ words: 'pump', who: 'w', at: 9 }, 'plain']);
 });
 
 test('rings are as wide as they say, arrows point where they go, a bow ends where it should', () => {

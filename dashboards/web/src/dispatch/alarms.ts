@@ -25,9 +25,33 @@ function groupOf(key: string, members: Alarm[], rest = false): Group {
   return { key, first, members, priority: worst, unacked: members.filter(open).length, rest };
 }
 
+/** Which group gives way first: nobody waits for it, then the mildest, then the finest, then the smallest. */
+function yields(a: Alarm[], b: Alarm[], deepA: number, deepB: number): boolean {
+  const [openA, openB] = [a.some(open), b.some(open)];
+  if (openA !== openB) return !openA;
+  const [worstA, worstB] = [Math.min(...a.map((x) => rank(x.priority))), Math.min(...b.map((x) => rank(x.priority)))];
+  if (worstA !== worstB) return worstA > worstB;
+  return deepA === deepB ? a.length < b.length : deepA > deepB;
+}
+
+/** The group is a path from coarse to fine; too many of them merge into what they have in common, the mildest first. */
+function merged(found: Map<string, Alarm[]>, most: number): Map<string, Alarm[]> {
+  const depth = (key: string): number => (key === '' ? 0 : key.split('/').length);
+  while (found.size > most) {
+    let least: [string, Alarm[]] | null = null;
+    for (const one of found) if (one[0] !== '' && (!least || yields(one[1], least[1], depth(one[0]), depth(least[0])))) least = one;
+    if (!least) break;
+    const [key, members] = least;
+    const up = key.includes('/') ? key.slice(0, key.lastIndexOf('/')) : '';
+    found.delete(key);
+    found.set(up, [...(found.get(up) ?? []), ...members]);
+  }
+  return found;
+}
+
 /**
- * Alarms of one cause are one group, worst and unacknowledged first; never more than `most` groups: what is left over is
- * one last group, so that none is lost. An unacknowledged one always stands before an acknowledged one.
+ * Alarms of one cause are one group, worst and unacknowledged first; never more than `most` groups: what has nothing in
+ * common is one last group, so that none is lost. An unacknowledged one always stands before an acknowledged one.
  */
 export function grouped(alarms: Iterable<Alarm>, most = MOST_GROUPS): Group[] {
   const found = new Map<string, Alarm[]>();
@@ -38,11 +62,8 @@ export function grouped(alarms: Iterable<Alarm>, most = MOST_GROUPS): Group[] {
     if (list) list.push(a);
     else found.set(key, [a]);
   }
-  const groups = [...found].map(([key, members]) => groupOf(key, members));
-  groups.sort((a, b) => Number(b.unacked > 0) - Number(a.unacked > 0) || rank(a.priority) - rank(b.priority) || b.first.since - a.first.since || (a.key < b.key ? -1 : 1));
-  if (groups.length <= most) return groups;
-  const kept = groups.slice(0, most - 1);
-  return [...kept, groupOf('', groups.slice(most - 1).flatMap((g) => g.members), true)];
+  const groups = [...merged(found, most)].map(([key, members]) => groupOf(key, members, key === ''));
+  return groups.sort((a, b) => Number(b.unacked > 0) - Number(a.unacked > 0) || rank(a.priority) - rank(b.priority) || b.first.since - a.first.since || (a.key < b.key ? -1 : 1));
 }
 
 /** How many are active by level I..IV. */

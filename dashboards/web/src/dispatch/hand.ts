@@ -6,10 +6,9 @@ import { levelOf, words } from './nouns';
 
 /** One line: a case, a shelved alarm, a note; what it lacks is empty. */
 export interface Line { code: string; level: Level; title: Text; words: string; who: string; due: number; at: number }
-export interface Section { name: string; lines: Line[]; value: string }
+export interface Section { name: string; lines: Line[]; n: number }
 
-const ABOUT = new Set(['shift', 'code', 'by', 'at', 'now', 'from', 'until', 'handed_by', 'taken_by', 'handed_at', 'taken_at', 'rev', 'hash']);
-const ORDER = ['late', 'open', 'cases', 'alarms', 'unacked', 'shelved', 'plans', 'units', 'reports', 'notes'];
+const ORDER = ['late', 'soon', 'held', 'unacknowledged', 'active', 'shelved', 'out_of_service', 'plans', 'notes', 'duty'];
 
 const text = (v: unknown): string => (typeof v === 'string' ? v : '');
 const first = (x: Item, names: string[]): unknown => names.map((n) => x[n]).find((v) => v !== undefined && v !== null && v !== '');
@@ -22,15 +21,16 @@ function lineOf(x: unknown): Line {
   return {
     code: text(o.case) || text(o.code), level: levelOf(first(o, ['level', 'priority'])), title: title === undefined ? {} : words(title),
     words: [first(o, ['text', 'note', 'reason', 'shelved_why', 'why'])].map(text).join(' '), who: text(first(o, ['owner', 'actor', 'by', 'shelved_by', 'person'])),
-    due: time(first(o, ['stage_due', 'due_at', 'shelved_until', 'until'])), at: time(first(o, ['t', 'at', 'time', 'since'])),
+    due: time(first(o, ['stage_due', 'due_at', 'shelved_until', 'until'])), at: time(first(o, ['t', 'at', 'since', 'started_at'])),
   };
 }
 
-/** Lists become sections of lines, numbers sections with a value; what tells about the page itself is left out. */
+/** A list of the page: its rows, and how many there are in all. */
+const listed = (v: unknown): v is { n: number; rows: unknown[] } => typeof v === 'object' && v !== null && Array.isArray((v as Item).rows);
+
+/** Every list of the page, also those one level down, in the order in which they are read. */
 export function sections(told: Item): Section[] {
   const rank = (name: string): number => { const i = ORDER.indexOf(name); return i < 0 ? ORDER.length : i; };
-  return Object.entries(told).filter(([name]) => !ABOUT.has(name)).flatMap(([name, v]): Section[] => {
-    if (Array.isArray(v)) return [{ name, lines: v.map(lineOf), value: '' }];
-    return typeof v === 'number' ? [{ name, lines: [], value: String(v) }] : [];
-  }).sort((a, b) => rank(a.name) - rank(b.name));
+  const flat = Object.entries(told).flatMap(([name, v]): [string, unknown][] => (listed(v) || typeof v !== 'object' || v === null ? [[name, v]] : Object.entries(v as Item)));
+  return flat.flatMap(([name, v]): Section[] => (listed(v) ? [{ name, lines: v.rows.map(lineOf), n: typeof v.n === 'number' ? v.n : v.rows.length }] : [])).sort((a, b) => rank(a.name) - rank(b.name));
 }

@@ -13,16 +13,21 @@ import { sections, type Line, type Section } from './hand';
 import { Over } from './parts';
 import { may, me, second, select, zone } from './store';
 
-const page = signal<{ shift: string; by: string; at: number; sections: Section[]; handed: string; taken: string } | null>(null);
+/** A shift that was handed over and waits for somebody to take it. */
+interface Waiting { code: string; hash: string; by: string; at: number; text: string }
+const page = signal<{ hash: string; at: number; sections: Section[] } | null>(null);
+const shifts = signal<Waiting[]>([]);
 const trouble = signal('');
 const remark = signal('');
 
 const text = (v: unknown): string => (typeof v === 'string' ? v : '');
+const time = (v: unknown): number => (typeof v === 'number' ? v : NaN);
 
 async function load(): Promise<void> {
   try {
-    const told = await read<Item>('/api/v1/handover');
-    page.value = { shift: text(told.shift) || text(told.code), by: text(told.by), at: typeof told.at === 'number' ? told.at : NaN, sections: sections(told), handed: text(told.handed_by), taken: text(told.taken_by) };
+    const [told, roster] = await Promise.all([read<Item>('/api/v1/handover'), read<{ items: Item[] }>('/api/v1/duty')]);
+    page.value = { hash: text(told.hash), at: time(told.at), sections: sections(told) };
+    shifts.value = roster.items.filter((d) => d.kind === 'shift' && !d.taken_at).map((d) => ({ code: text(d.code), hash: text(d.hash), by: text(d.handed_by), at: time(d.handed_at), text: text(d.text) }));
     trouble.value = '';
   } catch (error) {
     trouble.value = error instanceof Error ? error.message : '—';
@@ -42,25 +47,29 @@ function One({ line }: { line: Line }): JSX.Element {
   );
 }
 
-async function sign(op: 'shift.handed' | 'shift.taken'): Promise<void> {
+/** Sign the page that is read, by its hash; a shift has a code of its own, made of the time of its page. */
+async function sign(shift: Waiting | null): Promise<void> {
   const at = page.peek();
   if (!at) return;
-  const one = { op, subject: at.shift, fields: remark.peek().trim() ? { reason: remark.peek().trim() } : {} };
-  if (await perform([one], () => told(one))) { remark.value = ''; await load(); }
+  const words = remark.peek().trim() ? { text: remark.peek().trim() } : {};
+  const one = shift ? { op: 'shift.taken', subject: shift.code, fields: { hash: shift.hash, ...words } } : { op: 'shift.handed', subject: `S-${at.at.toString(36)}`, fields: { hash: at.hash, ...words } };
+  if (await perform([one], () => told(one))) remark.value = '';
+  await load();
 }
 
 export function Handover(): JSX.Element {
   useEffect(() => { void load(); }, []);
   const at = page.value;
-  const who = me.value !== null && me.value !== 'out' ? me.value.name || me.value.user : '';
+  const user = me.value !== null && me.value !== 'out' ? me.value.user : '';
+  const who = me.value !== null && me.value !== 'out' ? me.value.name || user : '';
   return (
-    <Over label={`${t('handover')} ${at?.shift ?? ''}`} close={() => (sheet.value = null)} wide testid="handover">
+    <Over label={`${t('handover')} ${at ? stamp(at.at, second.value, zone.value) : ''}`} close={() => (sheet.value = null)} wide testid="handover">
       <div class="hand">
         {trouble.value && <p role="alert"><b>{trouble.value}</b> <button class="btn" onClick={() => void load()}>{t('why.again')}</button></p>}
         {at?.sections.map((s) => (
           <section key={s.name}>
-            <div class="gh"><b>{word('hand', s.name)}</b><span class="e">{s.lines.length || s.value}</span></div>
-            {s.lines.length === 0 && !s.value && <p class="d s">{t('handover.none')}</p>}
+            <div class="gh"><b>{word('hand', s.name)}</b><span class="e">{s.n}</span></div>
+            {s.lines.length === 0 && <p class="d s">{t('handover.none')}</p>}
             <ul>{s.lines.map((line, i) => <One key={i} line={line} />)}</ul>
           </section>
         ))}
@@ -68,9 +77,10 @@ export function Handover(): JSX.Element {
           <footer class="sg">
             <label>{t('handover.remark')}<textarea rows={2} value={remark.value} onInput={(e) => (remark.value = e.currentTarget.value)} /></label>
             <div class="ac">
-              <button class="btn pri" disabled={!may('shift.handed') || at.handed !== ''} onClick={() => void sign('shift.handed')}>{at.handed ? t('handover.handedBy', at.handed) : t('handover.hand', who)}</button>
-              <button class="btn" disabled={!may('shift.taken') || at.taken !== ''} onClick={() => void sign('shift.taken')}>{at.taken ? t('handover.takenBy', at.taken) : t('handover.take', who)}</button>
+              <button class="btn pri" disabled={!may('shift.handed')} onClick={() => void sign(null)}>{t('handover.hand', who)}</button>
+              {shifts.value.map((w) => <button class="btn" key={w.code} disabled={!may('shift.taken') || w.by === user} title={w.text} onClick={() => void sign(w)}>{t(w.by === user ? 'handover.waits' : 'handover.take', w.by, stamp(w.at, second.value, zone.value))}</button>)}
             </div>
+            <p class="s d">{t('handover.hash', at.hash.slice(0, 12))}</p>
           </footer>
         )}
       </div>

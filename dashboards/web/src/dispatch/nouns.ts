@@ -36,7 +36,8 @@ export interface Unit {
 }
 
 export interface Alarm {
-  code: string; rule: string; scope: string; title: Text; priority: Level; active: boolean; acked: boolean; state: string; occurrence: number;
+  /** `scope`: its row, or its code where only that is told. */
+  code: string; rule: string; scope: number | string; title: Text; priority: Level; active: boolean; acked: boolean; state: string; occurrence: number;
   since: number; ackedBy: string; ackedAt: number; shelvedBy: string; shelvedUntil: number; shelvedWhy: string;
   value: number; unit: string; group: string; firstOut: boolean; case: string; drill: boolean; rev: number;
 }
@@ -68,7 +69,7 @@ export function caseOf(x: Item, old?: Case): Case {
     title: has('title') ? words(x.title) : (old?.title ?? {}), state: s('state', old?.state) || 'reported', stage: s('stage', old?.stage),
     stageDue: n('stage_due', old?.stageDue), stageSince: n('stage_since', old?.stageSince), due: n('due_at', old?.due), deferred: n('deferred_ms', old?.deferred),
     scope: n('scope', old?.scope), where: has('where') ? words(x.where) : (old?.where ?? {}), lon: n('lon', old?.lon), lat: n('lat', old?.lat),
-    reported: n('reported_at', old?.reported), filed: n('filed_at', old?.filed), since: n('since', old?.since), owner: s('owner', old?.owner),
+    reported: n('reported_at', old?.reported), filed: n('filed_at', old?.filed), since: n('since', old?.since), owner: has('owner') ? (typeof x.owner === 'string' ? x.owner : text(item(x.owner).unit)) : (old?.owner ?? ''),
     drill: has('drill') ? x.drill === true : (old?.drill ?? false), channel: s('channel', old?.channel), text: s('text', old?.text), address: s('address', old?.address),
     units: has('units') ? list(x.units).map((u) => ({ unit: text(u.unit), role: text(u.role), state: text(u.state), since: num(u.since) })) : (old?.units ?? []),
     merged: has('merged') ? names(x.merged) : (old?.merged ?? []), into: s('into', old?.into),
@@ -123,7 +124,7 @@ export function unitOf(x: Item, old?: Unit): Unit {
 /** An alarm; rows of the channel come whole. */
 export function alarmOf(x: Item): Alarm {
   return {
-    code: text(x.code), rule: text(x.rule), scope: text(x.scope), title: words(x.title), priority: levelOf(x.priority), active: x.active === true, acked: x.acked === true,
+    code: text(x.code), rule: text(x.rule), scope: typeof x.scope === 'number' ? x.scope : text(x.scope), title: words(x.title), priority: levelOf(x.priority), active: x.active === true, acked: x.acked === true,
     state: text(x.state), occurrence: num(x.occurrence), since: num(x.since), ackedBy: text(x.acked_by), ackedAt: num(x.acked_at), shelvedBy: text(x.shelved_by),
     shelvedUntil: num(x.shelved_until), shelvedWhy: text(x.shelved_why), value: num(x.value), unit: text(x.unit), group: text(x.group), firstOut: x.first_out === true,
     case: text(x.case), drill: x.drill === true, rev: num(x.rev),

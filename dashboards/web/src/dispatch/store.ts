@@ -40,7 +40,7 @@ export const file = signal<File | null>(null);
 export const fileTrouble = signal('');
 /** null: not known yet; 'out': the server wants to know who one is. */
 export const me = signal<Me | 'out' | null>(null);
-export interface Duty { post: string; person: string; from: number; until: number; deputy: string }
+export interface Duty { post: string; person: string; until: number }
 export const duty = signal<Duty[]>([]);
 
 /** How fresh the terms of units are kept while somebody looks at them. */
@@ -117,7 +117,7 @@ export async function identify(): Promise<void> {
     const told = await read<{ items?: Item[] }>('/api/v1/duty');
     const t = (v: unknown): string => (typeof v === 'string' ? v : '');
     const n = (v: unknown): number => (typeof v === 'number' ? v : NaN);
-    duty.value = (told.items ?? []).map((d) => ({ post: t(d.post), person: t(d.person), from: n(d.from), until: n(d.until), deputy: t(d.deputy) }));
+    duty.value = (told.items ?? []).filter((d) => d.kind !== 'shift').map((d) => ({ post: t(d.code), person: t(d.person), until: n(d.until) }));
   } catch {
     duty.value = []; // no roster: no end of a shift is shown
   }
@@ -135,7 +135,7 @@ export const shiftEnd = computed(() => {
   const who = me.value;
   if (who === null || who === 'out') return NaN;
   const at = second.value;
-  return duty.value.find((d) => (d.person === who.user || d.person === who.name) && d.from <= at && at < d.until)?.until ?? NaN;
+  return duty.value.find((d) => (d.person === who.user || d.person === who.name) && at < d.until)?.until ?? NaN;
 });
 
 export const zone = computed(() => city.value.timezone);

@@ -14,7 +14,7 @@ import { classOf, classOfLevel, edges, listed, ramp } from '../level';
 import { wantMarks, wantValues } from '../link';
 import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
 import { layer } from '../reads';
-import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, rowByCode, scopeName, scopes, theme } from '../store';
+import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, rowOf, scopeName, scopes, theme } from '../store';
 import { LEVELS, type Case, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
 import { union, type Area, type Areas } from './geometry';
@@ -121,7 +121,7 @@ const slow = computed(() => Math.floor(now.value / 10_000));
 /** Alarms of I and II that nobody has acknowledged and no case stands for: at the middle of their place. */
 function alarmMarks(map: CityMap): Case[] {
   return allAlarms.value.filter((a) => open(a) && (a.priority === 1 || a.priority === 2) && !caseNow(a.case)).slice(0, 40).flatMap((a): Case[] => {
-    const row = rowByCode.value.get(a.scope) ?? -1;
+    const row = rowOf(a.scope);
     const box = map.boxes.get(row);
     return box ? [{ id: a.code, row: -1, category: '', title: a.title, stage: '', level: a.priority, scope: row, lon: (box[0] + box[2]) / 2, lat: (box[1] + box[3]) / 2, reported: a.since, due: NaN, closed: NaN }] : [];
   });

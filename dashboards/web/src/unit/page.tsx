@@ -114,7 +114,7 @@ const why = signal<string>('');
 function Ask({ c }: { c: File }): JSX.Element | null {
   const kind = open.value;
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => { words.value = ''; why.value = ''; field.current?.focus(); }, [kind]);
+  useEffect(() => { words.value = ''; why.value = ''; if (kind === 'note') field.current?.focus(); }, [kind]);
   if (!kind) return null;
   const ready = kind === 'note' ? words.value.trim() !== '' : why.value !== '' && (why.value !== 'other' || words.value.trim() !== '');
   const go = (): void => {

@@ -39,19 +39,25 @@ class Decision:
         """Score of the chosen unit, NaN where it is no candidate."""
         return next((c.score for c in self.candidates if c.unit == self.chosen), math.nan)
 
-    def document(self, most: int = 3) -> str:
-        """What is kept of it in `case.dispatched.why`: JSON of the rule and the first candidates."""
-        known = self.candidates[:most]
-        chosen = [c for c in self.candidates[most:] if c.unit == self.chosen]
-        rows = [
-            {"u": c.unit, "eta": c.row()["eta_s"], "by": c.by, "s": round(c.score, 3), "ok": c.feasible}
-            | {name[0]: round(value, 2) for name, value in c.terms.items() if name != "skill"}
-            | {"k": round(c.terms["skill"], 2)}
-            for c in (*known, *chosen)
-        ]
-        about = {"strategy": self.strategy, "version": self.version, "suggested": self.suggested,
-                 "tried": [name for name, _ in self.tried], "of": len(self.candidates), "candidates": rows}  # fmt: skip
-        return json.dumps(about, ensure_ascii=False, separators=(",", ":"))
+    def document(self, most: int = 20, most_bytes: int = 16_000) -> str:
+        """What is kept of it in `case.dispatched.candidates`: JSON of the rule, what was tried, the first candidates.
+
+        The chosen one is always among them; less are kept where they would take more than `most_bytes`.
+        """
+        first = list(self.candidates[:most])
+        first += [c for c in self.candidates[most:] if c.unit == self.chosen]
+        about = {
+            "strategy": self.strategy, "version": self.version, "chosen": self.chosen, "suggested": self.suggested,
+            "aid": self.aid, "why": self.why, "of": len(self.candidates),
+            "tried": [{"strategy": name, "why": why} for name, why in self.tried],
+        }  # fmt: skip
+        while True:
+            rows = [c.row() for c in first]
+            text = json.dumps({**about, "candidates": rows}, ensure_ascii=False, separators=(",", ":"))
+            spare = next((c for c in reversed(first) if c.unit != self.chosen), None)
+            if spare is None or len(text.encode()) <= most_bytes:
+                return text
+            first.remove(spare)
 
 
 Found = tuple[str, Words]
@@ -155,7 +161,7 @@ def automatic(decision: Decision, need: Need, policy: Policy, now: int) -> Draft
     if need.bounces > policy.most_automatic:
         return None
     fields: dict[str, Any] = {
-        "unit": decision.chosen, "strategy": decision.strategy, "why": decision.document(),
+        "unit": decision.chosen, "strategy": decision.strategy, "candidates": decision.document(),
         "actor": "system", "reason": decision.why["zh"],
     }  # fmt: skip
     if math.isfinite(decision.score):

@@ -12,8 +12,10 @@ import pytest
 
 from citytwin.geo.travel import Straight, Trips
 from citytwin.models.desk.candidates import ARRIVE_S, Candidate, Force, Need, Policy, candidates
+from citytwin.models.desk.columns import batches_of
 from citytwin.models.desk.dispatch import automatic, by_hand, decide
 from citytwin.models.desk.units import Unit
+from citytwin.models.events import VOCABULARY
 
 NOW = 1_795_000_000_000
 POLICY = Policy()
@@ -119,9 +121,13 @@ def test_a_person_decides_and_the_suggestion_is_kept() -> None:
     assert (made.strategy, made.chosen, made.suggested, made.aid) == ("manual", "U5", "U7", "B")
     kept = json.loads(made.document())
     assert (kept["strategy"], kept["suggested"], kept["version"], kept["of"]) == ("manual", "U7", "1", 3)
-    assert {row["u"] for row in kept["candidates"]} == {"U7", "U9", "U5"}
+    assert kept["candidates"] == [c.row() for c in made.candidates]
+    assert [t["strategy"] for t in kept["tried"]] == ["jurisdiction"]
     only = json.loads(made.document(most=1))
-    assert [row["u"] for row in only["candidates"]] == ["U7", "U5"]  # the chosen one is always there
+    assert [row["unit"] for row in only["candidates"]] == ["U7", "U5"]  # the chosen one is always there
+    few = made.document(most_bytes=800)
+    assert len(few.encode()) <= 800
+    assert "U5" in [row["unit"] for row in json.loads(few)["candidates"]]
 
 
 def test_nothing_is_sent_by_itself_unless_a_rule_says_so() -> None:
@@ -135,6 +141,8 @@ def test_nothing_is_sent_by_itself_unless_a_rule_says_so() -> None:
     assert draft is not None
     assert (draft.type, draft.subject, draft.id) == ("case.dispatched", "C1", "C1/dispatch/0")
     assert (draft.fields["unit"], draft.fields["strategy"]) == ("U7", "nearest")
+    (batch,) = batches_of([draft], VOCABULARY())  # every field is one that the log knows
+    assert batch.subject.tolist() == ["C1"]
     assert draft.fields["score"] == pytest.approx(made.score)
     assert automatic(made, replace(need, bounces=3), free, NOW) is None
     assert automatic(decide(need, known([]), free), need, free, NOW) is None

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from citytwin.models.columns import MISSING
+from citytwin.models.desk.columns import batches_of
 from citytwin.models.desk.event import Event
 from citytwin.models.desk.units import MINUTE_MS, QUIET_MS, STATES
+from citytwin.models.events import VOCABULARY
 from citytwin.twin.desk.units import PRIORITY, Units
 from tests.conftest import proving
 
@@ -100,6 +102,22 @@ def test_support_goes_on_when_the_lead_is_done_and_a_new_lead_takes_over() -> No
     assert units.units_of("C1") == []
 
 
+def test_a_designated_unit_leads_and_who_failed_the_check_does_not() -> None:
+    units = told(READY, event("unit.state", 0, "U8", state="ready"), SENT, event("case.designated", 2, "C1", to="U8"))
+    assert [row(units, c)["load"] for c in ("U7", "U8")] == [0, 1]
+    units.apply(event("case.verified", 3, "C1", passed=True))
+    assert row(units, "U8")["load"] == 1
+    units.apply(event("case.verified", 4, "C1", passed=False))
+    assert row(units, "U8")["load"] == 0
+
+
+def test_what_support_gives_back_the_lead_does_not_keep() -> None:
+    units = told(READY, event("unit.state", 0, "U8", state="ready"), SENT)
+    units.apply(event("case.assigned", 2, "C1", unit="U8", role="support"))
+    units.apply(event("case.returned", 3, "C1", unit="U8"))
+    assert [row(units, c)["load"] for c in ("U7", "U8")] == [0, 0]
+
+
 def test_moves_that_come_late_give_nobody_work() -> None:
     closed = event("case.closed", 5, "C1")
     assert row(told(READY, closed, SENT))["load"] == 0
@@ -146,6 +164,7 @@ def test_a_unit_that_falls_silent_is_told_once_and_cleared_when_heard() -> None:
     assert "排水1队" in draft.fields["text_zh"]
     assert json.loads(draft.fields["evidence"]) == {"unit": "U7", "seen": T, "cases": ["C1"]}
     assert (draft.lon, row(units)["state"]) == (114.3, "silent")
+    assert len(batches_of([draft], VOCABULARY())) == 1  # every field is one that the log knows
     (again,) = units.tick(due + 500)
     assert again.id == draft.id  # until it has come
     units.apply(Event("alarm.raised", due, "desk/auto", draft.id, draft.subject))

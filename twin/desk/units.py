@@ -35,7 +35,10 @@ class Units:
     """
 
     types: frozenset[str] = frozenset(
-        {"unit.state", "vehicle.pos", "case.dispatched", "case.assigned", "alarm.raised", "alarm.cleared"}
+        {
+            "unit.state", "vehicle.pos", "case.dispatched", "case.designated", "case.assigned", "case.verified",
+            "alarm.raised", "alarm.cleared",
+        }
         | _STAGE.keys() | _ONE_DONE | _ALL_DONE
     )  # fmt: skip
 
@@ -82,7 +85,8 @@ class Units:
     def _by_type(self) -> dict[str, Callable[[Event], None]]:
         return {
             "unit.state": self._say, "vehicle.pos": self._move, "case.dispatched": self._give,
-            "case.assigned": self._give, "alarm.raised": self._alarm, "alarm.cleared": self._alarm,
+            "case.designated": self._give, "case.assigned": self._give, "case.verified": self._verify,
+            "alarm.raised": self._alarm, "alarm.cleared": self._alarm,
             **dict.fromkeys(_STAGE, self._advance), **dict.fromkeys(_ONE_DONE, self._one_done),
             **dict.fromkeys(_ALL_DONE, self._all_done),
         }  # fmt: skip
@@ -101,10 +105,11 @@ class Units:
 
     def _give(self, event: Event) -> None:
         """A unit gets a case: as its lead, who takes the place of another one, or in support."""
-        code, case = str(event.fields.get("unit", "")), event.subject
+        designated = event.type == "case.designated"
+        code, case = str(event.fields.get("to" if designated else "unit", "")), event.subject
         if not code or event.time < self._over.get(case, MISSING):
             return
-        role = "lead" if event.type == "case.dispatched" else str(event.fields.get("role", "support"))
+        role = str(event.fields.get("role", "support")) if event.type == "case.assigned" else "lead"
         if role == "lead":
             old = self._lead(case)
             if old is not None and event.time < old.work[case].given:
@@ -138,6 +143,15 @@ class Units:
         if event.type != "case.unassigned":  # somebody else says that
             unit.hear(event.time)
         self._drop(unit, event.subject, event.time)
+        lead = self._lead(event.subject)
+        if lead is not None and event.type == "case.returned":  # whoever gives it back, it waits for another one
+            self._drop(lead, event.subject, event.time)
+
+    def _verify(self, event: Event) -> None:
+        """Work that does not pass goes to whom it is sent next."""
+        lead = self._lead(event.subject)
+        if lead is not None and not event.fields.get("passed", True):
+            self._drop(lead, event.subject, event.time)
 
     def _all_done(self, event: Event) -> None:
         for code in list(self._of_case.get(event.subject, ())):

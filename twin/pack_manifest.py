@@ -24,11 +24,13 @@ LISTS: dict[str, tuple[str, ...]] = {
     "layers": ("name", "file"),
     "sources": ("id",),
     "rules": ("file",),
+    "plans": ("file",),
 }
 
 
 _FORMS: dict[str, type | tuple[type, ...]] = {
-    "columns": dict, "defaults": dict, "title": dict, "calendar": dict, "weekend": list, "families": list,
+    "columns": dict, "defaults": dict, "title": dict, "calendar": dict, "categories": dict, "stages": dict,
+    "weekend": list, "families": list,
     "types": list, "period_s": (int, float), "file": str, "valid_from": str, "crs": str, "timezone": str, "code": str,
 }  # fmt: skip
 

@@ -258,3 +258,11 @@ def test_a_folder_tells_the_faults_of_all_its_files(tmp_path: Path) -> None:
     for name in "bcd":
         (tmp_path / f"{name}.toml").unlink()
     assert load(tmp_path)["demo"].plain()["levels"][0]["begin"] == "x >= 20"
+
+
+def test_the_plan_in_the_documents_can_be_used() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "plans.md").read_text("utf-8")
+    (shown,) = [block for block in re.findall(r"```toml\n(.*?)```", text, re.S) if block.startswith("id = ")]
+    plan = parse(shown, "docs/plans.md")
+    assert (plan.id, sorted(plan.allowed()), list(plan.levels[0].begin.alarms)) == ("heat", [2, 3], ["heat_red"])
+    assert plan.indicators() <= {spec.id for spec in indicators()}

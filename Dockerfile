@@ -16,7 +16,7 @@ COPY streams streams
 COPY dashboards dashboards
 RUN CITYTWIN_PAGES=require pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
  && python -m venv /opt/citytwin \
- && /opt/citytwin/bin/pip install --no-cache-dir "$(echo /dist/citytwin-*.whl)[kafka,mqtt,influx]"
+ && /opt/citytwin/bin/pip install --no-cache-dir "$(echo /dist/citytwin-*.whl)[kafka,mqtt,influx,oidc]"
 
 FROM python:3.12-slim-bookworm
 RUN useradd --uid 10001 --home-dir /var/lib/citytwin --shell /usr/sbin/nologin citytwin \

@@ -88,18 +88,20 @@ def _all(folder: Path, walk: _Walk) -> None:
         return
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        marks = {name: Head(seq, bytes(hash)) for name, seq, hash in db.execute("SELECT name, seq, hash FROM marks")}
+        found_marks = db.execute("SELECT name, seq, hash FROM marks")
+        marks = {name: Head(_whole(seq), _blob(hash)) for name, seq, hash in found_marks}
         base = marks.get("base", Head(0, GENESIS))
         for file in sorted(folder.glob("audit-*.ndjson.gz")):
             # one that begins after the base was left by a crash; its rows are still in the database
-            if int(file.name.split("-")[1].split(".")[0]) <= base.seq:
+            first = file.name.removeprefix("audit-").removesuffix(".ndjson.gz")
+            if first.isdigit() and int(first) <= base.seq:
                 found.files += 1
                 _sealed(file, walk)
         if found.head != base:
             found.problems.append(f"rows up to {base.seq} were sealed, and the sealed files end with {found.head.seq}")
             found.head = base
         for seq, body, hash in db.execute("SELECT seq, body, hash FROM rows ORDER BY seq"):
-            walk.row(FILE, seq, str(body), bytes(hash))
+            walk.row(FILE, _whole(seq), str(body), _blob(hash))
     finally:
         db.close()
     if found.head != marks.get("head", Head(0, GENESIS)):
@@ -107,6 +109,15 @@ def _all(folder: Path, walk: _Walk) -> None:
     for name in sorted(set(walk.digests) | set(walk.seals)):
         if walk.digests.get(name) != walk.seals.get(name):
             found.problems.append(f"{name} is not the file that was sealed")
+
+
+def _whole(value: object) -> int:
+    """A number of the database; -1 for what a changed byte made into something else."""
+    return value if isinstance(value, int) else -1
+
+
+def _blob(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
 
 
 def _sealed(file: Path, walk: _Walk) -> None:

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { acknowledging, counted, grouped, MOST_GROUPS, sounding } from '../src/dispatch/alarms';
-import { completion, duration, meant, parse, VERBS, type World } from '../src/dispatch/grammar';
+import { brief, completion, duration, meant, parse, VERBS, type World } from '../src/dispatch/grammar';
 import { sections } from '../src/dispatch/hand';
 import { alike, likeness, pairs } from '../src/dispatch/intake';
 import { alarmOf, caseOf, fileOf, levelOf, meOf, unitOf, type Alarm, type Case } from '../src/dispatch/nouns';
@@ -103,6 +103,7 @@ describe('the command bar', () => {
   });
   test('a code is meant whole or by its number, never by a piece of it', () => {
     expect([meant('u7', world.units), meant('7', world.units), meant('0241', world.cases), meant('10238', world.cases).length]).toEqual([['U7'], [], [], 2]);
+    expect([brief('C20261126-00320'), brief('C-10241'), meant('1126-00320', ['C20261126-00320']), meant('320', ['C20261126-00320', 'C20261127-00321'])]).toEqual(['1126-00320', 'C-10241', ['C20261126-00320'], ['C20261126-00320']]);
     expect([duration('30'), duration('2小时'), duration('1d'), duration('x')]).toEqual([1_800_000, 7_200_000, 86_400_000, NaN]);
     expect([completion('派 10241 U5', world), completion('派 C-10241 U1', world), completion('', world)]).toEqual(['', '7', '']);
   });

@@ -4,7 +4,7 @@ import { batch, computed, signal } from '@preact/signals';
 import { hms } from '../format';
 import { t, word } from '../i18n';
 import { acknowledging, open } from './alarms';
-import { parse, type Command, type Meaning, type World } from './grammar';
+import { brief, parse, type Command, type Meaning, type World } from './grammar';
 import type { Alarm, Candidate } from './nouns';
 import { deadline, nextMove } from './queue';
 import type { Answer } from './answer';
@@ -98,7 +98,7 @@ export async function perform(commands: readonly Command[], done: () => string):
 
 /** `派遣 C-10241 → U7 排水1队`: what a command does, in words. */
 export function told(one: Command, count = 1): string {
-  const of = one.op === 'case.merged' ? `${one.subject} → ${String(one.fields.into)}` : one.subject;
+  const of = one.op === 'case.merged' ? `${brief(one.subject)} → ${brief(String(one.fields.into))}` : brief(one.subject);
   const unit = one.fields.unit ? ` → ${String(one.fields.unit)} ${unitNow(String(one.fields.unit))?.name ?? ''}`.trimEnd() : '';
   return count > 1 ? `${moveName(one.op)} × ${count}` : `${moveName(one.op)} ${of}${unit}`;
 }
@@ -173,7 +173,7 @@ export function goTo(a: Alarm): void {
 
 /** The bar with the beginning of a command about the selected case. */
 export function begin(alias: string): void {
-  batch(() => { bar.value = selected.peek() ? `${alias} ${selected.peek()} ` : `${alias} `; notice.value = null; });
+  batch(() => { bar.value = selected.peek() ? `${alias} ${brief(selected.peek())} ` : `${alias} `; notice.value = null; });
   focusBar();
 }
 

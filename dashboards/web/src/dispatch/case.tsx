@@ -7,6 +7,7 @@ import { lang, say, t, word } from '../i18n';
 import { Mark, Spark, unit as unitName } from '../parts';
 import type { Indicator } from '../types';
 import { advance, begin, busy, merge, moveName, recommended, send, stepDone, unlike, unmerge } from './act';
+import { brief } from './grammar';
 import type { Duplicate, File, Part, Plan } from './nouns';
 import { Sign } from './parts';
 import { deadline, lead, metres, nextMove, span, stages } from './queue';
@@ -58,7 +59,7 @@ function Reasons({ c }: { c: File }): JSX.Element {
       {c.address && <p class="ctx el">{c.address}</p>}
       {c.text && <p class="ctx">{c.text}</p>}
       {c.reports.filter((r) => r.text && r.text !== c.text).slice(0, 3).map((r, i) => <p class="ctx el" key={i}><span class="d">{Number.isFinite(r.at) ? `${hm(r.at, zone.value)} ` : ''}{word('channel', r.channel)}</span> {r.text}</p>)}
-      {c.merged.map((code) => <p class="ctx" key={code}>{t('case.merged', code)} <button class="btn sm" onClick={() => unmerge(code)}>{t('case.unmerge')}</button></p>)}
+      {c.merged.map((code) => <p class="ctx" key={code}>{t('case.merged', brief(code))} <button class="btn sm" onClick={() => unmerge(code)}>{t('case.unmerge')}</button></p>)}
     </>
   );
 }
@@ -79,7 +80,7 @@ function Duplicates({ c }: { c: File }): JSX.Element | null {
       {c.duplicates.slice(0, 2).map((d, i) => (
         <div class="dup" key={d.code}>
           <span><Mark level={d.level || (caseNow(d.code)?.level ?? 0)} /></span>
-          <div class="el"><div class="el"><b>{d.code}</b> {say(d.title)} <span class="d">{Number.isFinite(d.score) && t('dup.score', d.score.toFixed(2))}</span></div><div class="w el" title={likeness(d, c)}>{likeness(d, c)}</div></div>
+          <div class="el"><div class="el"><b title={d.code}>{brief(d.code)}</b> {say(d.title)} <span class="d">{Number.isFinite(d.score) && t('dup.score', d.score.toFixed(2))}</span></div><div class="w el" title={likeness(d, c)}>{likeness(d, c)}</div></div>
           <span class="bt"><button class={`btn${i === 0 ? ' pri' : ''}`} onClick={() => merge(d.code)}>{t('dup.merge')} {i === 0 && <kbd>M</kbd>}</button><button class="btn" onClick={() => unlike(d.code)}>{t('dup.unlike')} {i === 0 && <kbd>U</kbd>}</button></span>
         </div>
       ))}

@@ -47,13 +47,20 @@ export interface Command { op: string; subject: string; fields: Record<string, s
  */
 export interface Meaning { verb: Verb | null; opens: string; commands: Command[]; target: string; given: string; problem: Problem | null; about: string }
 
-/** The code that a reference means: whole, or its number at the end; [] = none, several = ambiguous. */
+/** A code as it is said among people who know the year: `1126-00320` for `C20261126-00320`. */
+export function brief(code: string): string {
+  return code.replace(/^[A-Z]+(?:20\d\d)(\d{4}-\d+)$/, '$1');
+}
+
+/** The code that a reference means: whole, as said in short, or its number at the end with or without its noughts; [] = none, several = ambiguous. */
 export function meant(reference: string, codes: readonly string[]): string[] {
   const wanted = reference.toLowerCase();
   if (!wanted) return [];
-  const whole = codes.filter((c) => c.toLowerCase() === wanted);
+  const whole = codes.filter((c) => c.toLowerCase() === wanted || brief(c) === wanted);
   if (whole.length) return whole;
-  return codes.filter((c) => { const code = c.toLowerCase(); return code.endsWith(wanted) && !/[a-z0-9]/.test(code.charAt(code.length - wanted.length - 1)); });
+  const tail = codes.filter((c) => { const code = c.toLowerCase(); return code.endsWith(wanted) && !/[a-z0-9]/.test(code.charAt(code.length - wanted.length - 1)); });
+  if (tail.length || !/^\d+$/.test(wanted)) return tail;
+  return codes.filter((c) => Number(/-(\d+)$/.exec(c)?.[1] ?? NaN) === Number(wanted));
 }
 
 /** Milliseconds of `30`, `30m`, `2h`, `1d`, `30分`, `2小时`, `1天`; NaN for anything else. */

@@ -9,6 +9,7 @@ import { Mark } from '../parts';
 import { read } from '../reads';
 import type { Item } from '../wire';
 import { perform, sheet, told } from './act';
+import { brief } from './grammar';
 import { sections, type Line, type Section } from './hand';
 import { Over } from './parts';
 import { may, me, second, select, zone } from './store';
@@ -39,7 +40,7 @@ function One({ line }: { line: Line }): JSX.Element {
   return (
     <li class="hl">
       <span><Mark level={line.level} /></span>
-      {line.code ? <button class="lk" onClick={() => { select(line.code); sheet.value = null; }}>{line.code}</button> : <span />}
+      {line.code ? <button class="lk" onClick={() => { select(line.code); sheet.value = null; }}>{brief(line.code)}</button> : <span />}
       <span class="el">{say(line.title)} <span class="m">{line.words}</span></span>
       <span class="s d nw">{line.who}</span>
       <span class="r nw">{Number.isFinite(left) ? <span class={left < 0 ? 'od' : ''}>{countdown(left, lang.value)}</span> : Number.isFinite(line.at) ? stamp(line.at, second.value, zone.value) : ''}</span>

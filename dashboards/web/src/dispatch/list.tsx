@@ -8,6 +8,7 @@ import { lang, say, t, word } from '../i18n';
 import { Mark } from '../parts';
 import { acknowledge, goTo, sheet } from './act';
 import { titled, type Group } from './alarms';
+import { brief } from './grammar';
 import type { Case } from './nouns';
 import { deadline, lead, pressure, used, windowed } from './queue';
 import { groups, queue, second, select, selected, zone } from './store';
@@ -33,7 +34,7 @@ function Row({ c, at }: { c: Case; at: number }): JSX.Element {
   return (
     <div id={`q-${c.code}`} class={`qr${chosen ? ' sel' : ''}`} role="option" aria-selected={chosen} aria-posinset={at + 1} aria-setsize={queue.value.length} onClick={() => select(c.code)} data-code={c.code}>
       <span><Mark level={c.level} /></span>
-      <span class="id">{c.code}</span>
+      <span class="id" title={c.code}>{brief(c.code)}</span>
       <span>{c.drill && <i class="tag">{t('desk.drill')}</i>} {nameOf(c)}</span>
       <span class="m">{say(c.where)}</span>
       <span class="r m">{countdown(Math.max(0, second.value - c.reported), lang.value)}</span>
@@ -54,7 +55,7 @@ function Urgent({ list }: { list: Group[] }): JSX.Element | null {
           <Mark level={g.priority} /><b class="el">{say(titled(g.first))}</b>
           {g.members.length > 1 && <i class="tag">{t('alarms.group', g.members.length)}</i>}
           <span class="s d nw">{hms(g.first.since, zone.value)}</span>
-          {g.first.case && <button class="btn" onClick={() => goTo(g.first)}>{g.first.case}</button>}
+          {g.first.case && <button class="btn" onClick={() => goTo(g.first)}>{brief(g.first.case)}</button>}
           <button class="btn pri" onClick={() => acknowledge(g.members)}>{t('alarms.ack')} <kbd>A</kbd></button>
         </div>
       ))}

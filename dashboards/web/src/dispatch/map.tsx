@@ -13,6 +13,7 @@ import { cellFor, chosenIndicator, frame, rowOf, scopeName, theme } from '../sto
 import { lang } from '../i18n';
 import { candidates } from './act';
 import { open } from './alarms';
+import { brief } from './grammar';
 import { recentre } from './keys';
 import { metres, span } from './queue';
 import { allAlarms, caseNow, file, queue, select, selected, unitNow, fleet } from './store';
@@ -29,9 +30,9 @@ function spots(): Spot[] {
   const near = new Map(at?.duplicates.map((d) => [d.code, d]));
   const out = queue.value.filter((c) => placed(c) && c.code !== at?.code).map((c): Spot => {
     const d = near.get(c.code);
-    return { id: c.code, lon: c.lon, lat: c.lat, icon: `lv${c.level}`, label: '', below: d ? t('map.maybe', c.code, metres(d.distance)) : '' };
+    return { id: c.code, lon: c.lon, lat: c.lat, icon: `lv${c.level}`, label: '', below: d ? t('map.maybe', brief(c.code), metres(d.distance)) : '' };
   });
-  if (at && placed(at)) out.push({ id: at.code, lon: at.lon, lat: at.lat, icon: `lv${at.level}`, label: at.code });
+  if (at && placed(at)) out.push({ id: at.code, lon: at.lon, lat: at.lat, icon: `lv${at.level}`, label: brief(at.code) });
   return out;
 }
 
@@ -108,7 +109,7 @@ function Caption(): JSX.Element {
   const cell = ind && cellFor(ind, 0);
   return (
     <div class="mcap" data-testid="mapcap">
-      {at && <><b>{at.code}</b> · {t('map.units', candidates.value.filter((c) => c.feasible).length)} · {t('map.same', at.duplicates.length)} · {t('map.fence', FENCE_M)} · </>}
+      {at && <><b>{brief(at.code)}</b> · {t('map.units', candidates.value.filter((c) => c.feasible).length)} · {t('map.same', at.duplicates.length)} · {t('map.fence', FENCE_M)} · </>}
       {ind && cell && <span class="d">{t('map.shade', say(ind.name) || scopeName(0, lang.value))} {cell.at > 0 ? hm(cell.at, 'UTC') && '' : ''}{edges(ind).slice(-2).map((e) => <span key={e.level} class="nw"> <Mark level={e.level} size={0.75} bare /> {e.edge}</span>)}</span>}
       <span class="d"> © OpenStreetMap</span>
     </div>

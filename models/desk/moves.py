@@ -23,7 +23,7 @@ BEGIN = ("case.reported", "case.history")
 #: Types by which somebody works on a case, and may not verify it.
 WORK = ("case.received", "case.enroute", "case.arrived", "case.handled")
 # whether a state allows a move, by state and column: plain values, for they are asked one by one
-_ALLOWS = {state: tuple((MOVES[code] >= 0).tolist()) for code, state in enumerate(STATES)}
+_ALLOWS: dict[str, tuple[bool, ...]] = {state: tuple((MOVES[code] >= 0).tolist()) for code, state in enumerate(STATES)}
 
 Guard = Callable[[CaseFile, CaseLaw, int], str]
 

@@ -42,7 +42,9 @@ def of_table(cases: CaseTable, slot: int) -> Clocks:
     row = np.array([slot])
 
     def number(name: str) -> int | None:
-        value = float(cases.column(name, row)[0])
+        values = cases.column(name, row)
+        assert not isinstance(values, Coded)
+        value = float(values[0])
         return None if np.isnan(value) else int(value)
 
     state = cases.column("state", row)

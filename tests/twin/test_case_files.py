@@ -39,10 +39,7 @@ def events_of_walk(code: str, chance: random.Random) -> list[Raw]:
         move = chance.choice(moving or list(said)) if chance.random() < 0.7 else chance.choice(list(said))
         if chance.random() < 0.1:
             move = chance.choice([m for s in MOVES.values() for m in s if not m.startswith("history")])
-        out.append(
-            {"type": f"case.{move.rstrip('-')}", "time": time, "source": "s", "id": f"{code}.{k}", "subject": code}
-        )
-        out[-1] |= told(move, time, chance)
+        out.append(raw(move.rstrip("-"), time, f"{code}.{k}", code) | told(move, time, chance))
         after = MOVES[state].get(move, "=")
         before = state if after == "merged" else before
         state = state if after == "=" else before if after == "<" else after
@@ -91,9 +88,12 @@ _COUNTED = {"rev", "by", "at", "last", "moves", "merges", "timeline"}
 
 def desk_events(events: list[Raw]) -> list[Event]:
     """Raw events of one case as the desk has them."""
-    head = ("type", "time", "source", "id", "subject")
+    head = ("type", "time", "source", "id", "subject", "scope")
     return [
-        Event(*(e[h] for h in head), fields={k: v for k, v in e.items() if k not in head})
+        Event(
+            *(str(e["type"]), int(e["time"]), str(e["source"]), str(e["id"]), str(e["subject"])),
+            fields={k: v for k, v in e.items() if k not in head},
+        )
         for e in sorted(events, key=order)
     ]
 
@@ -109,17 +109,8 @@ def test_a_merge_taken_back_leaves_the_columns_as_if_it_had_never_been() -> None
             continue
         seen.add(state)
         time = walk[-1]["time"] + MINUTE
-        merge = {
-            "type": "case.merged",
-            "time": time,
-            "source": "s",
-            "id": "m",
-            "subject": "K1",
-            "into": "K0",
-            "actor": "z",
-        }
-        back = {"type": "case.unmerged", "time": time + HOUR, "source": "s", "id": "u", "subject": "K1", "actor": "z"}
-        note = {"type": "case.noted", "time": time + 1, "source": "s", "id": "n", "subject": "K1", "actor": "y"}
+        merge = raw("merged", time, "m") | {"into": "K0", "actor": "z", "scope": "C1"}
+        note, back = raw("noted", time + 1, "n"), raw("unmerged", time + HOUR, "u") | {"actor": "z"}
         if n < 150:
             assert _row(table_of([*walk, note]), counted) == _row(table_of([*walk, merge, note, back]), counted)
         whole, other = (fold("K1", desk_events(e), LAW) for e in ([*walk, note], [*walk, merge, note, back]))
@@ -133,4 +124,4 @@ def test_a_merge_taken_back_leaves_the_columns_as_if_it_had_never_been() -> None
 def _row(cases: CaseTable, without: set[str]) -> Raw:
     names = [c for c in (*COLUMNS, "actor", "state", "lon") if c not in without]
     row = np.array([cases.slot("K1")])
-    return {name: str(cases.column(name, row)[0]) for name in names}
+    return {"scope": int(cases.scopes(row)[0])} | {name: str(cases.column(name, row)[0]) for name in names}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ from citytwin.dashboards.problems import Trouble
 from citytwin.lockout import Lockout
 from citytwin.models.desk.rights import EVERYWHERE, Rights
 
+_log = logging.getLogger(__name__)
 #: People of the demo by user: its titles, and their roles. The first is signed in by itself; the others by their name.
 DEMO: dict[str, tuple[str, tuple[str, ...]]] = {
     "demo": (
@@ -53,12 +56,20 @@ class Staff:
     ) -> None:  # fmt: skip
         """`note(who, how, action, subject, scope, detail)` is told of attempts that failed."""
         self._note = note
+        self._version = 0
         self.accounts, self.loopback, self.demo, self.provider = accounts, loopback, demo and loopback, provider
         self._now, self._lockout, self._lock = now_ms, Lockout(), threading.Lock()
 
     def version(self) -> int:
-        """A number that changes whenever somebody's rights may have changed."""
-        return self.accounts.version()
+        """A number that changes whenever somebody's rights may have changed.
+
+        While the file cannot be read it stays: frames go on, and a change acts once the file is back.
+        """
+        try:
+            self._version = self.accounts.version()
+        except sqlite3.Error as error:
+            _log.error("the accounts cannot be read: %s", error)
+        return self._version
 
     def guest(self) -> Person | None:
         """On loopback the demo's dispatcher, or whoever sits here while there are no accounts; else nobody."""

@@ -21,7 +21,7 @@ from citytwin.dashboards.hub import Hub
 from citytwin.dashboards.people import Person, note_personal, person_of, scope_for
 from citytwin.dashboards.ports import Board, CityReads, Health, Page, Workshop
 from citytwin.dashboards.problems import Trouble
-from citytwin.dashboards.seeing import at_scope, cut, page_of, shown
+from citytwin.dashboards.seeing import CHUNK, at_scope, cut, page_of, shown
 from citytwin.dashboards.whys import Whys
 from citytwin.geo.scopes import LEVELS
 from citytwin.indicators.api import Spec
@@ -219,7 +219,9 @@ class Api:
         hits = self._places(text.casefold(), limit) + self._measures(text.casefold(), limit)
         if len(hits) < limit:
             person = person_of(request)
-            near = await asyncio.to_thread(self.reads.find, text, limit - len(hits))
+            # who sees but a part is given what is theirs among more
+            most = limit - len(hits) if person.view("twin").whole else CHUNK
+            near = await asyncio.to_thread(self.reads.find, text, most)
             found = [f for one in near if (f := shown(person, "twin", one)) is not None]
             known = set(a.Hit.__struct_fields__)
             hits += [a.Hit(what="entity", **{k: v for k, v in f.items() if k in known - {"what"}}) for f in found]

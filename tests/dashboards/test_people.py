@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.cookiejar
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -306,6 +308,31 @@ def test_the_demo_signs_its_dispatcher_in_and_others_by_name(tmp_path: Path) -> 
             "demo-handler", True, True, False,
         )  # fmt: skip
         assert city.sign_in(user="anna", password="").status_code == 401
+
+
+def test_no_address_is_open_by_oversight(city: City) -> None:
+    city.accounts.add("idle", PASSWORD)
+    idle = city.cookie(user="idle", password=PASSWORD)
+    found = [
+        r for r in city.web.app.routes if isinstance(r, Route) and r.path.startswith(("/api/", "/ingest", "/metrics"))
+    ]
+    assert len(found) > 15
+    for route in found:
+        path = re.sub(r"\{[^}]+\}", "x", route.path)
+        if path == "/api/v1/session":
+            continue
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            assert city.http.request(method, city.url + path).status_code == 401, path
+            answer = city.http.request(method, city.url + path, headers=idle)
+            assert answer.status_code == (200 if path == "/api/v1/me" else 403), path
+
+
+def test_accounts_that_cannot_be_read_do_not_stop_frames(city: City) -> None:
+    staff = city.web.gateway.access.people
+    assert staff is not None
+    before = staff.version()
+    city.accounts.close()
+    assert staff.version() == before
 
 
 def test_cookies_that_are_none() -> None:

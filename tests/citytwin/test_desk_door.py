@@ -33,7 +33,7 @@ class City:
     def open(self) -> None:
         """Open the folder and serve."""
         config = Config(engine=Engine(health=False, tick_ms=1000), server=Server(port=0))
-        self.node = Node(config, folder=self.folder, load=TinyCity, registry=lambda: Registry([]), clock=self.clock)
+        self.node = Node(config, folder=self.folder, load=TinyCity, registry=lambda: Registry([]), clock=self.clock)  # type: ignore[arg-type]
         self.url = self.node.serve()
         self.node.start()
 

@@ -38,7 +38,7 @@ class City:
     def open(self) -> None:
         """Open the folder."""
         config = Config(engine=Engine(health=False))
-        self.node = Node(config, folder=self.folder, load=TinyCity, registry=lambda: Registry([]), clock=self.clock)
+        self.node = Node(config, folder=self.folder, load=TinyCity, registry=lambda: Registry([]), clock=self.clock)  # type: ignore[arg-type]
         self.node.start(live=False)
 
     def stop(self, snapshot: bool) -> None:

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from citytwin.indicators.api import Indicator, Spec
 from citytwin.indicators.themes import (
+    alarm_health,
     composite,
     credit,
     culture_tourism,
@@ -66,6 +67,7 @@ _MODULES: tuple[ModuleType, ...] = (
     credit,
     iot,
     platform,
+    alarm_health,
 )
 
 

@@ -81,7 +81,7 @@ function Person(): JSX.Element | null {
   const end = shiftEnd.value;
   return (
     <>
-      <span class="m el who" title={who.roles.map(say).join(' · ')} data-testid="me">{who.name || who.user}{who.demo && <span class="d"> {t('bar.demo')}</span>}</span>
+      <span class="m el who" title={who.roles.map(say).join(' · ')} data-testid="me">{who.name || who.user}</span>
       {Number.isFinite(end) && <span class={`s wide nw ${end - second.value < 1_800_000 ? '' : 'd'}`}>{t('bar.shift', hm(end, zone.value))}</span>}
     </>
   );

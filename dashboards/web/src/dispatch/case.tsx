@@ -11,7 +11,7 @@ import { brief } from './grammar';
 import type { Duplicate, File, Part, Plan } from './nouns';
 import { Sign } from './parts';
 import { deadline, lead, metres, nextMove, span, stages } from './queue';
-import { Left, nameOf } from './list';
+import { Left, nameOf, whereOf } from './list';
 import { caseNow, file, fileTrouble, may, second, zone } from './store';
 
 function Stages({ c }: { c: File }): JSX.Element {
@@ -143,7 +143,7 @@ export function CasePanel(): JSX.Element {
     <section key={c.code} class="cs" aria-label={`${t('case')} ${c.code}`} data-testid="case" data-code={c.code} data-rev={c.rev}>
       <div class="ch">
         <Mark level={c.level} size={1.125} /><h2 class="el">{c.code} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}
-        <span class="m el">{[say(c.where), c.address && !c.text ? '' : '', unit ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : '', c.owner].filter(Boolean).join(' · ')}</span>
+        <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : ''].filter(Boolean).join(' · ')}</span>
         <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>
       </div>
       {fileTrouble.value && <p class="s" role="alert">{fileTrouble.value}</p>}

@@ -6,6 +6,7 @@ import { useLayoutEffect, useRef } from 'preact/hooks';
 import { countdown, hms } from '../format';
 import { lang, say, t, word } from '../i18n';
 import { Mark } from '../parts';
+import { placeName } from '../store';
 import { acknowledge, goTo, sheet } from './act';
 import { titled, type Group } from './alarms';
 import { brief } from './grammar';
@@ -14,6 +15,9 @@ import { deadline, lead, pressure, used, windowed } from './queue';
 import { groups, queue, second, select, selected, zone } from './store';
 
 export const nameOf = (c: Pick<Case, 'title' | 'category'>): string => say(c.title) || word('category', c.category);
+
+/** District and street, as told, or of its scope. */
+export const whereOf = (c: Pick<Case, 'where' | 'scope'>): string => say(c.where) || (Number.isFinite(c.scope) ? placeName(c.scope, lang.value).replace('·', ' ') : '');
 
 /** `U5 到场`, or what the case waits for. */
 function stateOf(c: Case): string {
@@ -36,7 +40,7 @@ function Row({ c, at }: { c: Case; at: number }): JSX.Element {
       <span><Mark level={c.level} /></span>
       <span class="id" title={c.code}>{brief(c.code)}</span>
       <span>{c.drill && <i class="tag">{t('desk.drill')}</i>} {nameOf(c)}</span>
-      <span class="m">{say(c.where)}</span>
+      <span class="m">{whereOf(c)}</span>
       <span class="r m">{countdown(Math.max(0, second.value - c.reported), lang.value)}</span>
       <span class={`sla ${pressure(c, second.value)}`}><i style={{ width: `${100 * (Number.isFinite(share) ? share : 0)}%` }} /></span>
       <Left c={c} />

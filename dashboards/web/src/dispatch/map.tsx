@@ -9,7 +9,7 @@ import type { CityMap } from '../map/citymap';
 import { MapBox, type Guest } from '../map/map';
 import { EMPTY, Overlay, turn, type Scene, type Spot } from '../map/overlay';
 import { Mark } from '../parts';
-import { cellFor, chosenIndicator, frame, rowOf, scopeName, theme } from '../store';
+import { cellFor, chosenIndicator, frame, path, rowOf, scopeName, theme } from '../store';
 import { lang } from '../i18n';
 import { candidates } from './act';
 import { open } from './alarms';
@@ -40,8 +40,9 @@ function spots(): Spot[] {
 function alarmSpots(map: CityMap): Spot[] {
   const known = new Set(queue.value.map((c) => c.code));
   return allAlarms.value.filter((a) => open(a) && (a.priority === 1 || a.priority === 2) && !known.has(a.case)).slice(0, 40).flatMap((a): Spot[] => {
-    const box = map.boxes.get(rowOf(a.scope));
-    return box ? [{ id: a.case, lon: (box[0] + box[2]) / 2, lat: (box[1] + box[3]) / 2, icon: `lv${a.priority}`, label: say(a.title) }] : [];
+    const row = rowOf(a.scope);
+    const at = row < 0 ? null : map.middle(path(row));
+    return at ? [{ id: a.case, lon: at[0], lat: at[1], icon: `lv${a.priority}`, label: say(a.title) }] : [];
   });
 }
 

@@ -3,14 +3,14 @@
 import { hms, num } from '../format';
 import { lang, t, word } from '../i18n';
 import { unit } from '../parts';
-import { rowOf, scopeName } from '../store';
+import { placeName, rowOf } from '../store';
 import type { Alarm } from './nouns';
 import { zone } from './store';
 
 /** `江岸区 · 42 cm`: where an alarm is and what was found. */
 export function placed(a: Alarm): string {
   const row = rowOf(a.scope);
-  return [row < 0 ? String(a.scope) : scopeName(row, lang.value), Number.isFinite(a.value) ? `${num(a.value, Number.isInteger(a.value) ? 0 : 1)} ${unit(a.unit)}`.trim() : ''].filter(Boolean).join(' · ');
+  return [row < 0 ? String(a.scope) : placeName(row, lang.value), Number.isFinite(a.value) ? `${num(a.value, Number.isInteger(a.value) ? 0 : 1)} ${unit(a.unit)}`.trim() : ''].filter(Boolean).join(' · ');
 }
 
 /** What became of it: not acknowledged, by whom it was, put aside until when. */

@@ -56,7 +56,7 @@ export function Timeline(): JSX.Element {
     <section class="tls" aria-label={t('timeline')}>
       <div class="gh"><b>{t('timeline')}</b><span class="d s">{t(chained ? 'timeline.chained' : 'timeline.only')}</span><span class="e">{t('timeline.sum', list.length)}</span></div>
       <ol class="tlb" tabIndex={0} aria-label={t('timeline')} data-testid="timeline">
-        {list.map((e) => <li class="tlx" key={e.id || `${e.at}${e.type}`}><span>{hms(e.at, zone.value)}</span><span class="d">{e.actor || t('timeline.system')}</span><span title={e.text}>{e.text ? `${word('event', e.type)} ${e.text}` : word('event', e.type)}</span><span class="hx">{e.hash.slice(0, 4)}</span></li>)}
+        {list.map((e) => <li class="tlx" key={e.id || `${e.at}${e.type}`}><span>{hms(e.at, zone.value)}</span><span class="d">{e.actor || t('timeline.system')}</span><span title={e.text}>{word('event', e.type)}{e.text && !e.type.endsWith(`.${e.text}`) ? ` ${e.text}` : ''}</span><span class="hx">{e.hash.slice(0, 4)}</span></li>)}
       </ol>
     </section>
   );

@@ -219,6 +219,12 @@ export class CityMap {
     this.set('pick', found ? { type: 'FeatureCollection', features: [{ type: 'Feature', geometry: found, properties: {} }] } : NO_FEATURES);
   }
 
+  /** The middle of a place, or of the nearest one above it whose outline is known. */
+  middle(line: readonly number[]): [number, number] | null {
+    for (const row of [...line].reverse()) { const b = this.boxes.get(row); if (b) return [(b[0] + b[2]) / 2, (b[1] + b[3]) / 2]; }
+    return null;
+  }
+
   language(lang: string): void {
     for (const layer of ['water-names', 'street-names', 'station-names', 'district-names']) this.map.setLayoutProperty(layer, 'text-field', nameOf(lang));
   }

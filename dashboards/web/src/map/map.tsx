@@ -14,7 +14,7 @@ import { classOf, classOfLevel, edges, listed, ramp } from '../level';
 import { wantMarks, wantValues } from '../link';
 import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
 import { layer } from '../reads';
-import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, picked, rowOf, scopeName, scopes, theme } from '../store';
+import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, path, picked, rowOf, scopeName, scopes, theme } from '../store';
 import { LEVELS, type Case, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
 import { union, type Area, type Areas } from './geometry';
@@ -122,8 +122,8 @@ const slow = computed(() => Math.floor(now.value / 10_000));
 function alarmMarks(map: CityMap): Case[] {
   return allAlarms.value.filter((a) => open(a) && (a.priority === 1 || a.priority === 2) && !caseNow(a.case)).slice(0, 40).flatMap((a): Case[] => {
     const row = rowOf(a.scope);
-    const box = map.boxes.get(row);
-    return box ? [{ id: a.code, row: -1, category: '', title: a.title, stage: '', level: a.priority, scope: row, lon: (box[0] + box[2]) / 2, lat: (box[1] + box[3]) / 2, reported: a.since, due: NaN, closed: NaN }] : [];
+    const at = row < 0 ? null : map.middle(path(row));
+    return at ? [{ id: a.code, row: -1, category: '', title: a.title, stage: '', level: a.priority, scope: row, lon: at[0], lat: at[1], reported: a.since, due: NaN, closed: NaN }] : [];
   });
 }
 

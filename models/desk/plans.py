@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from citytwin.models.desk.triggers import Trigger
+from citytwin.models.desk.triggers import Alarm, Trigger, Value
 
 Words = Mapping[str, str]
 #: Numerals of the levels of the desk.
@@ -86,6 +87,18 @@ class Plan:
     cap: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     status: str = "L"
+    #: Indicators and rules in their order, worked out once: they are asked for at every tick.
+    _reads: tuple[tuple[str, ...], tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out what it reads."""
+        object.__setattr__(self, "_reads", (tuple(sorted(self.indicators())), tuple(sorted(self.alarms()))))
+
+    def told(self, value: Value, alarm: Alarm) -> tuple[float | bool | None, ...]:
+        """All that its conditions read, None where a value is unknown: equal tuples, equal answers."""
+        names, rules = self._reads
+        numbers = (value(name) for name in names)
+        return (*(None if math.isnan(number) else number for number in numbers), *map(alarm, rules))
 
     def at(self, level: int) -> Level | None:
         """What is told of a level, None if it has none of its own."""
@@ -95,10 +108,17 @@ class Plan:
         """Levels at which it can be run."""
         return frozenset(n for row in self.levels for n in (row.level, *row.choose))
 
+    def conditions(self) -> tuple[Trigger, ...]:
+        """All its conditions."""
+        return (self.end.when, *(t for row in self.levels for t in (row.begin, row.keep)))
+
     def indicators(self) -> frozenset[str]:
         """Indicators that its conditions read."""
-        conditions = (self.end.when, *(t for row in self.levels for t in (row.begin, row.keep)))
-        return frozenset(name for condition in conditions for name in condition.indicators)
+        return frozenset(name for condition in self.conditions() for name in condition.indicators)
+
+    def alarms(self) -> frozenset[str]:
+        """Rules whose alarms its conditions read."""
+        return frozenset(rule for condition in self.conditions() for rule in condition.alarms)
 
     def tasks_at(self, level: int) -> tuple[Task, ...]:
         """The steps of a level in their order."""

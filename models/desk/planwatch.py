@@ -27,6 +27,11 @@ class Watch:
     held: dict[int, int] = field(default_factory=dict)
     below: int = MISSING
 
+    @property
+    def idle(self) -> bool:
+        """Whether it stands at no level and waits for nothing: then only other values can change it."""
+        return not self.level and not self.held and self.below == MISSING
+
     def step(self, plan: Plan, now: int, value: Value, alarm: Alarm) -> bool:
         """Take in what holds now; whether the level changed. `now` must not go back."""
         reached = self._reached(plan, now, value, alarm)

@@ -34,6 +34,12 @@ def _at(ask: Callable[[str, str], T], area: str) -> Callable[[str], T]:
     return lambda name: ask(name, area)
 
 
+def _plan_at(subject: str) -> tuple[str, str]:
+    """Plan and scope of the subject of an alarm `plan.<plan>.<level>@<scope>`."""
+    rule, _, area = subject.partition("@")
+    return rule.removeprefix(PLAN_RULE).rpartition(".")[0], area
+
+
 class Plans:
     """The part of the desk that knows plans; `areas`: codes of the scopes of each level at which plans are judged."""
 
@@ -50,6 +56,8 @@ class Plans:
         self._standing: dict[str, str] = {}
         self._said: dict[str, str] = {}
         self._changed: dict[str, None] = {}
+        #: What the conditions of a plan read last at a scope; a memory, no part of the state.
+        self._told: dict[tuple[str, str], tuple[float | bool | None, ...]] = {}
         self._due = MISSING
 
     # what may be said
@@ -122,12 +130,18 @@ class Plans:
     def observe(self, now: int, read: Read, active: Active) -> list[Draft]:
         """Look at what plans are called for now, once a tick; suggestions, automatic beginnings and ends."""
         drafts: list[Draft] = []
+        running = {(r.plan, r.area): r for r in self.runs.values() if r.active and not r.drill}
+        called = {_plan_at(subject) for subject in self._standing}
         for plan in self.plans.values():
             for area in self._areas.get(plan.place, ()):
                 watch = self._watches.setdefault((plan.id, area), Watch())
-                value, alarm = _at(read, area), _at(active, area)
+                run, value, alarm = running.get((plan.id, area)), _at(read, area), _at(active, area)
+                told = plan.told(value, alarm)
+                same = self._told.get((plan.id, area)) == told
+                if same and run is None and watch.idle and (plan.id, area) not in called:
+                    continue  # nothing moved, and nothing waits for its time
+                self._told[plan.id, area] = told
                 changed = watch.step(plan, now, value, alarm)
-                run = self.running(plan.id, area)
                 if run is not None:
                     drafts += self._ending(plan, run, now, plan.end.when.holds(value, alarm))
                     if changed:
@@ -258,5 +272,5 @@ class Plans:
         self.runs = {run.code: run for run in runs if run.plan in self.plans}
         self._watches = {(plan, area): Watch.of(plain) for plan, area, plain in state["watches"] if plan in self.plans}
         self._standing, self._said = dict(state["standing"]), dict(state["said"])
-        self._changed = dict.fromkeys(self.runs)
+        self._changed, self._told = dict.fromkeys(self.runs), {}
         self._due = 0

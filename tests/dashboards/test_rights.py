@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from citytwin.dashboards.hub import RIGHTS_MARK, Hub, epoch_of
+from citytwin.dashboards.people import Person
+from citytwin.dashboards.ports import Page
 from citytwin.dashboards.protocol import ClientMessage, Filter, Hello, Resub, Resume, Sub
+from citytwin.dashboards.seeing import page_of
 from citytwin.geo.scopes import ScopeTree
 from citytwin.models.desk.rights import FULL, Rights
 from citytwin.models.desk.roles import PERMISSIONS
@@ -258,3 +261,30 @@ def test_resub_beyond_ones_rights_is_forbidden_and_leaves_things_as_they_are(sco
     hub.publish(Frame(2, 2, 2, {"calls": values([1, 4], [1.0, 2.0])}), 1)
     (delta,) = drain(hub, 1, 1000)
     assert delta["values"]["calls"]["k"] == [4]
+
+
+def test_pages_of_http_hold_what_the_reference_says() -> None:
+    chance = random.Random(5)
+    for _ in range(60):
+        tree, parents = tree_of(chance)
+        rows = [case_of(chance, tree, f"K{i:03}") for i in range(40)]
+        watcher = Watcher(1, grants_of(chance, tree), tree, parents)
+        person = Person("x", "x", Rights.of(watcher.grants), "session", tree=tree)
+        limit = chance.randint(1, 15)
+
+        def read(most: int, after: str, rows: list[dict[str, Any]] = rows, step: int = chance.randint(2, 9)) -> Page:
+            found = [r for r in rows if r["code"] > after]
+            most = min(most, step)  # a port may give less than was asked for, and go on
+            return Page(found[:most], found[most - 1]["code"] if len(found) > most else "")
+
+        got: list[Any] = []
+        after = ""
+        while True:
+            page = page_of(read, person, "case", limit, after)
+            assert page is not None
+            assert len(page.items) <= limit
+            got += page.items
+            if not page.next:
+                break
+            after = page.next
+        assert got == watcher.items("case", rows)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64, Strings, physical, starts_with, unique
 from citytwin.models.desk.event import DRILL, Event
+from citytwin.models.desk.reports import RULE_CHANNEL, Account, account
 from citytwin.models.hashing import HashIndex, Keys, fold, hash_strings
 from citytwin.models.lifecycle import COUNTED, DONE, HELD, KEEPS, MOVES, OPEN, STATES, TERMINAL, move_codes
 from citytwin.models.vocabulary import Kind
@@ -213,6 +214,16 @@ class CaseTable:
         """Number of cases in each state."""
         found = np.bincount(self._out[: self.n, STATE], minlength=_S) if self.n else np.zeros(_S, np.int64)
         return dict(zip(STATES, found.tolist(), strict=True))
+
+    def account(self) -> Account:
+        """What became of all reports and cases, those that rules found apart; drills are in none of it."""
+        rows = np.arange(self.n, dtype=np.int64)
+        rows = rows[self.present(rows)]
+        state, channel = self._out[rows, STATE], self.column("channel", rows)
+        assert isinstance(channel, Coded)
+        ruled = np.array([name == RULE_CHANNEL for name in (*channel.names, None)], np.bool_)[channel.codes]
+        counts = (np.bincount(part, minlength=_S).tolist() for part in (state, state[ruled]))
+        return account(*(dict(zip(STATES, part, strict=True)) for part in counts))
 
     def digest(self) -> int:
         """Sum of row hashes, free of row order."""

@@ -29,7 +29,7 @@ from citytwin.indicators.registry import Registry
 from citytwin.ingest import Door
 from citytwin.keeper import Keeper, Retention
 from citytwin.letterbox import Letterbox
-from citytwin.metrics import HistoryMetrics, Metrics
+from citytwin.metrics import HistoryMetrics, HookMetrics, Metrics
 from citytwin.models.frame import Frame
 from citytwin.models.ops import HistoryState
 from citytwin.models.vocabulary import HOUR_MS
@@ -145,6 +145,7 @@ class Node:
         self.doors = CityDoors(intake, config.open311, config.cap, secret)
         hooks = stack.enter_context(hook_store(config, self.folder))
         self.hooks = webhooks(config, hooks, self.runtime, self.engine, self.log, self.letters, self.clock)
+        self.hooks.on_counts = HookMetrics(self.metrics.registry).told
         self.ops = self._ops(keeper)
         self.web: ServerThread | None = None
         self._open_workshop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from citytwin.streams.history import Standing
@@ -42,6 +44,19 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, as `/metrics` answers."""
         return bytes(generate_latest(self.registry))
+
+
+class HookMetrics:
+    """How webhooks stand, by target and what is counted: waiting, sent, failed, dead, dropped, forgotten."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        words = "Deliveries by what became of them"
+        self.deliveries = Gauge("citytwin_webhook_deliveries", words, ["target", "what"], registry=registry)
+
+    def told(self, target: str, counts: Mapping[str, int]) -> None:
+        """Note how a target stands."""
+        for what, count in counts.items():
+            self.deliveries.labels(target, what).set(count)
 
 
 class HistoryMetrics:

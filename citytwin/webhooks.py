@@ -26,6 +26,10 @@ _log = logging.getLogger(__name__)
 _TOGETHER = 1000
 #: How often targets that were added or removed by another process are looked at.
 _LOOK_S = 1.0
+#: How often the store is told how far the log was read where nothing of it is told.
+_NOTE_MS = 10_000
+#: How often the counts are told.
+_COUNT_MS = 5_000
 MAX_TARGETS = 64
 #: Codes of the scopes that each row of a batch lies in, from the city down; empty where nothing is known.
 Where = Callable[[EventBatch], Sequence[Sequence[str]]]
@@ -63,16 +67,22 @@ class Webhooks:
     ) -> None:  # fmt: skip
         self.store, self.source, self.pace = store, source, pace or Pace()
         self.clock, self.chance = clock or SystemClock(), chance
+        #: Gets the counts of each target now and then, on the thread that reads.
+        self.on_counts: Callable[[str, Mapping[str, int]], None] | None = None
+        self._counted_ms = 0
         self.senders: dict[str, Sender] = {}
-        self._upto = 0
+        #: Positions: what the engine has, what was read, what the store knows to be read and since when (ms).
+        self._upto = self.position = 0
+        self._noted_ms = 0
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="citytwin-webhooks", daemon=True)
 
     def start(self, position: int) -> None:
         """Begin; `position`: the last one in the engine's state. The first time ever nothing before it is told."""
         self._upto = position
-        if self.store.position < 0:
-            self.store.take_in((), position, self.clock.now_ms())
+        self.position = self.store.position
+        if self.position < 0:
+            self._queue((), position)
         self._thread.start()
 
     def upto(self, position: int) -> None:
@@ -86,6 +96,13 @@ class Webhooks:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(30)
+        if self._thread.ident is None:
+            return
+        try:
+            if self.position > self.store.position:
+                self._queue((), self.position)
+        except StoreUnavailable as error:
+            _log.warning("the end of the webhooks is not noted: %s", error)
         for sender in self.senders.values():
             sender.end()
         for sender in self.senders.values():
@@ -114,8 +131,17 @@ class Webhooks:
         upto = self._upto
         if targets:
             self._read(targets, upto)
-        elif upto > self.store.position:
-            self.store.take_in((), upto, self.clock.now_ms())
+        else:
+            self._pass(upto)
+        self._tell_counts(targets)
+
+    def _tell_counts(self, targets: Sequence[Target]) -> None:
+        now = self.clock.now_ms()
+        if self.on_counts is None or now - self._counted_ms < _COUNT_MS:
+            return
+        self._counted_ms = now
+        for target in targets:
+            self.on_counts(target.name, self.store.counts(target.name))
 
     def _sync(self, targets: Sequence[Target]) -> None:
         wanted = {t.name: t for t in targets}
@@ -126,7 +152,7 @@ class Webhooks:
             self.senders[name].start()
 
     def _read(self, targets: Sequence[Target], upto: int) -> None:
-        start = self.store.position + 1
+        start = self.position + 1
         if start > upto:
             return
         kinds = types_wanted(targets, list(self.source.vocabulary.types.values()))
@@ -146,10 +172,23 @@ class Webhooks:
             _log.warning("webhooks: %s; what lies between was not told", error)
             self.store.note("", "lost", max(0, self.source.log.first - start))
             done = max(done, self.source.log.first - 1)
-        self._queue(fresh, done)
+        if fresh:
+            self._queue(fresh, done)
+        else:
+            self._pass(done)
+
+    def _pass(self, position: int) -> None:
+        """Go on in the log where nothing is to be told; the disk hears of it now and then."""
+        self.position = max(self.position, position)
+        if self.clock.now_ms() - self._noted_ms >= _NOTE_MS:
+            self._queue((), self.position)
 
     def _queue(self, fresh: Sequence[Fresh], position: int) -> None:
-        self.store.take_in(fresh, position, self.clock.now_ms())
+        self._noted_ms = self.clock.now_ms()
+        went = self.store.take_in(fresh, position, self._noted_ms)
+        self.position = position
+        for name, count in went.items():
+            _log.warning("webhook %s: %d went, the oldest; at most %d may wait", name, count, self.store.most)
         for name in {f.target for f in fresh}:
             if name in self.senders:
                 self.senders[name].wake()

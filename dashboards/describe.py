@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from citytwin.dashboards import answers as a
+from citytwin.dashboards import door_docs
 from citytwin.dashboards import protocol as p
 from citytwin.dashboards.session import Credentials, Me
 from citytwin.models.ops import OpsState
@@ -142,6 +143,7 @@ def openapi(version: str, content_types: Sequence[str]) -> dict[str, Any]:
     paths: dict[str, Any] = {f"/api/v1{r[0]}": _read(*r) for r in READS}
     paths["/ingest"] = _ingest(content_types)
     paths["/api/v1/session"] = _session()
+    paths |= door_docs.paths(_TROUBLE)
     for path, words in plain.items():
         codes = {"200": {"description": "OK"}, "default": _TROUBLE}
         paths[path] = {"get": {"operationId": "get" + path[1:].partition(".")[0], "summary": words, "responses": codes}}

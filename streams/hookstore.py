@@ -126,22 +126,27 @@ class HookStore:
         found = self._rows("SELECT value FROM tally WHERE target = '' AND name = 'position'")
         return int(str(found[0][0])) if found else -1
 
-    def take_in(self, fresh: Sequence[Fresh], position: int, now_ms: int) -> None:
-        """Queue events and move the place in the log, both or none. One that waits already is not queued again."""
+    def take_in(self, fresh: Sequence[Fresh], position: int, now_ms: int) -> dict[str, int]:
+        """Queue events and move the place in the log, both or none; how many went at the bound, by target.
+
+        One that waits already is not queued again.
+        """
         query = "INSERT OR IGNORE INTO delivery (target, key, type, body, made_ms, due_ms) VALUES (?, ?, ?, ?, ?, ?)"
         with self._lock, transaction(self._db, self.path):
             self._db.executemany(query, [(f.target, f.key, f.type, f.body, now_ms, now_ms) for f in fresh])
-            for name in {f.target for f in fresh}:
-                self._bound(name, "waiting", "dropped")
+            names = sorted({f.target for f in fresh})
+            went = {name: n for name in names if (n := self._bound(name, "waiting", "dropped"))}
             self._set("", "position", position)
+        return went
 
-    def _bound(self, target: str, state: str, tally: str) -> None:
+    def _bound(self, target: str, state: str, tally: str) -> int:
         count = "SELECT count(*) FROM delivery WHERE target = ? AND state = ?"
         excess = int(self._db.execute(count, (target, state)).fetchone()[0]) - self.most
         if excess > 0:
             oldest = "SELECT id FROM delivery WHERE target = ? AND state = ? ORDER BY id LIMIT ?"
             self._db.execute(f"DELETE FROM delivery WHERE id IN ({oldest})", (target, state, excess))
             self._count(target, tally, excess)
+        return max(0, excess)
 
     def _set(self, target: str, name: str, value: int) -> None:
         self._db.execute("INSERT OR REPLACE INTO tally VALUES (?, ?, ?)", (target, name, value))

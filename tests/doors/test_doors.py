@@ -264,3 +264,4 @@ def test_the_webhooks_tell_what_the_doors_brought_and_nothing_refused(city: Runn
     assert "s#late" not in keys
     assert len(keys) == len(set(keys)), "what came twice is told under one key, with one content"
     assert city.node.hooks.state()[0]["dead"] == 0
+    until(lambda: 'citytwin_webhook_deliveries{target="ops",what="sent"}' in city.get("/metrics").text)

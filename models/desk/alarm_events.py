@@ -38,7 +38,7 @@ ALARM_FIELDS: dict[str, tuple[Field, ...]] = {
         Field("text_zh", _TEXT),
         Field("text_en", _TEXT),
         Field("level_of_event", _INTEGER, lo=0, hi=4),
-        Field("evidence", _TEXT, max_bytes=8_192),
+        Field("evidence", _TEXT, max_bytes=16_384),
         Field("group", _TEXT),
         Field("notice", _FLAG),
     ),

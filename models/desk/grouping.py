@@ -1,12 +1,14 @@
 """Alarms as few rows: those of one group that come soon after each other are one row, and floods merge upwards.
 
-The group of an alarm is a path from coarse to fine, such as `flood/420102/420102007`: theme, district, street. When
-more rows would be needed than an operator can read, groups merge into their parent path, the mildest first, and at last
-the rest becomes `others`; no alarm is ever left out. The same rows give the same groups, whatever their order.
+The group of an alarm is a path from coarse to fine, such as `flood/420102/420102007` or `flood Wuchang`: theme,
+district, street; its parts are parted by a slash or a blank. When more rows would be needed than an operator can read,
+groups merge into their parent path, the mildest first, and at last the rest becomes `others`; no alarm is ever left
+out. The same rows give the same groups, whatever their order.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,20 +27,21 @@ Row = Mapping[str, Any]
 class _Key(NamedTuple):
     """A group: its path, and when its episode began (_MERGED: all episodes)."""
 
-    path: tuple[str, ...]
+    path: str
     begun: int
 
     @property
     def depth(self) -> int:
-        return len(self.path) + (self.begun != _MERGED)
+        return 1 + len(_PARTED.findall(self.path)) + (self.begun != _MERGED)
 
     @property
     def parent(self) -> _Key:
-        return _Key(self.path if self.begun != _MERGED else self.path[:-1], _MERGED)
+        return _Key(self.path if self.begun != _MERGED else _PARTED.split(self.path[::-1], 1)[1][::-1], _MERGED)
 
 
+_PARTED = re.compile(f"[{SEPARATOR} ]+")
 _MERGED = -1
-_REST = _Key((OTHERS,), _MERGED)
+_REST = _Key(OTHERS, _MERGED)
 _Groups = dict[_Key, list[Row]]
 
 
@@ -79,10 +82,10 @@ def _episodes(rows: Iterable[Row], window_ms: int) -> _Groups:
     newest: dict[str, tuple[_Key, int]] = {}
     found: _Groups = {}
     for row in sorted(rows, key=_when):
-        name, time = row["group"] or OTHERS, _when(row)[0]
+        name, time = row["group"].strip(f"{SEPARATOR} ") or OTHERS, _when(row)[0]
         key, last = newest.get(name, (_REST, time))
         if name not in newest or time - last > window_ms:
-            key = _Key(tuple(name.split(SEPARATOR)), time)
+            key = _Key(name, time)
         newest[name] = key, time
         found.setdefault(key, []).append(row)
     return found
@@ -122,7 +125,7 @@ def _row(key: _Key, members: Sequence[Row]) -> dict[str, Any]:
     inside = sorted(members, key=_when)
     first = next((row for row in inside if row["first_out"]), inside[0])
     return {
-        "group": SEPARATOR.join(key.path),
+        "group": key.path,
         "title": dict(OTHERS_TITLE if key == _REST else first["title"]),
         "priority": min(row["priority"] for row in inside),
         "since": _when(inside[0])[0],

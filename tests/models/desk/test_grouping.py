@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from typing import Any
 
 from hypothesis import given, settings
@@ -22,7 +23,8 @@ def row(code: str, group: str, at: int, priority: int = 3, acked: bool = False, 
             "title": {"zh": code, "en": code}}  # fmt: skip
 
 
-paths = st.lists(st.sampled_from(["a", "b", "c", "420102"]), max_size=4).map("/".join)
+names = st.lists(st.sampled_from(["a", "b", "c", "420102"]), max_size=4)
+paths = st.one_of(names.map("/".join), names.map(" ".join))
 drawn = st.lists(
     st.tuples(paths, st.integers(0, 4 * WINDOW_MS), st.integers(1, 4), st.booleans(), st.booleans()), max_size=60
 ).map(lambda found: [row(f"r@{i}", *of) for i, of in enumerate(found)])
@@ -45,7 +47,7 @@ def test_few_groups_none_lost_in_any_order(rows: list[dict[str, Any]], most: int
         firsts = [r["code"] for r in inside if r["first_out"]]
         assert g["first_out"] in (firsts or [inside[0]["code"]])
         if g["group"] != OTHERS:
-            assert all(f"{r['group']}/".startswith(f"{g['group']}/") for r in inside), "merged upwards only"
+            assert all(re.match(f"{g['group']}($|[/ ])", r["group"]) for r in inside), "merged upwards only"
     assert [g["priority"] for g in found] == sorted(g["priority"] for g in found)
     chance.shuffle(rows)
     assert groups(rows, most) == found
@@ -81,6 +83,12 @@ def test_what_has_nothing_in_common_becomes_others_the_worst_apart() -> None:
     rest = [g for g in found if g["group"] == OTHERS]
     assert [(g["title"]["en"], g["count"]) for g in rest] == [("Others", 100 - MOST + 1)]
     assert sum(g["priority"] == 1 for g in found if g["group"] != OTHERS) == MOST - 1
+
+
+def test_a_path_may_be_told_in_words() -> None:
+    rows = [row(f"r@{i}", f"flood D{i}", i) for i in range(MOST + 1)]
+    assert [(g["group"], g["count"]) for g in groups(rows)] == [("flood", MOST + 1)]
+    assert [g["group"] for g in groups(rows[:1])] == ["flood D0"]
 
 
 def test_the_first_out_names_the_row() -> None:

@@ -96,7 +96,7 @@ def admit(engine: Engine, batch: EventBatch, kind: EventType, scope: Int32, refu
         return
     rows = np.flatnonzero(refusals.ok & (batch.corrects.lengths() == 0))
     _heard_in_vain(engine, batch, refusals)
-    if kind.family != "case" and not kind.key:
+    if kind.family != "case" and not kind.key and not kind.folded:
         refusals.refuse(batch.corrects.lengths() > 0, "bad_correction", "corrects", _NOT_CORRECTED)
     if len(rows) == 0:
         return

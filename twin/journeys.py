@@ -142,8 +142,10 @@ class JourneyTable:
         return found
 
     def present(self, rows: Int64) -> NDArray[np.bool_]:
-        """Whether any event of the subject counts."""
+        """Whether any event of the subject counts; drills count in nothing."""
         mask: NDArray[np.bool_] = self._count.data[rows] > 0
+        some = np.flatnonzero(mask)
+        mask[some] = ~self._ledger.drill.data[self._head.data[rows[some]]]
         return mask
 
     def events(self, rows: Int64) -> Int64:

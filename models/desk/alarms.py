@@ -227,7 +227,7 @@ def row(alarm: Alarm, now: int) -> dict[str, Any]:
     return {
         "code": alarm.code,
         "rule": alarm.rule,
-        "scope": alarm.scope,
+        "scope": alarm.scope or None,
         "title": {"zh": alarm.zh or alarm.en or alarm.code, "en": alarm.en or alarm.zh or alarm.code},
         "priority": alarm.priority,
         "active": alarm.active,

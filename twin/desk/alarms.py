@@ -3,8 +3,8 @@
 Bounds: at most MOST_ALARMS codes are kept. Those that rest go first, the longest resting before the others; what goes
 leaves the highest of its occurrence numbers behind, below which no new alarm begins, so that an acknowledgement of an
 old one can never meet a new one. If none rests, one more alarm is refused, with a reason. The history of annunciations
-holds a day, at most HISTORY of them; NOTICES are kept. An alarm that rests has no evidence any longer: its events
-are in the log.
+holds a day, at most HISTORY of them; NOTICES are kept. An alarm that rests and made no case has no evidence
+any longer: its events are in the log.
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ class Alarms:
             self._shelves[alarm.code] = alarm.shelved_until
         self._resting.pop(alarm.code, None)
         if alarm.resting:
-            self._resting[alarm.code], alarm.evidence = None, ""
+            self._resting[alarm.code] = None
+            if not alarm.case:
+                alarm.evidence = ""
             self._first_out.leave(alarm)
 
     def _place(self, scope: int) -> str:

@@ -190,6 +190,19 @@ def test_a_case_that_was_opened_for_it_is_named() -> None:
     assert [r["case"] for r in part.take_changed()] == ["C-1"]
 
 
+def test_evidence_is_kept_while_somebody_may_ask_for_it() -> None:
+    part = fresh()
+    for code in ("flood@C0000", "flood@C0001"):
+        raised(part, code, evidence="[1]")
+    assert say(part, "case.reported", "C-1", 5, source_alarm="flood@C0000") is None
+    for code in ("flood@C0000", "flood@C0001"):
+        assert say(part, "alarm.cleared", code, 6) is None
+        assert (part.detail(code) or {})["evidence"] == "[1]"
+        assert say(part, "alarm.acknowledged", code, 7, "desk/wang", occurrence=1) is None
+    assert (part.detail("flood@C0000") or {})["evidence"] == "[1]", "the case asks why it was opened"
+    assert (part.detail("flood@C0001") or {})["evidence"] is None
+
+
 def test_the_first_of_a_group_stays_the_first() -> None:
     part = fresh()
     for at, code in ((0, "a@1"), (1, "b@1"), (2, "c@1")):
@@ -208,7 +221,7 @@ def test_the_group_follows_from_rule_and_place_where_the_rule_names_none() -> No
     raised(part, "flood@C0000")
     raised(part, "flood@nowhere", grid=-1)
     assert [r["group"] for r in part.rows()] == ["flood/C0/C00", "flood"]
-    assert [r["scope"] for r in part.rows()] == ["C0000", ""]
+    assert [r["scope"] for r in part.rows()] == ["C0000", None]
 
 
 def test_a_flood_of_1000_alarms_in_a_minute_is_20_groups_and_none_is_lost(figure: Figure) -> None:
@@ -284,7 +297,11 @@ def test_the_desk_says_every_ten_minutes_how_its_alarms_are() -> None:
     assert refusal is not None
     assert refusal.reason == "not_allowed"
     report = part.report(due)
-    assert (report["rate"], report["most_frequent"], report["by_priority"]) == (1.0, [["first@C0001", 1], ["flood@C0000", 1]], [0, 2, 0, 0])
+    assert (report["rate"], report["most_frequent"], report["by_priority"]) == (
+        1.0,
+        [["first@C0001", 1], ["flood@C0000", 1]],
+        [0, 2, 0, 0],
+    )
     assert part.history() == [Occurrence(T0, "first@C0001", 2), Occurrence(due - 5, "flood@C0000", 2)]
 
 

@@ -19,6 +19,7 @@ from citytwin.models.desk.columns import batches_of, events_of
 from citytwin.models.desk.event import AUTO, Part, Refusal
 from citytwin.models.desk.holidays import base_edition
 from citytwin.models.hashing import combine, hash_coded, hash_strings
+from citytwin.models.shards import DESK
 from citytwin.models.vocabulary import EventType
 from citytwin.twin.desk.alarms import Alarms
 from citytwin.twin.desk.calendars import Calendars
@@ -37,8 +38,8 @@ _NOT_CORRECTED = "what the desk decided stands; say a new event instead of a cor
 
 
 def desk_of(engine: Engine) -> tuple[Desk | None, Casework | None]:
-    """The desk of an engine that has the whole city, and its cases; a part of a city has neither."""
-    if engine.own is not None or engine.cases is None:
+    """The desk of an engine that has the whole city, or is the desk's shard, and its cases; others have neither."""
+    if (engine.own is not None and engine.own.shard != DESK) or engine.cases is None:
         return None, None
     city, scopes = engine.city, engine.scopes
     alarms, units, duty, days = Alarms(scopes), Units(), Duty(), calendars(city)

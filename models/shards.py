@@ -19,7 +19,11 @@ from citytwin.models.vocabulary import EventType
 #: Digits of a community's code: entities of one community that are coded by it lie in one shard.
 COMMUNITY_DIGITS = 12
 #: Families that have one owner for the whole city: what is decided between two of their subjects is decided there.
-DESK_FAMILIES = ("case",)
+DESK_FAMILIES = frozenset({
+    "case", "alarms", "alarm.health", "warning", "plan", "plan.started",
+    "plan.step_done", "plan.step_undone", "plan.level_changed", "plan.report", "plan.receipt", "duty.set",
+    "shift.handed", "shift.taken", "calendar.edition",
+})  # fmt: skip
 #: Most shards of a city.
 SHARDS_MAX = 1024
 #: The number of the desk in parts, and that of who owns nothing, as the one who merges.

@@ -19,6 +19,7 @@ _VERBS: dict[str, tuple[str, str]] = {
     "new": ("new", "Write an indicator of your own, with a test, that passes at once."),
     "check": ("check", "Check a file of indicators against the public contract."),
     "indicators": ("indicators", "List what is measured."),
+    "rules": ("rules", "Check rules of alarms, and rehearse them on the log."),
     "docs": ("docs", "Write a reference page for each indicator."),
     "status": ("status", "Say how a running city or cluster is, and what is wrong."),
     "doctor": ("doctor", "Look for what is wrong here and say what to do."),

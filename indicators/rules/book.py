@@ -71,6 +71,8 @@ class RuleBook:
         self.late = 0
         #: What the last tick gave.
         self.said: list[Draft] = []
+        #: Another book that hears all of this but is not listened to: rules that are rehearsed.
+        self.beside: RuleBook | None = None
         self.problems: list[Problem] = []
         self.works: dict[str, Working] = {}
         self._watch: dict[str, list[tuple[Matcher, int, Part, int]]] = {}
@@ -108,13 +110,15 @@ class RuleBook:
 
     def hears(self, kind: EventType) -> bool:
         """Whether any rule looks at events of a type."""
-        return kind.name in self._watch
+        return kind.name in self._watch or (self.beside is not None and self.beside.hears(kind))
 
     def note(self, told: Told, sign: int = 1) -> None:
         """Events of one type begin (+1) or cease (-1) to count, for those rules for which they are not too late.
 
         An event that ceases takes its atom with it; what it had ended or answered already stays ended.
         """
+        if self.beside is not None:
+            self.beside.note(told, sign)
         masks: dict[int, Int64] = {}
         for matcher, number, part, late_ms in self._watch.get(told.kind.name, ()):
             if id(matcher) not in masks:
@@ -134,6 +138,8 @@ class RuleBook:
             found = work.part.found(now, board)
             out += self._follow(work, found if work.rule.in_force(now) else {}, now)
         self.said = out
+        if self.beside is not None:
+            self.beside.tick(now, board)
         return out
 
     def _follow(self, work: Working, found: Mapping[str, Finding], now: int) -> list[Draft]:

@@ -82,7 +82,7 @@ def _names(rule: Rule, finding: Finding, ground: Ground, lang: str) -> dict[str,
     leads = [finding, *(f for f in finding.inner if f.ok)]
     value = next((f.value for f in leads if not np.isnan(f.value)), float("nan"))
     return {
-        "place": where or place.code, "subject": place.subject, "value": "" if np.isnan(value) else f"{value:.10g}",
+        "place": where or place.code, "subject": place.subject, "value": "" if np.isnan(value) else f"{value:.4g}",
         "unit": unit_of(rule), "count": str(finding.count), "rule": rule.id, "theme": rule.theme,
         "district": scope(district), "street": scope(street),
     }  # fmt: skip

@@ -33,6 +33,7 @@ from citytwin.dashboards.problems import Trouble, on_error, on_http, on_refused,
 from citytwin.dashboards.protocol import MAX_MESSAGE
 from citytwin.dashboards.reference import Reference
 from citytwin.dashboards.session import SessionDoor
+from citytwin.dashboards.signin import SignInPage
 from citytwin.dashboards.sockets import DoorLimits, Gateway
 from citytwin.dashboards.transport import Transport
 
@@ -77,6 +78,7 @@ class Web:
             self.hub, parts.board, parts.reads, parts.health, parts.version, parts.workshop, operations.metrics
         )
         door = ingest.Door(parts.ingest)
+        sessions = SessionDoor(parts.access.people)
         routes: Sequence[BaseRoute] = [
             WebSocketRoute("/ws", self.gateway.endpoint),
             *reads.routes(),
@@ -84,7 +86,8 @@ class Web:
             *door.routes(),
             *(DoorRoutes(parts.doors).routes() if parts.doors is not None else ()),
             *(DeskApi(parts.desk, self.hub.tree).routes() if parts.desk is not None else ()),
-            *SessionDoor(parts.access.people).routes(),
+            *sessions.routes(),
+            *SignInPage(sessions, parts.access.sign_on is not None).routes(),
             *(Login(parts.access.sign_on).routes() if parts.access.sign_on is not None else ()),
             *Reference(parts.board, parts.board.types).routes(),
             *describe.routes(parts.version, parts.ingest.content_types),

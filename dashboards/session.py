@@ -12,7 +12,7 @@ from starlette.routing import Route
 from citytwin.dashboards import problems
 from citytwin.dashboards.access import cookie_of, set_cookie
 from citytwin.dashboards.asking import asked
-from citytwin.dashboards.people import People, Person, person_of
+from citytwin.dashboards.people import People, Person, SignedIn, person_of
 from citytwin.dashboards.problems import Trouble
 from citytwin.models.desk.roles import ROLES
 
@@ -90,18 +90,22 @@ class SessionDoor:
 
     async def sign_in(self, request: Request) -> Response:
         """Begin a session: the answer sets a cookie that scripts cannot read."""
+        self._people()
+        found = await self.begin(request, await self._given(request))
+        cookie = set_cookie(found.token, found.seconds, request.url.scheme)
+        return problems.json(me(found.person), {"Set-Cookie": cookie, "Cache-Control": "no-store"})
+
+    async def begin(self, request: Request, given: Credentials) -> SignedIn:
+        """Begin a session. Raises Trouble: 401 wrong, 429 too many attempts, 404 no accounts."""
         people = self._people()
-        given = await self._given(request)
         if self.busy >= AT_ONCE:
             raise Trouble(429, "busy", "too many sign in at once; try again", retry_after=1)
         self.busy += 1
         try:
             address = request.client.host if request.client is not None else ""
-            found = await asyncio.to_thread(people.sign_in, given.user, given.password, address)
+            return await asyncio.to_thread(people.sign_in, given.user, given.password, address)
         finally:
             self.busy -= 1
-        cookie = set_cookie(found.token, found.seconds, request.url.scheme)
-        return problems.json(me(found.person), {"Set-Cookie": cookie, "Cache-Control": "no-store"})
 
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
@@ -119,13 +123,19 @@ class SessionDoor:
         # a form of a foreign page can send no JSON
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise Trouble(415, "content_type", "send application/json")
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > BODY_MAX:
-                raise Trouble(413, "too_large", f"user and password have at most {BODY_MAX} bytes")
+        body = await read_body(request, BODY_MAX)
         try:
             return msgspec.json.decode(body, type=Credentials)
         except msgspec.DecodeError:
             # what it says could quote the password
             raise Trouble(400, "body", 'send {"user": "...", "password": "..."}') from None
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """The body of a request. Raises Trouble (413) for a longer one."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise Trouble(413, "too_large", f"user and password have at most {most} bytes")
+    return body

@@ -335,6 +335,27 @@ def test_accounts_that_cannot_be_read_do_not_stop_frames(city: City) -> None:
     assert staff.version() == before
 
 
+def form(city: City, origin: str | None = None, **given: str) -> httpx.Response:
+    headers = {"Origin": city.url} if origin is None else {"Origin": origin} if origin else {}
+    return city.http.post(f"{city.url}/sign-in", data=given, headers=headers)
+
+
+def test_the_page_to_sign_in_at(city: City) -> None:
+    page = city.http.get(f'{city.url}/sign-in?next=/ops?x="1')
+    assert 'value="/ops?x=&quot;1"' in page.text
+    done = form(city, **ANNA, next="/ops?x=1")
+    assert (done.status_code, done.headers["location"]) == (303, "/ops?x=1")
+    cookie = {"Cookie": done.headers["set-cookie"].partition(";")[0]}
+    assert city.get("/me", headers=cookie).json()["user"] == "anna"
+    for to in ("//evil.example", "https://evil.example", "/\\evil.example", "", "/a\nSet-Cookie: x"):
+        assert form(city, **ANNA, next=to).headers["location"] == "/"
+    wrong = form(city, user="anna", password="<wrong>", next="/")
+    assert (wrong.status_code, "密码不正确" in wrong.text, "<wrong>" in wrong.text) == (401, True, False)
+    assert form(city, "", **ANNA).status_code == 403
+    assert form(city, "http://evil.example", **ANNA).status_code == 403
+    assert form(city, user="a" * 5000, password="x").status_code == 413
+
+
 def test_cookies_that_are_none() -> None:
     assert cookie_of({"cookie": f"a=b; {COOKIE}=x; c=d"}) == "x"
     assert cookie_of({"cookie": "a=b"}) is None

@@ -4,7 +4,7 @@ import { batch } from '@preact/signals';
 import { extend } from './board';
 import { definitionOf } from './definition';
 import { stamped } from './hook';
-import { read, token } from './reads';
+import { read, signIn, token } from './reads';
 import { page } from './route';
 import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, rowByCode, scopes, ticker, trends, unknown } from './store';
 import { LEVELS, type City, type Indicator, type Trend } from './types';
@@ -367,7 +367,7 @@ export function connect(): void {
   socket = made;
   made.onopen = () => made.send(JSON.stringify({ type: 'hello', id: 0, client: 'operator page', ...(token ? { token } : {}) }));
   made.onmessage = (event: MessageEvent<string>) => take(event.data);
-  made.onclose = () => { if (socket === made) lost(); };
+  made.onclose = (event: CloseEvent) => { if (event.code === 4401) signIn(); if (socket === made) lost(); };
 }
 
 let checked = 0;

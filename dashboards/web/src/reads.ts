@@ -6,6 +6,12 @@ import type { Item } from './wire';
 export const token = new URLSearchParams(location.hash.slice(1)).get('token');
 export const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
 
+/** Go to the page to sign in at, and come back; pages with a form of their own show it, and a token is not asked for a name. */
+export function signIn(): void {
+  if (token || /^\/(dispatch|unit)/.test(location.pathname)) return;
+  location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+}
+
 /** What the server says went wrong, else the code of its answer. */
 async function said(answer: Response): Promise<string> {
   const problem = (await answer.json().catch(() => null)) as { detail?: unknown; title?: unknown } | null;
@@ -22,6 +28,7 @@ export class Refused extends Error {
 /** Read JSON; throws with the server's own words. */
 export async function read<T>(url: string, signal?: AbortSignal): Promise<T> {
   const answer = await fetch(url, { headers, ...(signal ? { signal } : {}) });
+  if (answer.status === 401) signIn();
   if (!answer.ok) throw new Refused(await said(answer), 1000 * Number(answer.headers.get('retry-after') ?? NaN), answer.status);
   return (await answer.json()) as T;
 }

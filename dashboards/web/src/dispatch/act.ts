@@ -24,6 +24,10 @@ export function moveName(op: string): string {
   return own === op ? word('event', op) : own;
 }
 
+/** What may always be said changes nothing: it is left out where moves are listed. */
+const SAYINGS = new Set(['case.noted', 'case.evidence', 'case.urged', 'case.supervised', 'case.instructed', 'case.unlike', 'case.called_back']);
+const possible = (legal: readonly string[]): string => legal.filter((op) => !SAYINGS.has(op)).map((op) => moveName(op)).join(' · ') || '—';
+
 let fading = 0;
 export function tell(good: boolean, words: () => string): void {
   clearTimeout(fading);
@@ -65,9 +69,9 @@ function failed(asked: Command, answer: Exclude<Answer, { how: 'done' }>): void 
   const { subject } = asked;
   switch (answer.how) {
     case 'stale': tell(false, () => t('desk.stale', subject, answer.by || t('desk.someone'), hms(answer.at, zone.peek()))); break;
-    case 'illegal': tell(false, () => t('desk.illegal', subject, moveName(asked.op), answer.legal.map((op) => moveName(op)).join(' · ') || '—')); break;
+    case 'illegal': tell(false, () => t('desk.illegal', subject, moveName(asked.op), possible(answer.legal))); break;
     case 'away': tell(false, () => t('desk.away', answer.words || t('desk.noAnswer'))); break;
-    default: tell(false, () => answer.words);
+    default: tell(false, () => (answer.status === 403 ? t('desk.notYours', moveName(asked.op)) : answer.words));
   }
 }
 
@@ -113,6 +117,14 @@ export function send(unit: Candidate | undefined): void {
   void perform([one], () => told(one));
 }
 
+/** Key D: only where a unit is still to be sent, so that a second press sends no second one. */
+export function sendBest(): void {
+  const at = file.peek();
+  if (!at) return;
+  if (nextMove(at.state, at.legal) === 'case.dispatched') send(recommended.peek());
+  else tell(false, () => t(at.units.length ? 'desk.sent' : 'desk.nothing', at.units.length ? at.units.map((u) => u.unit).join(' ') : at.code, possible(at.legal)));
+}
+
 /** Who may not put a case off asks for it. */
 function asAllowed(one: Command): Command {
   return one.op === 'case.deferred' && !may(one.op) && may('case.extension_asked') ? { ...one, op: 'case.extension_asked' } : one;
@@ -124,7 +136,7 @@ export function advance(): void {
   if (!at) return;
   const move = nextMove(at.state, at.legal);
   if (move === 'case.dispatched') { send(recommended.peek()); return; }
-  if (!move) { tell(false, () => t('desk.nothing', at.code, at.legal.map((op) => moveName(op)).join(' · ') || '—')); return; }
+  if (!move) { tell(false, () => t('desk.nothing', at.code, possible(at.legal))); return; }
   if (!may(move)) { tell(false, () => t('desk.notYours', moveName(move))); return; }
   const one: Command = { op: move, subject: at.code, fields: move === 'case.verified' ? { passed: true } : {} };
   void perform([one], () => told(one));

@@ -7,7 +7,7 @@ import { Mark, NUMERAL } from '../parts';
 import { city, health, link, now } from '../store';
 import type { Level } from '../types';
 import { bar, busy, candidates, enter, meaning, moveName, notice, sheet, told } from './act';
-import { completion, type Meaning } from './grammar';
+import { brief, completion, type Meaning } from './grammar';
 import { Sign } from './parts';
 import { span } from './queue';
 import { sound, test, toggleSound } from './sound';
@@ -22,7 +22,7 @@ function preview(m: Meaning): string {
   const unit = first.op === 'case.dispatched' && first.subject === selected.value ? candidates.value.find((c) => c.unit === first.fields.unit) : undefined;
   const more = unit ? ` · ${span(unit.eta)} · ${t('bar.match', unit.score.toFixed(2))}` : typeof first.fields.until === 'number' ? ` · ${t('bar.until', hm(first.fields.until, zone.value))}` : '';
   const moves = m.verb?.legal && file.value?.code === first.subject ? file.value.legal : null;
-  if (moves && moves.length > 0 && !moves.includes(first.op)) return t('desk.illegal', first.subject, moveName(first.op), moves.map((op) => moveName(op)).join(' · '));
+  if (moves && moves.length > 0 && !moves.includes(first.op)) return t('bar.illegal', brief(first.subject), moveName(first.op));
   return told(first, m.commands.length) + more;
 }
 

@@ -14,6 +14,8 @@ const text = (v: unknown): string => (typeof v === 'string' ? v : '');
 const first = (x: Item, names: string[]): unknown => names.map((n) => x[n]).find((v) => v !== undefined && v !== null && v !== '');
 const time = (v: unknown): number => (typeof v === 'number' ? v : NaN);
 
+const earliest = (list: unknown[]): number => list.reduce<number>((least, v) => (typeof v === 'number' && !(least <= v) ? v : least), NaN);
+
 function lineOf(x: unknown): Line {
   if (typeof x !== 'object' || x === null) return { code: '', level: 0, title: words(x), words: '', who: '', due: NaN, at: NaN };
   const o = x as Item;
@@ -21,7 +23,7 @@ function lineOf(x: unknown): Line {
   return {
     code: text(o.case) || text(o.code), level: levelOf(first(o, ['level', 'priority'])), title: title === undefined ? {} : words(title),
     words: [first(o, ['text', 'note', 'reason', 'shelved_why', 'why'])].map(text).join(' '), who: text(first(o, ['owner', 'actor', 'by', 'shelved_by', 'person'])),
-    due: time(first(o, ['stage_due', 'due_at', 'shelved_until', 'until'])), at: time(first(o, ['t', 'at', 'since', 'started_at'])),
+    due: earliest([o.stage_due, o.due_at, o.shelved_until, o.until]), at: time(first(o, ['t', 'at', 'since', 'started_at'])),
   };
 }
 

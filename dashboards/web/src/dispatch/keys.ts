@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 import { toggleLang, toggleTheme } from '../actions';
 import { lang } from '../i18n';
-import { acknowledge, advance, begin, candidates, close, focusBar, merge, recommended, send, sheet, stepDone, unlike, worst } from './act';
+import { acknowledge, advance, begin, candidates, close, focusBar, merge, send, sendBest, sheet, stepDone, unlike, worst } from './act';
 import { toggleSound } from './sound';
 import { file, step } from './store';
 
@@ -21,7 +21,7 @@ export const KEYS: Binding[] = [
   { key: 'ArrowUp', shown: '', name: 'queue', run: () => step(-1) },
   { key: 'ArrowDown', shown: '↑ ↓', name: 'queue', foot: true, run: () => step(1) },
   { key: 'Enter', shown: 'Enter', name: 'next', foot: true, run: advance },
-  { key: 'd', shown: 'D', name: 'send', run: () => send(recommended.peek()) },
+  { key: 'd', shown: 'D', name: 'send', run: sendBest },
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit),
   { key: 'm', shown: 'M', name: 'merge', foot: true, run: () => merge(file.peek()?.duplicates[0]?.code) },
   { key: 'u', shown: 'U', name: 'unlike', run: () => unlike(file.peek()?.duplicates[0]?.code) },

@@ -15,12 +15,17 @@ import { candidates } from './act';
 import { open } from './alarms';
 import { brief } from './grammar';
 import { recentre } from './keys';
-import { metres, span } from './queue';
+import { apart, metres, span } from './queue';
 import { allAlarms, caseNow, file, queue, select, selected, unitNow, fleet } from './store';
 
 const FENCE_M = 200;
 const RINGS_M = [500, 1000, 1500];
 const ZOOM = 14.05;
+
+/** Units so far from the case are shown though nobody asked for them. */
+const NEAR_M = 3_000;
+/** About ten metres: a unit that stands is not drawn anew. */
+const round = (degrees: number): number => Math.round(degrees * 1e4) / 1e4;
 
 const placed = (x: { lon: number; lat: number } | undefined): boolean => x !== undefined && Number.isFinite(x.lon) && Number.isFinite(x.lat);
 
@@ -57,10 +62,11 @@ function arrows(): { units: Spot[]; routes: Scene['routes'] } {
     if (!placed(u) || u.state === 'off') continue;
     const c = asked.get(u.code);
     const to = at && placed(at) && (c || sent.has(u.code));
-    units.push({ id: u.code, lon: u.lon, lat: u.lat, icon: 'unit', label: c ? `${u.code}\n${span(c.eta)}` : u.code, turn: to && at ? turn(u.lon, u.lat, at.lon, at.lat) : 0 });
+    if (!to && !(at && placed(at) && apart(u.lon, u.lat, at.lon, at.lat) < NEAR_M)) continue; // hundreds that move are laid out anew each second
+    units.push({ id: u.code, lon: round(u.lon), lat: round(u.lat), icon: 'unit', label: c ? `${u.code}\n${span(c.eta)}` : u.code, turn: to && at ? turn(u.lon, u.lat, at.lon, at.lat) : 0 });
   }
   const first = [...sent.keys()].map(unitNow).find((u) => u && placed(u) && u.state !== 'on_scene') ?? (sent.size ? undefined : unitNow(candidates.value.find((c) => c.feasible)?.unit ?? ''));
-  if (at && first && placed(at) && placed(first)) routes.push([[first.lon, first.lat], [at.lon, at.lat]]);
+  if (at && first && placed(at) && placed(first)) routes.push([[round(first.lon), round(first.lat)], [at.lon, at.lat]]);
   return { units, routes };
 }
 

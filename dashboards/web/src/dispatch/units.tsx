@@ -5,7 +5,7 @@ import { hms } from '../format';
 import { say, t, word } from '../i18n';
 import { busy, candidates, recommended, send } from './act';
 import type { Candidate } from './nouns';
-import { span } from './queue';
+import { nextMove, span } from './queue';
 import { file, fleet, may, zone } from './store';
 
 const TERMS = ['time', 'skill', 'load', 'area'] as const;
@@ -18,6 +18,7 @@ function Term({ value }: { value: number | undefined }): JSX.Element {
 function Row({ c, n }: { c: Candidate; n: number }): JSX.Element {
   const best = recommended.value?.unit === c.unit;
   const legal = may('case.dispatched') && (file.value?.legal.includes('case.dispatched') ?? false);
+  const next = file.value !== null && nextMove(file.value.state, file.value.legal) === 'case.dispatched';
   return (
     <tr class={`ur${best ? ' sel' : ''}${c.feasible ? '' : ' no'}`} data-unit={c.unit}>
       <td class="d">{n <= 9 ? n : ''}</td>
@@ -26,7 +27,7 @@ function Row({ c, n }: { c: Candidate; n: number }): JSX.Element {
       <td class="r et">{span(c.eta)}</td>
       {c.feasible ? TERMS.map((name) => <td key={name}><Term value={c.terms[name]} /></td>) : <td colSpan={4} class="s d el">{say(c.why)}</td>}
       <td class="tot">{Number.isFinite(c.score) ? c.score.toFixed(2) : '—'}</td>
-      <td><button class={`btn${best ? ' pri' : ''}`} disabled={!legal || busy.value > 0} onClick={() => send(c)} title={say(c.why)} aria-label={t('units.sendTo', c.unit)}>{t('units.send')} {n <= 9 && <kbd>{best ? 'Enter' : n}</kbd>}</button></td>
+      <td><button class={`btn${best && next ? ' pri' : ''}`} disabled={!legal || busy.value > 0} onClick={() => send(c)} title={say(c.why)} aria-label={t('units.sendTo', c.unit)}>{t('units.send')} {n <= 9 && <kbd>{best && next ? 'Enter' : n}</kbd>}</button></td>
     </tr>
   );
 }

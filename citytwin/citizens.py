@@ -37,6 +37,8 @@ _NOTICE = {
 }
 #: Times of reports that are on their way, so that the same one sent twice at once is one event.
 _UNDER_WAY = 10_000
+#: Cases that are read at once: the engine waits meanwhile.
+_AT_ONCE = 100
 
 
 def services() -> dict[str, Service]:
@@ -162,8 +164,10 @@ class Citizens:
         return open311.requests_document(found, self.services, language, self.intake.zone)
 
     def _find(self, question: Question, *, one: bool) -> list[Known]:
-        engine = self.intake.engine
-        found: list[Known] = self.intake.ask(lambda: cases(engine, question))
+        engine, ask = self.intake.engine, self.intake.ask
+        rows: Int64 = ask(lambda: asked_for(engine, question))
+        parts = [rows[i : i + _AT_ONCE] for i in range(0, len(rows), _AT_ONCE)]
+        found = [known for part in parts for known in ask(lambda rows=part: told(engine, rows))]
         if one and not found:
             raise Wrong(404, "service_request_id was not found")
         return found
@@ -175,17 +179,17 @@ def _split(path: str) -> tuple[str, str]:
     return (name, form) if form in MEDIA else (path, "")
 
 
-def cases(engine: Engine, question: Question) -> list[Known]:
-    """Cases that a question asks for, newest first, at most open311.MAX_ANSWER; runs in the engine's thread."""
+def asked_for(engine: Engine, question: Question) -> Int64:
+    """Rows of the cases that a question asks for, newest first, at most open311.MAX_ANSWER; in the engine's thread."""
     table = engine.cases
     if table is None:
-        return []
+        return np.zeros(0, np.int64)
     rows = _asked_rows(table, question)
     rows = rows[~np.isnan(_numbers(table, "reported_at", rows)) & _public(table, rows)]
     if not question.codes:
         rows = _matching(table, rows, question)
     newest = np.argsort(-_numbers(table, "reported_at", rows), kind="stable")[: open311.MAX_ANSWER]
-    return _known(table, rows[newest])
+    return rows[newest]
 
 
 def _public(table: CaseTable, rows: Int64) -> Bool:
@@ -219,8 +223,10 @@ def _numbers(table: CaseTable, name: str, rows: Int64) -> Float64:
     return found
 
 
-def _known(table: CaseTable, rows: Int64) -> list[Known]:
-    """Cases as the door tells them, column by column: the engine waits meanwhile."""
+def told(engine: Engine, rows: Int64) -> list[Known]:
+    """Cases as the door tells them, column by column; in the engine's thread."""
+    table = engine.cases
+    assert table is not None
     text = table.code.strings
     codes = [text[r] for r in rows.tolist()]
     times = [map(_whole, _numbers(table, n, rows).tolist()) for n in ("reported_at", "last_at", "due_at")]

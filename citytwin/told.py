@@ -8,8 +8,8 @@ from citytwin.engine import Engine
 from citytwin.models.desk.event import Event
 from citytwin.twin.ledgerevents import event_at
 
-#: Newest events that are read at once.
-MOST = 5_000
+#: Newest events that are read at once: the engine waits meanwhile.
+MOST = 1_000
 
 
 def events(engine: Engine, family: str, most: int = MOST) -> list[Event]:

@@ -16,7 +16,18 @@ from citytwin.clock import Clock, SystemClock
 from citytwin.models.batch import EventBatch
 from citytwin.models.vocabulary import Vocabulary
 from citytwin.posting import Answered, NotPosted, post
-from citytwin.streams.hooks import KEY, SIGNATURE, Breaker, Target, bodies_of, delay_ms, key_of, sign, types_wanted
+from citytwin.streams.hooks import (
+    KEY,
+    SIGNATURE,
+    Breaker,
+    Target,
+    bodies_of,
+    delay_ms,
+    key_of,
+    sign,
+    source_of,
+    types_wanted,
+)
 from citytwin.streams.hookstore import Delivery, Fresh, HookStore
 from citytwin.streams.log import Events, Log, LogGap
 from citytwin.streams.store import StoreError, StoreUnavailable
@@ -81,7 +92,7 @@ class Webhooks:
         """Begin; `position`: the last one in the engine's state. The first time ever nothing before it is told."""
         self._upto = position
         self.position = self.store.position
-        if self.position < 0:
+        if not 0 <= self.position <= position:  # the first time, or after a backup whose log ends earlier
             self._queue((), position)
         self._thread.start()
 
@@ -199,14 +210,11 @@ class Webhooks:
         rows = [i for i, t in enumerate(batch.time.tolist()) if i not in refused and t >= oldest]
         mine = [t for t in targets if t.wants(batch.type)]
         places = self.source.where(batch) if rows and any(t.scopes for t in mine) else ()
-        keys = {i: key_of(batch.source[i] or "", batch.id[i]) for i in rows}
-        for texts in (False, True):
-            group = [t for t in mine if t.texts == texts]
-            bodies = bodies_of(batch, self.source.vocabulary, rows, texts=texts) if group else []
-            for target in group:
-                for i, body in zip(rows, bodies, strict=True):
-                    if not target.scopes or set(target.scopes) & set(places[i]):
-                        yield Fresh(target.name, keys[i], batch.type, body)
+        for target in mine:
+            bodies = bodies_of(batch, self.source.vocabulary, rows, target)
+            for i, body in zip(rows, bodies, strict=True):
+                if not target.scopes or set(target.scopes) & set(places[i]):
+                    yield Fresh(target.name, key_of(source_of(batch, i, target), batch.id[i]), batch.type, body)
 
     def state(self) -> list[Mapping[str, object]]:
         """Targets with their counts, for metrics and lists."""

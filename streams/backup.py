@@ -16,7 +16,7 @@ from citytwin.streams.store import StoreError, connect, unavailable
 MANIFEST = "backup.json"
 #: Small files that belong to the state; what is not there is not copied.
 _PLAIN = ("privacy.key", "demo.json")
-_STORES = ("accounts.db", "audit/audit.db", "deadletters.db", "log.db")
+_STORES = ("accounts.db", "audit/audit.db", "deadletters.db", "webhooks.db", "log.db")
 #: Sealed files of the audit trail, which are copied after its store: more of them than it knows do no harm.
 _SEALED = "audit/audit-*.ndjson.gz"
 #: Folders of files that never change: values over time, and accounts where there are some.
@@ -82,6 +82,7 @@ def _fill(source: Path, target: Path) -> Manifest:
             if (source / name).is_file():
                 (target / name).parent.mkdir(exist_ok=True)
                 _copy_store(source / name, target / name)
+                shutil.copymode(source / name, target / name)
         for path in source.glob(_SEALED):
             shutil.copyfile(path, target / path.relative_to(source))
     except (OSError, sqlite3.Error) as error:

@@ -21,8 +21,9 @@ from urllib.parse import quote, urlsplit
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Strings
 from citytwin.models.desk.columns import values_of
+from citytwin.models.desk.event import AUTO, DESK_SOURCE
 from citytwin.models.vocabulary import EventType, Field, Kind, Vocabulary
-from citytwin.streams.secrets import Blanker
+from citytwin.streams.secrets import Blanker, keyed_hash
 
 SIGNATURE, KEY = "X-CityTwin-Signature", "Idempotency-Key"
 #: First delay before another try, and the longest, in ms.
@@ -154,14 +155,24 @@ def key_of(source: str, id: str) -> str:
 ABOUT_PEOPLE = frozenset({"text", "address", "reason", "evidence", "actor"})
 
 
-def bodies_of(batch: EventBatch, vocabulary: Vocabulary, rows: Sequence[int], *, texts: bool = False) -> list[bytes]:
+def source_of(batch: EventBatch, row: int, target: Target) -> str:
+    """The source of an event as a target is told it: who at the desk did it is a keyed hash, the same each time."""
+    source = batch.source[row] or ""
+    if target.texts or source == AUTO or not source.startswith(DESK_SOURCE):
+        return source
+    return DESK_SOURCE + keyed_hash(target.secret.encode(), source)[:16]
+
+
+def bodies_of(batch: EventBatch, vocabulary: Vocabulary, rows: Sequence[int], target: Target) -> list[bytes]:
     """Rows of a batch as CloudEvents in JSON. Fields that are hashes of personal numbers are left out.
 
-    Without `texts` also those in which people may be spoken of; with it numbers of people in them are blanked. Codes,
-    ids and subjects are told as they are.
+    Without `target.texts` also those in which people may be spoken of, and the names of users; with it numbers of
+    people in texts are blanked. Codes, ids and subjects are told as they are.
     """
     kind = vocabulary.types[batch.type]
-    hidden = frozenset[str]() if texts else ABOUT_PEOPLE if kind.family in ("case", "call") else frozenset({"actor"})
+    hidden = (
+        frozenset[str]() if target.texts else ABOUT_PEOPLE if kind.family in ("case", "call") else frozenset({"actor"})
+    )
     told = {f.name: values_of(batch.fields[f.name], f) for f in kind.fields if _is_told(f, batch, hidden)}
     if kind.name == "obs":
         told["value"] = _readings(batch, vocabulary)
@@ -170,7 +181,11 @@ def bodies_of(batch: EventBatch, vocabulary: Vocabulary, rows: Sequence[int], *,
     for row in rows:
         data = {n: _shown(f.kind, v[row]) for f in kind.fields if (v := told.get(n := f.name)) and v[row] is not None}
         data |= {n: _BLANK.text(v) for n, v in data.items() if n in words and isinstance(v, str)}
-        out.append(json.dumps(_event(batch, row, data), ensure_ascii=False).encode("utf-8", "replace"))
+        out.append(
+            json.dumps(_event(batch, row, source_of(batch, row, target), data), ensure_ascii=False).encode(
+                "utf-8", "replace"
+            )
+        )
     return out
 
 
@@ -202,9 +217,9 @@ def _instant(ms: int) -> str:
     return text.replace("+00:00", "Z")
 
 
-def _event(batch: EventBatch, row: int, data: dict[str, Any]) -> dict[str, Any]:
+def _event(batch: EventBatch, row: int, source: str, data: dict[str, Any]) -> dict[str, Any]:
     event: dict[str, Any] = {
-        "specversion": "1.0", "type": batch.type, "source": batch.source[row] or "", "id": batch.id[row],
+        "specversion": "1.0", "type": batch.type, "source": source, "id": batch.id[row],
         "time": _instant(int(batch.time[row])), "datacontenttype": "application/json",
     }  # fmt: skip
     optional: tuple[tuple[str, Strings], ...] = (

@@ -70,7 +70,9 @@ class HookStore:
         self.path, self.most = path.absolute(), most
         self._lock = threading.Lock()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(file, 0o600)  # also one that was copied
+        os.close(file)
         self._db = connect(self.path)
         migrate(self._db, self.path, _MIGRATIONS)
 

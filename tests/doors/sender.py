@@ -52,7 +52,7 @@ def closed(first: int, count: int) -> EventBatch:
     """So many cases that are closed."""
     names = [f"e{i}" for i in range(first, first + count)]
     fields = {"actor": Coded.of(["wang"] * count)}
-    return EventBatch.of("case.closed", [NOW_MS] * count, names, "desk/x", [f"C-{n}" for n in names], fields=fields)
+    return EventBatch.of("case.closed", [NOW_MS] * count, names, "x", [f"C-{n}" for n in names], fields=fields)
 
 
 def main(folder: Path, url: str, secret: str, count: int, dies: bool) -> None:

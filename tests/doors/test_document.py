@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,21 @@ def run(block: str, url: str, folder: Path) -> list[str]:
     return [part.strip() for part in done.stdout.decode().split("=====") if part.strip()]
 
 
-def test_the_calls_of_the_document_work(tmp_path: Path) -> None:
-    assert shutil.which("curl")
+@contextmanager
+def city(folder: Path) -> Iterator[tuple[Node, str]]:
+    """A small city without a token, and its address."""
     config = Config(server=Server(port=0), engine=Engine(tick_ms=100, health=False), history=History(parquet=False))
     load: Any = TinyCity
-    with Node(config, folder=tmp_path / "data", load=load, registry=lambda: Registry([])) as node:
+    with Node(config, folder=folder, load=load, registry=lambda: Registry([])) as node:
         url = node.serve()
         node.start()
         node.first_frame.wait()
+        yield node, url
+
+
+def test_the_calls_of_the_document_work_also_after_a_restart(tmp_path: Path) -> None:
+    assert shutil.which("curl")
+    with city(tmp_path / "data") as (_, url):
         services, service, report, requests = run(BLOCKS[0], url, tmp_path)
         assert "井盖缺损" in services
         assert "Code of the component" in service
@@ -52,6 +60,10 @@ def test_the_calls_of_the_document_work(tmp_path: Path) -> None:
         assert "<feed" in run(BLOCKS[2], url, tmp_path)[0]
         assert "<Result>OK</Result>" in run(BLOCKS[3], url, tmp_path)[0]
     assert len(BLOCKS) == 4
+    with city(tmp_path / "data") as (node, url):
+        before = node.engine.stats.accepted
+        assert run(BLOCKS[0], url, tmp_path)[2] == report, "the same key is the same report for ever"
+        assert node.engine.stats.accepted == before
 
 
 def test_the_check_of_the_document_is_right() -> None:

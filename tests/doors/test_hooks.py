@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,14 @@ from citytwin.streams.hooks import (
     is_private,
     key_of,
     sign,
+    source_of,
     verify,
 )
 from citytwin.streams.hookstore import Fresh, HookStore
 
 SECRET = "0123456789abcdef0123"
 TARGET = Target("a", "https://example.com/x", ("case.*", "alarm.raised"), SECRET)
+OPEN = replace(TARGET, texts=True)
 
 
 def test_types_are_patterns() -> None:
@@ -116,28 +119,41 @@ def reported() -> EventBatch:
 
 
 def test_an_event_is_told_without_what_speaks_of_people() -> None:
-    plain = json.loads(bodies_of(reported(), VOCABULARY(), [0])[0])
+    plain = json.loads(bodies_of(reported(), VOCABULARY(), [0], TARGET)[0])
     assert plain["data"] == {"category": "facility.road", "channel": "12345"}
     assert (plain["id"], plain["subject"], plain["lon"], plain["lat"]) == ("e 1/武", "C-1", 114.3, 30.6)
     assert plain["time"] == "2025-10-09T08:53:20.123Z"
-    told = json.loads(bodies_of(reported(), VOCABULARY(), [0], texts=True)[0])
+    told = json.loads(bodies_of(reported(), VOCABULARY(), [0], OPEN)[0])
     assert told["data"]["actor"] == "wang"
     assert told["data"]["reason"] == "他的电话 ***"
     assert key_of("desk/王", "e 1#武").isascii()
     assert key_of("a", "b#c") != key_of("a#b", "c")
 
 
+def test_who_at_the_desk_did_it_is_a_hash() -> None:
+    def source(name: str, target: Target) -> str:
+        return source_of(EventBatch.of("case.closed", [1], ["a"], name), 0, target)
+
+    hidden = source("desk/wang", TARGET)
+    assert hidden.startswith("desk/")
+    assert "wang" not in hidden
+    assert hidden == source("desk/wang", TARGET)
+    assert len({hidden, source("desk/li", TARGET), source("desk/wang", replace(TARGET, secret=SECRET[::-1]))}) == 3
+    assert source("desk/wang", OPEN) == "desk/wang"
+    assert [source(n, TARGET) for n in ("desk/auto", "open311")] == ["desk/auto", "open311"]
+
+
 def test_hashes_of_numbers_stay_here_and_readings_have_units() -> None:
     call = EventBatch.of("call.offered", [1], ["c"], fields={"caller": Strings.of(["ab" * 16])})
-    assert "data" not in str(json.loads(bodies_of(call, VOCABULARY(), [0], texts=True)[0])["data"])
-    assert json.loads(bodies_of(call, VOCABULARY(), [0], texts=True)[0])["data"] == {}
+    assert "data" not in str(json.loads(bodies_of(call, VOCABULARY(), [0], OPEN)[0])["data"])
+    assert json.loads(bodies_of(call, VOCABULARY(), [0], OPEN)[0])["data"] == {}
     words = VOCABULARY()
     steps = words.properties["air.pm25"].per_unit
     obs = EventBatch.of(
         "obs", [1, 2], ["a", "b"], subject=["D", "D"],
         fields={"property": Coded.of(["air.pm25"] * 2), "value": np.array([35 * steps, 36 * steps])},
     )  # fmt: skip
-    assert [json.loads(b)["data"]["value"] for b in bodies_of(obs, words, [0, 1])] == [35.0, 36.0]
+    assert [json.loads(b)["data"]["value"] for b in bodies_of(obs, words, [0, 1], TARGET)] == [35.0, 36.0]
 
 
 def fresh(n: int, first: int = 0, target: str = "a") -> list[Fresh]:

@@ -88,7 +88,7 @@ def test_events_are_told_once_signed_and_keyed(tmp_path: Path, receiver: Receive
         say(found, log, closed(0, 5), obs, closed(5, 5))
         calls = receiver.wait(lambda c: len(c) >= 10)
         until(lambda: found.store.counts("t")["sent"] == 10)
-    assert [c.headers["idempotency-key"] for c in calls] == [f"desk/x#e{i}" for i in range(10)]
+    assert [c.headers["idempotency-key"] for c in calls] == [f"x#e{i}" for i in range(10)]
     for call in calls:
         assert verify(SECRET, call.headers["x-citytwin-signature"], call.body, NOW_MS // 1000)
         assert call.headers["content-type"] == "application/cloudevents+json"
@@ -114,7 +114,7 @@ def test_an_ill_target_is_tried_again_and_then_given_up(tmp_path: Path, receiver
         until(lambda: found.store.counts("t")["sent"] == 2)
         assert found.store.counts("t")["failed"] == 3 + 15
         dead = found.store.dead("t")[0]
-        assert (dead.key, dead.tries, dead.why) == ("desk/x#e1", 15, "the target answered 400")
+        assert (dead.key, dead.tries, dead.why) == ("x#e1", 15, "the target answered 400")
         receiver.answer = lambda _: 204
         assert found.store.retry("t", dead.id, found.clock.now_ms()) == 1
         until(lambda: found.store.counts("t")["sent"] == 3)
@@ -195,7 +195,7 @@ def test_scopes_refusals_and_age_are_kept_to(tmp_path: Path, receiver: Receiver)
         assert [c.headers["idempotency-key"][-2:] for c in calls] == ["e3", "e5"]
         found.pace = Pace(max_age_ms=1000)
         old = closed(6, 2)
-        say(found, log, EventBatch.of("case.closed", [NOW_MS - 2000] * 2, old.id, "desk/x", old.subject), closed(8, 2))
+        say(found, log, EventBatch.of("case.closed", [NOW_MS - 2000] * 2, old.id, "x", old.subject), closed(8, 2))
         assert [c.headers["idempotency-key"][-2:] for c in receiver.wait(lambda c: len(c) >= 3)][2:] == ["e9"]
 
 
@@ -222,6 +222,14 @@ def test_a_target_of_another_process_is_taken_up_and_let_go(tmp_path: Path, rece
         until(lambda: "t" not in found.senders)
 
 
+def test_a_backup_whose_log_ends_earlier_goes_on_from_there(tmp_path: Path, receiver: Receiver) -> None:
+    with HookStore(tmp_path / "hooks.db") as store:
+        store.take_in((), 500, NOW_MS)
+    with hooks(tmp_path, target(receiver)) as (found, log):
+        say(found, log, closed(0, 2))
+        assert len(receiver.wait(lambda c: len(c) >= 2)) == 2
+
+
 def test_killed_between_sending_and_marking(tmp_path: Path, receiver: Receiver) -> None:
     """Every event arrives; the one that was not marked arrives twice, under one key."""
     command = [sys.executable, "-m", "tests.doors.sender", str(tmp_path), receiver.url, SECRET, "8"]
@@ -231,8 +239,8 @@ def test_killed_between_sending_and_marking(tmp_path: Path, receiver: Receiver) 
     again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert again.stdout == "done\n"
     keys = [c.headers["idempotency-key"] for c in receiver.calls]
-    assert sorted(keys) == sorted([f"desk/x#e{i}" for i in range(8)] + ["desk/x#e2"])
-    bodies = {c.body for c in receiver.calls if c.headers["idempotency-key"] == "desk/x#e2"}
+    assert sorted(keys) == sorted([f"x#e{i}" for i in range(8)] + ["x#e2"])
+    bodies = {c.body for c in receiver.calls if c.headers["idempotency-key"] == "x#e2"}
     assert len(bodies) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from citytwin.models.columns import MISSING
 from citytwin.models.desk.calendar import CHINA_MS, Edition, Limit, recomputed_due
+from citytwin.models.desk.editions import Deadline, rescheduled
 from citytwin.models.desk.event import Event
 from citytwin.models.desk.holidays import china
 from citytwin.twin.desk.calendars import EDITIONS_MAX, Calendars
@@ -198,3 +200,53 @@ def test_editions_are_bounded() -> None:
     refusal = part.check(edition("more", days="{}"))
     assert refusal is not None
     assert refusal.reason == "not_now"
+
+
+def deadline(due: str, **more: Any) -> Deadline:
+    """An open case, filed on a Thursday at 16:00 for four working hours."""
+    filed = at("2027-02-04T16:00")
+    case = Deadline("C-1", "dispatched", filed, at(due), 0, filed + HOUR, Limit.parse("4wh"))
+    return replace(case, **more)
+
+
+def test_an_edition_extends_what_its_limit_gave_and_nothing_else() -> None:
+    notice = edition("cn-2027", **NOTICE)
+    part = taken(Calendars(china()), replace(notice, time=at("2027-02-04T18:00")))
+    (turn,) = part.turns
+    case = deadline("2027-02-05T12:00")
+    moved = rescheduled(case, part.turns)
+    assert moved is not None
+    assert (moved.type, moved.subject, moved.fields["due_at"]) == ("case.extended", "C-1", at("2027-02-09T12:00"))
+    assert moved.time == turn.since
+    assert rescheduled(case, part.turns, {moved.id}) is None
+    # held for an hour before: both deadlines are an hour later
+    held = rescheduled(replace(case, due_at=case.due_at + HOUR, held_ms=HOUR), part.turns)
+    assert held is not None
+    assert held.fields["due_at"] == at("2027-02-09T13:00")
+    others = {
+        "named by a person": deadline("2027-02-05T15:00"),
+        "in clock hours": deadline("2027-02-04T20:00", limit=Limit.parse("4h")),
+        "on hold": deadline("2027-02-05T12:00", state="deferred"),
+        "over": deadline("2027-02-05T12:00", state="closed"),
+        "filed under it": replace(case, filed_at=turn.since + 1),
+        "never due": replace(case, due_at=MISSING),
+    }
+    assert {why for why, other in others.items() if rescheduled(other, part.turns)} == set()
+
+
+def test_one_edition_after_another_moves_a_deadline_on_and_a_restart_says_the_same() -> None:
+    first = replace(edition("a", **NOTICE), time=at("2027-02-04T18:00"))
+    second = edition("b", days='{"2027-02-08": 1, "2027-02-09": 0}')
+    part = taken(Calendars(china()), first, replace(second, time=at("2027-02-04T19:00")))
+    fresh = Calendars(china())
+    fresh.load(json.loads(json.dumps(part.state())))
+    for one in (part, fresh):
+        case, done = deadline("2027-02-05T12:00"), set[str]()
+        dues = []
+        while (draft := rescheduled(case, one.turns, done)) is not None:
+            done.add(draft.id)
+            assert draft.time > case.last_at
+            case = replace(case, due_at=draft.fields["due_at"], last_at=draft.time)
+            dues.append(case.due_at)
+        assert dues == [at("2027-02-09T12:00"), at("2027-02-08T12:00")]
+        assert done == {f"edition/a/{at('2027-02-04T18:00')}/C-1", f"edition/b/{at('2027-02-04T19:00')}/C-1"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from citytwin.models.columns import MISSING
 from citytwin.models.desk.calendar import CHINA_MS, HOURS, Edition, WorkCalendar, day_number
+from citytwin.models.desk.editions import Turn
 from citytwin.models.desk.event import Draft, Event, Refusal
 from citytwin.models.vocabulary import DAY_MS
 
@@ -33,7 +34,7 @@ def _years(text: str) -> list[int]:
 class Calendars:
     """The part of the desk that folds `calendar.edition`; `calendar` is what holds now.
 
-    Deadlines that were never extended by name follow by `models.desk.calendar.recomputed_due`.
+    Deadlines that nobody named follow by `models.desk.editions.rescheduled`, which reads `turns`.
     """
 
     types: frozenset[str] = frozenset({"calendar.edition"})
@@ -42,6 +43,8 @@ class Calendars:
         self._base, self._offset_ms, self._hours = base, offset_ms, hours
         self._told: list[dict[str, Any]] = []
         self._changed: dict[str, None] = {}
+        #: The editions that came, with the calendars before and after each.
+        self.turns: list[Turn] = []
         self.calendar = WorkCalendar(base, offset_ms, hours)
 
     @property
@@ -73,8 +76,10 @@ class Calendars:
     def _amend(self, told: Mapping[str, Any]) -> None:
         begin = told["valid_from"]
         first = MISSING if begin is None else (begin + self._offset_ms) // DAY_MS
-        edition = self.calendar.edition.amended(told["code"], _days(told["days"]), _years(told["years"]), first)
+        before = self.calendar
+        edition = before.edition.amended(told["code"], _days(told["days"]), _years(told["years"]), first)
         self.calendar = WorkCalendar(edition, self._offset_ms, self._hours)
+        self.turns.append(Turn(told["code"], told["since"], before, self.calendar))
 
     def tick(self, now: int) -> list[Draft]:
         """Nothing follows from the clock."""
@@ -104,7 +109,7 @@ class Calendars:
     def load(self, state: Any) -> None:
         """Come back to a state."""
         self._told = [dict(told) for told in state["told"]]
-        self._changed = {}
+        self._changed, self.turns = {}, []
         self.calendar = WorkCalendar(self._base, self._offset_ms, self._hours)
         for told in self._told:
             self._amend(told)

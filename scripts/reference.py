@@ -1,4 +1,4 @@
-"""Write the parts of docs/ that are made from the code: reasons, events and properties, indicators.
+"""Write the parts of docs/ that are made from the code: reasons, events and properties, the life of a case.
 
 `reference.py` writes them, `reference.py --check` only tells whether they are in step (a test does that too).
 """
@@ -9,6 +9,8 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from casepage import cases
 
 from citytwin.models.batch import REASONS
 from citytwin.models.events import TITLES, VOCABULARY
@@ -70,7 +72,7 @@ def events() -> str:
 
 def pages() -> dict[str, str]:
     """File name and text of every generated page."""
-    return {"reasons.md": reasons(), "events.md": events()}
+    return {"reasons.md": reasons(), "events.md": events(), "cases.md": cases(_NOTE, table)}
 
 
 def main() -> int:

@@ -73,8 +73,8 @@ to be no duplicate.
 
 Every report is in one part: {reports}.
 
-The opened ones are cases: {cases}. What a rule found (channel `rule`) has an account of its own, drills are in none. Each report that was merged into a case keeps its own reply, call back and
-satisfaction.
+The opened ones are cases: {cases}. What a rule found (channel `rule`) has an account of its own, drills are in
+none. Each report that was merged into a case keeps its own reply, call back and satisfaction.
 
 """
 

@@ -133,7 +133,8 @@ class Simulator:
         """Put a local day's cases, and what else is said from local day `first` to `last` (None: open), into a box."""
         noon = day * DAY - self.town.offset_ms + np.arange(24, dtype=np.int64) * HOUR + HOUR // 2
         wet = np.minimum(self.weather.usual(noon) * 2.0, 1.5)
-        cases = witnessed(self.town, self.seed, day, cases_of_day(self.town, self.seed, day, self.cases_per_day, wet))
+        cases = cases_of_day(self.town, self.seed, day, self.cases_per_day, wet)
+        cases = witnessed(self.town, generator(self.seed, "witnesses", day), cases)
         Life(self.town, self.writer, box, cases, generator(self.seed, "life", day), cut_ms=self._cut).live()
         about = self.about(day, box)
         if day + 1 >= first and (last is None or day > last - 9):

@@ -21,6 +21,7 @@ from citytwin.streams.simulator.incidents import ACCIDENT, CHANNELS, HOTLINE, MA
 from citytwin.streams.simulator.troubles import Troubles
 from citytwin.streams.simulator.units import Trip, Units
 from citytwin.streams.simulator.weather import Front, Weather
+from citytwin.streams.simulator.witnesses import witnessed
 from citytwin.streams.simulator.writer import Outbox, Plain, Writer, table
 
 CYCLE_MS = 15 * MINUTE
@@ -29,6 +30,8 @@ CALM_MS = 60_000
 SOAK_MS, SOAK_MM, DRY_MS = 330 * MINUTE, 46.5, 70 * MINUTE
 #: Water from here on is a waterlogged point, in cm, and at most so many points have a case in one cycle.
 LOGGED_CM, MOST_CASES = 15.0, 8
+#: Share of the flooded points that others report too.
+TWICE = 0.4
 
 
 @dataclass(slots=True)
@@ -156,7 +159,7 @@ class Story:
     def cases(
         self, k: int, rng: np.random.Generator, reported: Int64, lon: Float64, lat: Float64, offered: Int64, box: Outbox
     ) -> None:
-        """A call and a case for each flooded point, handled at the pace of the story."""
+        """Calls and a case for each flooded point, some reported twice, handled at the pace of the story."""
         n = len(reported)
         stamp = noise.digits(np.full(n, self.anchor_ms // 1000), 10)
         code = table([b"W", stamp, noise.digits(np.full(n, k), 5), b"-", noise.digits(np.arange(n), 2)], n)
@@ -164,8 +167,11 @@ class Story:
             code, reported, np.full(n, WATERLOG), np.full(n, HOTLINE), lon + 0.0004 * rng.random(n), lat.copy(),
             np.full(n, MISSING), Strings.empty(n),
         )  # fmt: skip
-        mark = f"S{self.anchor_ms // 1000:010d}{k:05d}-".encode()
-        ring(self.writer, box, rng, mark, offered, case=code, reported=reported)
+        others = noise.generator(self.seed, "story witnesses", k)
+        cases = witnessed(self.town, others, cases, repeated=TWICE, beside=0.0, width=2, haste=6.0 * self.speed)
+        mark, phoned = f"S{self.anchor_ms // 1000:010d}{k:05d}-".encode(), cases.channel == HOTLINE
+        offered = np.concatenate([offered, cases.time[n:] - int(MINUTE / self.speed)])[phoned]
+        ring(self.writer, box, rng, mark, offered, case=cases.code[phoned], reported=cases.time[phoned])
         Life(self.town, self.writer, box, cases, rng, pace=6.0 * self.speed).live()
 
     def worried(self, k: int, rng: np.random.Generator, start: int, length: int, box: Outbox) -> None:
@@ -257,4 +263,5 @@ class Story:
             code, time, np.array([category]), np.array([CHANNELS.index("iot")]), lon, lat,
             np.array([MISSING]) if customers is None else customers, about or Strings.empty(1),
         )  # fmt: skip
+        cases = witnessed(self.town, noise.generator(self.seed, "story witness", k), cases, repeated=0.0, beside=0.0)
         Life(self.town, self.writer, box, cases, rng, pace=pace * self.speed).live()

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from citytwin.models.columns import MISSING, Float64, Int64, Strings
+from citytwin.models.columns import Float64, Int64, Strings, UInt8
 from citytwin.streams.simulator import noise
 from citytwin.streams.simulator.city import Town
 from citytwin.streams.simulator.incidents import AT_COMPONENT, CATEGORIES, CHANNELS, MINUTE, Cases
@@ -30,10 +30,14 @@ _LOTS = 24
 
 
 def witnessed(
-    town: Town, seed: int, day: int, cases: Cases, repeated: float = REPEATED, beside: float = BESIDE
-) -> Cases:
-    """The cases of a day with what was said of each, then further reports (`of` names their case), then near misses."""
-    rng, n = noise.generator(seed, "witnesses", day), len(cases)
+    town: Town, rng: np.random.Generator, cases: Cases, *, repeated: float = REPEATED, beside: float = BESIDE,
+    width: int = 5, haste: float = 1.0,
+) -> Cases:  # fmt: skip
+    """Cases with what was said of each, then further reports (`of` names their case), then near misses.
+
+    Codes end with a number of `width` digits and are counted on. `haste`: how much sooner than usual others report.
+    """
+    n = len(cases)
     times = np.where(rng.random(n) < repeated, np.minimum(rng.geometric(1 / REPORTS, n), 6), 0)
     of, near = np.repeat(np.arange(n), times), np.flatnonzero(rng.random(n) < beside)
     chance = iter(rng.random(_LOTS * (2 * n + len(of) + 3 * len(near))).tolist())
@@ -48,29 +52,29 @@ def witnessed(
     reach = np.concatenate([OFF_M * np.sqrt(rng.random(len(of))), rng.uniform(*BESIDE_M, len(near))])
     lon, lat = _moved(cases, row[n:], reach, rng.uniform(0, 2 * np.pi, extra))
     number = np.arange(n + 1, n + extra + 1)
-    codes = np.concatenate([cases.code, np.hstack([_stem(cases, extra), noise.digits(number, 5)])])
+    codes = np.concatenate([cases.code, np.hstack([_stem(cases, extra, width), noise.digits(number, width)])])
     return replace(
-        cases, code=codes, time=np.concatenate([cases.time, cases.time[row[n:]] + _gap(cases, row[n:], rng)]),
+        cases, code=codes, time=np.concatenate([cases.time, cases.time[row[n:]] + _gap(cases, row[n:], rng, haste)]),
         category=cases.category[row],
         channel=np.concatenate([cases.channel, _CITIZENS[rng.integers(0, len(_CITIZENS), extra)]]),
         lon=np.concatenate([cases.lon, lon]), lat=np.concatenate([cases.lat, lat]),
-        customers=np.concatenate([cases.customers, np.full(extra, MISSING)]),
+        customers=cases.customers[row],
         component=_components(town, cases, of, near, rng), text=Strings.of(texts),
         of=np.concatenate([np.full(n, -1), of, np.full(len(near), -1)]),
     )  # fmt: skip
 
 
-def _stem(cases: Cases, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _stem(cases: Cases, n: int, width: int) -> UInt8:
     """The letters before the number of a case, n times."""
-    head = cases.code[:1, :-5] if len(cases) else np.zeros((1, 0), np.uint8)
+    head = cases.code[:1, :-width] if len(cases) else np.zeros((1, 0), np.uint8)
     return np.repeat(head, n, axis=0)
 
 
-def _gap(cases: Cases, row: Int64, rng: np.random.Generator) -> Int64:
+def _gap(cases: Cases, row: Int64, rng: np.random.Generator, haste: float) -> Int64:
     """How long after its case each report or near miss comes (ms)."""
     slow = np.array([c.name in AT_COMPONENT or c.limit >= 16 for c in CATEGORIES])[cases.category[row]]
     mean = np.where(slow, SLOW_MS, QUICK_MS)
-    return (np.clip(rng.exponential(mean), MINUTE, 3 * mean)).astype(np.int64)
+    return (np.clip(rng.exponential(mean), MINUTE, 3 * mean) / haste).astype(np.int64)
 
 
 def _moved(cases: Cases, row: Int64, metres: Float64, turn: Float64) -> tuple[Float64, Float64]:

@@ -26,6 +26,7 @@ from citytwin.models.desk.duplicates import (
 )  # fmt: skip
 from citytwin.streams.simulator import Town
 from citytwin.streams.simulator.incidents import CATEGORIES, Cases, cases_of_day
+from citytwin.streams.simulator.noise import generator
 from citytwin.streams.simulator.witnesses import witnessed
 from citytwin.twin.pack import load_city
 from tests.conftest import Figure, proving
@@ -204,7 +205,7 @@ def test_recall_and_precision_on_days_that_were_never_looked_at(figure: Figure) 
     same = 0
     for seed in range(1, 41 if proving() else 5):
         day = 20_700 + seed
-        cases = witnessed(town, seed, day, cases_of_day(town, seed, day, 900.0, np.zeros(24)))
+        cases = witnessed(town, generator(seed, "witnesses", day), cases_of_day(town, seed, day, 900.0, np.zeros(24)))
         found, there = asked(cases, repeated)
         pairs, same = pairs + found, same + there
     assert same > 400

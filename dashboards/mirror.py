@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from citytwin.geo.scopes import ScopeTree
 from citytwin.models.columns import Bool, Float64, Int32, Int64
-from citytwin.models.desk.rights import masked, places
+from citytwin.models.desk.rights import discreet, masked, places
 from citytwin.models.frame import Delta, Values
 from citytwin.models.lifecycle import STATES, TERMINAL
 
@@ -224,7 +224,7 @@ class Ring:
             left = self.open[code].places
             gone = msgspec.Raw(msgspec.json.encode({"seq": self.head, "code": code, "open": False, "gone": True}))
         hidden = text if less is whole else msgspec.Raw(msgspec.json.encode(less))
-        more = (tuple(lent), bool(item.get("confidential")), left, gone)
+        more = (tuple(lent), discreet(item) is not item, left, gone)
         return Entry(self.head, text, scope, at, self.total, hidden, *more)
 
     def renumber(self, head: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from citytwin.dashboards.people import Person, forbidden
 from citytwin.dashboards.ports import Page
 from citytwin.models.columns import Bool
-from citytwin.models.desk.rights import covered, masked, places
+from citytwin.models.desk.rights import covered, discreet, masked, places
 
 #: Rows that are read at once while those that may be seen are looked for: cases are listed whole anyway.
 CHUNKS = {"case": 100_000}
@@ -23,9 +23,9 @@ def shown(person: Person, channel: str, row: Mapping[str, Any]) -> Mapping[str, 
     view, (place, *lent) = person.view(channel), places(row, person.tree)
     if not view.sees(place, person.tree, lent):
         return None
-    if view.reveals(place, person.tree, lent, bool(row.get("confidential"))):
+    if view.reveals(place, person.tree, lent, confidential=True):
         return row
-    found: Mapping[str, Any] = masked(row)
+    found: Mapping[str, Any] = discreet(row) if view.reveals(place, person.tree, lent) else masked(row)
     return found
 
 

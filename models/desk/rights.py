@@ -154,6 +154,23 @@ def _emptied(value: Any) -> Any:
     return value
 
 
+def discreet(value: Any) -> Any:
+    """The value with the personal fields of those parts empty that are `confidential`; the same object without any.
+
+    >>> discreet({"caller": "1", "reports": [{"caller": "2", "confidential": True}]})
+    {'caller': '1', 'reports': [{'caller': None, 'confidential': True, 'masked': True}]}
+    """
+    if isinstance(value, Mapping):
+        if value.get("confidential"):
+            return masked(value)
+        parts = {k: discreet(v) for k, v in value.items()}
+        return value if all(parts[k] is v for k, v in value.items()) else parts
+    if isinstance(value, list | tuple):
+        items = [discreet(v) for v in value]
+        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+    return value
+
+
 def is_personal(value: Any) -> bool:
     """Whether a value holds a personal field that is not empty."""
     return _emptied(value) is not value

@@ -44,10 +44,24 @@ def seen(grants: Grants, channel: str, row: Mapping[str, Any], parents: Parents)
     places = [row["scope"], *row.get("lent", ())]
     if not may(grants, f"read.{channel}", places, parents):
         return None
-    open = may(grants, "read.personal", places, parents)
+    if not may(grants, "read.personal", places, parents):
+        return blank(row)
+    return dict(row) if may(grants, "read.confidential", places, parents) else hushed(row)
+
+
+def hushed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the secrets of its confidential parts emptied."""
     if row.get("confidential"):
-        open = open and may(grants, "read.confidential", places, parents)
-    return dict(row) if open else blank(row)
+        return blank(row)
+    out: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            out[name] = hushed(value)
+        elif isinstance(value, list):
+            out[name] = [hushed(v) if isinstance(v, dict) else v for v in value]
+        else:
+            out[name] = value
+    return out
 
 
 def blank(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from citytwin.geo.scopes import ScopeTree
-from citytwin.models.desk.rights import EVERYWHERE, FULL, WHOLE, Rights, covered, is_personal, masked, may, places
+from citytwin.models.desk.rights import (
+    EVERYWHERE,
+    FULL,
+    WHOLE,
+    Rights,
+    covered,
+    discreet,
+    is_personal,
+    masked,
+    may,
+    places,
+)
 from citytwin.models.desk.roles import ON_LOAN, PERMISSIONS, PERSONAL, ROLES, permissions
 from citytwin.models.events import VOCABULARY
 from tests.models.desk import rights_reference as reference
@@ -79,6 +90,16 @@ def test_masking_leaves_no_secret_and_nothing_else_changed() -> None:
     assert masked(plain) is plain
     assert not is_personal(plain)
     assert set(reference.SECRETS) == PERSONAL
+
+
+def test_a_confidential_part_is_hushed_alone() -> None:
+    row = {"caller": "1", "reports": [{"caller": "2", "confidential": True}, {"caller": "3", "confidential": False}]}
+    hushed = {"caller": None, "confidential": True}
+    assert reference.hushed(row)["reports"] == [hushed, {"caller": "3", "confidential": False}]
+    assert discreet(row) == {"caller": "1", "reports": [{**hushed, "masked": True}, row["reports"][1]]}
+    assert discreet({**row, "confidential": True})["caller"] is None
+    plain = {"caller": "1", "reports": [{"confidential": True, "n": 1}]}
+    assert discreet(plain) is plain
 
 
 def test_rights_that_read_the_same_have_one_digest() -> None:

@@ -43,7 +43,7 @@ function Steps(): JSX.Element {
     <ol class="stp" aria-label={t('case.stages')} data-testid="steps">
       {STEPS.map((step, i) => {
         const { at: when, waits } = times.value[i] ?? { at: NaN, waits: false };
-        return <li key={step} class={i < far.value ? 'dn' : i === far.value ? 'cur' : ''} aria-current={i === far.value ? 'step' : undefined}>{word('step', step)}<span>{Number.isFinite(when) ? hms(when, city.value.timezone) : '—'}{waits && ` ${t('crew.held')}`}</span></li>;
+        return <li key={step} class={i < far.value ? 'dn' : i === far.value ? 'cur' : ''} aria-current={i === far.value ? 'step' : undefined}>{word('step', step)}<span>{waits ? t('crew.held') : Number.isFinite(when) ? hms(when, city.value.timezone) : '—'}</span></li>;
       })}
     </ol>
   );

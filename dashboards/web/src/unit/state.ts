@@ -129,11 +129,14 @@ export const distance = computed(() => {
 /** Seconds that the server gives for the way; NaN where it does not. */
 export const eta = computed(() => at.value?.candidates.find((c) => c.unit === unit.value?.code)?.eta ?? NaN);
 
+/** Changes only when the line comes or goes, not with each heartbeat. */
+const live = computed(() => link.value.state === 'live');
+
 /** Follow the unit's cases and send when there is a line again; gives what ends it. */
 export function attend(): () => void {
   const stops = [
     effect(() => { const list = mine.value; const open = file.value?.code; if (list[0] && !list.some((c) => c.code === open)) select(list[0].code); }),
-    effect(() => { if (link.value.state === 'live') void flush(); }),
+    effect(() => { if (live.value) void flush(); }),
   ];
   const online = (): void => void flush();
   addEventListener('online', online);

@@ -6,10 +6,10 @@ city is live (`attend`) those of the open cases are kept, followed tick by tick,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from citytwin import caserows
@@ -130,8 +130,10 @@ class Casework:
         alarm = self.alarms.detail(str(file.told.get("source_alarm", "")))
         if alarm is None:
             return None
-        evidence = alarm.get("evidence")
-        told = json.loads(evidence) if isinstance(evidence, str) and evidence else evidence
+        try:
+            told = msgspec.json.decode(str(alarm.get("evidence") or "null"))
+        except msgspec.DecodeError:  # whoever raised it wrote something else
+            return None
         return told if isinstance(told, Mapping) else None
 
     def short(self, file: CaseFile) -> dict[str, Any]:
@@ -218,9 +220,9 @@ class Casework:
         return (rule, area) in self._standing[1]
 
     def _standing_now(self) -> set[tuple[str, str]]:
-        scopes = self.engine.scopes
         active = [row for row in self.alarms.rows() if row["active"] and row["scope"] is not None]
-        return {(row["rule"], scopes.code[above]) for row in active for above in scopes.path(int(row["scope"]))}
+        scopes = self.engine.scopes
+        return {(row["rule"], code) for row in active for code in caserows.path(scopes, scopes.row(row["scope"]))}
 
     def tick(self, now: int) -> list[Draft]:
         """Reminders and escalations that are due; only once the city is live."""

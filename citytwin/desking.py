@@ -186,9 +186,15 @@ def place_of(engine: Engine, subject: str) -> tuple[int, tuple[int, ...]]:
         slot = np.array([engine.cases.slot(subject)])
         return int(engine.cases.scopes(slot)[0]), ()
     for row in _rows_of(engine, subject):
-        scope = row.get("scope")
-        return -1 if scope is None else int(scope), ()
+        return _row(engine, row.get("scope") or row.get("home") or row.get("area")), ()
     return -1, ()
+
+
+def _row(engine: Engine, scope: str | int | None) -> int:
+    """Scope row of a code or row, -1 for none."""
+    if isinstance(scope, str):
+        return engine.scopes.row(scope)
+    return -1 if scope is None else scope
 
 
 def _rows_of(engine: Engine, code: str) -> Iterator[Mapping[str, Any]]:

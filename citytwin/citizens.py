@@ -185,11 +185,18 @@ def asked_for(engine: Engine, question: Question) -> Int64:
     if table is None:
         return np.zeros(0, np.int64)
     rows = _asked_rows(table, question)
-    rows = rows[~np.isnan(_numbers(table, "reported_at", rows)) & _public(table, rows)]
     if not question.codes:
         rows = _matching(table, rows, question)
-    newest = np.argsort(-_numbers(table, "reported_at", rows), kind="stable")[: open311.MAX_ANSWER]
-    return rows[newest]
+    requested = _numbers(table, "reported_at", rows)
+    rows, requested = rows[~np.isnan(requested)], requested[~np.isnan(requested)]
+    newest, found = rows[np.argsort(-requested, kind="stable")], np.zeros(0, np.int64)
+    # whether a case is told depends on its code, a text: only as many are looked at as are needed
+    for at in range(0, len(newest), open311.MAX_ANSWER):
+        part = newest[at : at + open311.MAX_ANSWER]
+        found = np.concatenate([found, part[_public(table, part)]])
+        if len(found) >= open311.MAX_ANSWER:
+            break
+    return found[: open311.MAX_ANSWER]
 
 
 def _public(table: CaseTable, rows: Int64) -> Bool:

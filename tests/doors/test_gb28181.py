@@ -19,7 +19,7 @@ from citytwin.streams.rules import Refusal
 from tests.conftest import proving
 
 ZONE = ZoneInfo("Asia/Shanghai")
-RUNS = 5000 if proving() else 300
+RUNS = 5000 if proving() else 150
 
 
 def body(encoding: str = "gb2312", /, **changed: str | None) -> bytes:

@@ -27,7 +27,7 @@ BOX = (113.69, 29.97, 115.08, 31.37)
 FORM = "application/x-www-form-urlencoded"
 NOW = 1_790_000_000_000
 SERVICES = services()
-RUNS = 5000 if proving() else 200
+RUNS = 5000 if proving() else 100
 GOOD = {"service_code": "facility.manhole", "lat": "30.58", "long": "114.30", "description": "井盖缺失"}
 SECRET = b"key"
 

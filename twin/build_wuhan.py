@@ -67,9 +67,10 @@ def build(
     for name, found in (("water", water), ("metro", layers.metro(sources)), ("buildings", houses), ("roads", roads)):
         wrote[f"layers/{name}.geojson.gz"] = len(found)
         _json(out / "layers" / f"{name}.geojson.gz", {"type": "FeatureCollection", "features": found})
-    for name in ("city.toml", "calendar.csv", "LICENCES.md"):
-        if out != PACK:
+    if out != PACK:  # what people write stays as it is
+        for name in ("city.toml", "calendar.csv", "LICENCES.md"):
             shutil.copyfile(PACK / name, out / name)
+        shutil.copytree(PACK / "rules", out / "rules", dirs_exist_ok=True)
     return wrote
 
 

@@ -46,7 +46,7 @@ def book(engine: Engine, rules: Sequence[Rule] | None = None) -> RuleBook | None
 def due_at(city: CityLike) -> DueAt:
     """When a case of a category and level is due: its limit, in the working time of the city."""
     calendar = getattr(city, "calendar", None)
-    days = (calendar.weekend, calendar.days) if calendar is not None else (frozenset({6, 7}), None)
+    days = (getattr(calendar, "weekend", frozenset({6, 7})), getattr(calendar, "days", None))
     clock = WorkCalendar(base_edition(city.timezone, *days), -origin_ms(city))
     known = categories.builtin()
 

@@ -93,7 +93,11 @@ class Webhooks:
         self._upto = position
         self.position = self.store.position
         if not 0 <= self.position <= position:  # the first time, or after a backup whose log ends earlier
-            self._queue((), position)
+            self.position = position
+            try:
+                self._queue((), position)
+            except StoreUnavailable as error:
+                _log.warning("webhooks cannot note where they begin: %s", error)
         self._thread.start()
 
     def upto(self, position: int) -> None:

@@ -63,7 +63,7 @@ export function grouped(alarms: Iterable<Alarm>, most = MOST_GROUPS): Group[] {
     else found.set(key, [a]);
   }
   const groups = [...merged(found, most)].map(([key, members]) => groupOf(key, members, key === ''));
-  return groups.sort((a, b) => Number(b.unacked > 0) - Number(a.unacked > 0) || rank(a.priority) - rank(b.priority) || b.first.since - a.first.since || (a.key < b.key ? -1 : 1));
+  return groups.sort((a, b) => Number(b.unacked > 0) - Number(a.unacked > 0) || rank(a.priority) - rank(b.priority) || Number(a.rest) - Number(b.rest) || b.first.since - a.first.since || (a.key < b.key ? -1 : 1));
 }
 
 /** How many are active by level I..IV. */

@@ -203,7 +203,7 @@ export class CityMap {
   }
 
   setCases(list: Case[], at: number): void {
-    const features = list.filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat)).map((c) => point(c.lon, c.lat, { id: c.id, icon: c.level ? `lv${c.level}` : c.due > 0 && c.due < at ? 'late' : 'lv0', level: c.level || (c.due > 0 && c.due < at ? 4.5 : 5), quiet: !c.level && !(c.due > 0 && c.due < at), loud: c.level === 1 || c.level === 2 ? c.id : '' }));
+    const features = list.filter((c) => Number.isFinite(c.lon) && Number.isFinite(c.lat)).map((c) => point(c.lon, c.lat, { id: c.id, name: c.row === -1 ? '' : c.id, icon: c.level ? `lv${c.level}` : c.due > 0 && c.due < at ? 'late' : 'lv0', level: c.level || (c.due > 0 && c.due < at ? 4.5 : 5), quiet: !c.level && !(c.due > 0 && c.due < at), loud: c.row !== -1 && (c.level === 1 || c.level === 2) ? c.id : '' }));
     this.setMarks('cases', features);
   }
 

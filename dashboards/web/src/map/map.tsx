@@ -14,7 +14,7 @@ import { classOf, classOfLevel, edges, listed, ramp } from '../level';
 import { wantMarks, wantValues } from '../link';
 import { asOf, Icon, Mark, QualityTag, windowText, unit } from '../parts';
 import { layer } from '../reads';
-import { board, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, path, picked, rowOf, scopeName, scopes, theme } from '../store';
+import { board, cases, casesRev, cellFor, chosen, chosenIndicator, drill, effective, entities, entitiesRev, flags, focus, frame, now, openCases, path, picked, rowOf, scopeName, scopes, theme } from '../store';
 import { LEVELS, type Case, type Indicator, type Level } from '../types';
 import { CityMap } from './citymap';
 import { union, type Area, type Areas } from './geometry';
@@ -188,7 +188,7 @@ function Canvas({ small, guest }: { small: boolean; guest?: Guest | undefined })
     if (!node.current) return undefined;
     let stop = (): void => undefined;
     const map = new CityMap(node.current, {
-      pick: (what) => { if (guest) return; if (!small) picked.value = what; else if (what?.type === 'scope') drill(what.row); },
+      pick: (what) => { if (guest) return; if (!small) picked.value = what?.type === 'case' && !cases.has(what.id) ? null : what; else if (what?.type === 'scope') drill(what.row); },
       drill: (row) => { if (!guest) drill(row); },
       still: (box) => wantMarks(!small && map.map.getZoom() > NEAR ? box : null),
       moved: () => { moved.value = moved.peek() + 1; const z = Math.round(map.map.getZoom() * 10) / 10; if (z !== zoom.peek()) zoom.value = z; },

@@ -10,9 +10,12 @@ from typing import Any
 from citytwin.geo.scopes import LEVELS, ScopeTree
 from citytwin.models.columns import MISSING
 from citytwin.models.desk.assignments import Assignment
+from citytwin.models.desk.calendar import Limit
 from citytwin.models.desk.casebody import ON_HOLD, CaseFile, CaseLaw, Entry
+from citytwin.models.desk.categories import Category
+from citytwin.models.desk.editions import Deadline
 from citytwin.models.desk.escalation import Clock, Facts
-from citytwin.models.desk.limits import HANDLING
+from citytwin.models.desk.limits import HANDLING, Stage, handling_limit, stage_limit
 
 #: Levels of the scopes that name a place: district and street.
 _NAMED = (1, 2)
@@ -115,14 +118,27 @@ def report(file: CaseFile) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def facts(file: CaseFile, scopes: ScopeTree) -> Facts:
+def deadline(file: CaseFile, limit: Limit) -> Deadline:
+    """What a new edition of the calendar must know of a case."""
+    filed = file.times.get("filed", MISSING)
+    return Deadline(file.code, file.state, filed, file.due_at, file.deferred_ms, file.last[0], limit)
+
+
+def _in_working_time(limit: Limit | None) -> bool:
+    return limit is not None and limit.unit.startswith("working")
+
+
+def facts(file: CaseFile, scopes: ScopeTree, category: Category, stages: Mapping[str, Stage]) -> Facts:
     """What escalation needs: the clocks of the stage and of the whole handling, holds, areas from the smallest up."""
     clocks = []
     if file.stage and file.stage_since != MISSING and file.stage != HANDLING and file.stage_limit != MISSING:
-        clocks.append(Clock(file.stage, file.stage_since, file.stage_limit))
+        working = _in_working_time(stage_limit(category, file.level, file.stage, stages))
+        # a stage that comes again has steps of its own: its beginning tells the entries apart
+        clocks.append(Clock(file.stage, file.stage_since, file.stage_limit, working, file.stage_since))
     begin = file.times.get("filed", MISSING)
     if MISSING not in (begin, file.due_at):
-        clocks.append(Clock(HANDLING, begin, file.due_at, entry=file.reopened + 1))
+        working = _in_working_time(handling_limit(category, file.level))
+        clocks.append(Clock(HANDLING, begin, file.due_at, working, file.reopened + 1))
     now = ((file.since, file.until),) if file.state in ON_HOLD and file.until != MISSING else ()
     past = file.deferred_ms - sum(end - at for at, end in now)
     # where earlier holds lay does not matter to a clock, only how long they were

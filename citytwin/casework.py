@@ -15,19 +15,24 @@ import numpy as np
 from citytwin import caserows
 from citytwin.facts import CASES_MAX, OVER
 from citytwin.geo.travel import Straight, Travel
+from citytwin.intake import CityLike
 from citytwin.models.columns import Int64
-from citytwin.models.desk import casefile, categories, escalation, moves
+from citytwin.models.desk import casefile, categories, escalation, moves, plantoml
 from citytwin.models.desk.candidates import ARRIVE_S, Force, Need, Policy, candidates
 from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.duplicates import Likeness, Report
+from citytwin.models.desk.editions import rescheduled
 from citytwin.models.desk.event import Draft, Event, Refusal
-from citytwin.models.desk.limits import stage_due
+from citytwin.models.desk.limits import builtin, handling_limit, stage_due
 from citytwin.models.desk.roster import Roster
 from citytwin.models.frame import Quality
 from citytwin.twin.desk.alarms import Alarms
 from citytwin.twin.desk.calendars import Calendars
 from citytwin.twin.desk.plans import Plans
+from citytwin.twin.desk.tables import DeskTables, desk_tables
 from citytwin.twin.desk.units import Units
+from citytwin.twin.pack import City
+from citytwin.twin.streets import travel_of
 
 if TYPE_CHECKING:
     from citytwin.engine import Engine
@@ -46,9 +51,11 @@ class Casework:
     ) -> None:  # fmt: skip
         self.engine, self.days, self.units, self.alarms, self.plans = engine, days, units, alarms, plans
         self.roster = roster
-        self.travel: Travel = travel or Straight()
+        self._travel = travel
         self.policy = policy or Policy()
-        self.categories = categories.builtin()
+        tables = _tables(engine.city)
+        self.categories, self.stages = tables.categories, tables.stages
+        self._edition = days.edition
         self.law = CaseLaw(limit=self._limit)
         self.live = False
         self.files: dict[str, CaseFile] = {}
@@ -61,7 +68,15 @@ class Casework:
         self.likeness = Likeness((box[1] + box[3]) / 2 if box else 30.0)
 
     def _limit(self, category: str, level: int, stage: str, since: int) -> int:
-        return stage_due(self.categories.resolve(category), level, stage, since, self.days.calendar)
+        return stage_due(self.categories.resolve(category), level, stage, since, self.days.calendar, self.stages)
+
+    @property
+    def travel(self) -> Travel:
+        """Travel times; the roads are read when they are first asked for."""
+        if self._travel is None:
+            city = self.engine.city
+            self._travel = travel_of(city) if isinstance(city, City) else Straight()
+        return self._travel
 
     # one case
 
@@ -227,19 +242,42 @@ class Casework:
     def tick(self, now: int) -> list[Draft]:
         """Reminders and escalations that are due; only once the city is live."""
         out: list[Draft] = []
+        if self.days.edition != self._edition:
+            self._edition, self._due = self.days.edition, dict.fromkeys(self.files, 0)
         for code in [code for code, due in self._due.items() if due <= now]:
-            file = self.files[code]
-            facts = caserows.facts(file, self.engine.scopes)
-            out += escalation.drafts(facts, now, self.days.calendar, self.roster, _said(file))
+            found = self._wanted(self.files[code], now)
+            if not found:
+                self._due[code] = self._next(self.files[code], now)
+            out += found
         return out
+
+    def _wanted(self, file: CaseFile, now: int) -> list[Draft]:
+        """What the clocks of a case, or a new edition of the calendar, make the desk say by now."""
+        done = _said(file)
+        found = escalation.drafts(self._facts(file), now, self.days.calendar, self.roster, done)
+        limit = handling_limit(self.categories.resolve(file.category), file.level)
+        moved = rescheduled(caserows.deadline(file, limit), self.days.turns, done)
+        return found if moved is None else [*found, moved]
+
+    def _facts(self, file: CaseFile) -> escalation.Facts:
+        return caserows.facts(file, self.engine.scopes, self.categories.resolve(file.category), self.stages)
 
     def _next(self, file: CaseFile, now: int) -> int:
         """When a step of a case is due next, at the end of its hold at the earliest."""
-        facts, done = caserows.facts(file, self.engine.scopes), _said(file)
+        if file.timeline[0].type == "case.history":  # the record of another system, which reminds its own
+            return NEVER
+        facts, done = self._facts(file), _said(file)
         steps = escalation.upcoming(facts, self.days.calendar)
         open = [at for at, clock, step in steps if escalation.identity(file.code, clock, step) not in done]
         free = max((end for begin, end in facts.holds if begin <= now < end), default=now)
         return max(min(open), free) if open else NEVER
+
+
+def _tables(city: CityLike) -> DeskTables:
+    """The tables of a city's desk; a city without a pack has those that are built in."""
+    if isinstance(city, City):
+        return desk_tables(city.files, city.manifest)
+    return DeskTables(categories.builtin(), builtin(), plantoml.builtin())
 
 
 def _said(file: CaseFile) -> set[str]:

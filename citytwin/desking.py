@@ -27,6 +27,7 @@ from citytwin.twin.desk.desk import Desk
 from citytwin.twin.desk.duty import Duty
 from citytwin.twin.desk.plans import Plans
 from citytwin.twin.desk.units import Units
+from citytwin.twin.pack import City
 from citytwin.units import origin_ms
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _codes(engine: Engine, level: int) -> list[str]:
 
 def calendars(city: CityLike) -> Calendars:
     """The working time of a city: days off as its pack says."""
-    given = getattr(city, "calendar", None)
+    given = city.calendar if isinstance(city, City) else None
     days = (given.weekend, given.days) if given is not None else (frozenset({6, 7}), None)
     return Calendars(base_edition(city.timezone, *days), -origin_ms(city))
 

@@ -5,7 +5,7 @@ import { hms } from '../format';
 import { t, word } from '../i18n';
 import { acknowledging, open } from './alarms';
 import { brief, parse, type Command, type Meaning, type World } from './grammar';
-import type { Alarm, Candidate } from './nouns';
+import type { Alarm, Candidate, File } from './nouns';
 import { deadline, nextMove } from './queue';
 import type { Answer } from './answer';
 import { command, key } from './send';
@@ -117,9 +117,15 @@ export function send(unit: Candidate | undefined): void {
   void perform([one], () => told(one));
 }
 
+/** The selected case in full: a key that was quicker than the answer waits for it. */
+async function whole(): Promise<File | null> {
+  if (file.peek()?.legal.length === 0 && selected.peek()) await look(selected.peek());
+  return file.peek();
+}
+
 /** Key D: only where a unit is still to be sent, so that a second press sends no second one. */
-export function sendBest(): void {
-  const at = file.peek();
+export async function sendBest(): Promise<void> {
+  const at = await whole();
   if (!at) return;
   if (nextMove(at.state, at.legal) === 'case.dispatched') send(recommended.peek());
   else tell(false, () => t(at.units.length ? 'desk.sent' : 'desk.nothing', at.units.length ? at.units.map((u) => u.unit).join(' ') : at.code, possible(at.legal)));
@@ -131,8 +137,8 @@ function asAllowed(one: Command): Command {
 }
 
 /** What Enter does in the queue: the next move of the case. */
-export function advance(): void {
-  const at = file.peek();
+export async function advance(): Promise<void> {
+  const at = await whole();
   if (!at) return;
   const move = nextMove(at.state, at.legal);
   if (move === 'case.dispatched') { send(recommended.peek()); return; }

@@ -117,7 +117,7 @@ function Actions({ c }: { c: File }): JSX.Element {
     <div class="ac" role="toolbar" aria-label={t('case.actions')} data-testid="actions">
       {move === 'case.dispatched' || !move
         ? <button class={`btn${move ? ' pri' : ''}`} disabled={!move || !unit || off('case.dispatched')} onClick={() => send(unit)} aria-keyshortcuts="D" data-testid="send">{t('act.send', unit?.unit ?? '')} <kbd>D</kbd></button>
-        : <button class="btn pri" disabled={off(move)} onClick={advance} aria-keyshortcuts="Enter" data-testid="next">{moveName(move)} <kbd>Enter</kbd></button>}
+        : <button class="btn pri" disabled={off(move)} onClick={() => void advance()} aria-keyshortcuts="Enter" data-testid="next">{moveName(move)} <kbd>Enter</kbd></button>}
       {one('case.transferred', 'transfer', '转', 'transfer', 'T')}
       {one('case.escalated', 'escalate', '升', 'escalate', 'E')}
       {one('case.deferred', 'hold', '挂', 'hold', 'H')}

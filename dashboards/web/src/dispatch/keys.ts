@@ -20,8 +20,8 @@ const sheetKey = (which: 'keys' | 'alarms' | 'intake' | 'handover') => (): void 
 export const KEYS: Binding[] = [
   { key: 'ArrowUp', shown: '', name: 'queue', run: () => step(-1) },
   { key: 'ArrowDown', shown: '↑ ↓', name: 'queue', foot: true, run: () => step(1) },
-  { key: 'Enter', shown: 'Enter', name: 'next', foot: true, run: advance },
-  { key: 'd', shown: 'D', name: 'send', run: sendBest },
+  { key: 'Enter', shown: 'Enter', name: 'next', foot: true, run: () => void advance() },
+  { key: 'd', shown: 'D', name: 'send', run: () => void sendBest() },
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit),
   { key: 'm', shown: 'M', name: 'merge', foot: true, run: () => merge(file.peek()?.duplicates[0]?.code) },
   { key: 'u', shown: 'U', name: 'unlike', run: () => unlike(file.peek()?.duplicates[0]?.code) },

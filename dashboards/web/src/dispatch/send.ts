@@ -24,10 +24,15 @@ async function ask(url: string, init: RequestInit): Promise<Answer> {
   }
 }
 
+/** Times as events write them; inside the page they are milliseconds. */
+function written(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).map(([k, v]) => [k, (k === 'until' || k === 'due_at') && typeof v === 'number' ? new Date(v).toISOString() : v]));
+}
+
 /** Say a command. */
 export function command(asked: Asked): Promise<Answer> {
   const { rev, idem = key(), ...rest } = asked;
-  const body = { ...rest, idem, ...(rev !== undefined && Number.isFinite(rev) ? { rev } : {}) };
+  const body = { ...rest, fields: written(rest.fields), idem, ...(rev !== undefined && Number.isFinite(rev) ? { rev } : {}) };
   return ask('/api/v1/commands', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 }
 

@@ -45,7 +45,7 @@ export const duty = signal<Duty[]>([]);
 
 /** How fresh the terms of units are kept while somebody looks at them. */
 const AGAIN_MS = 10_000;
-let reading = '';
+let reading: { code: string; done: Promise<void> } | null = null;
 
 function takeCase(item: Item): void {
   const made = caseOf(item, cases.get(String(item.code)));
@@ -70,18 +70,21 @@ listen('alarm', {
   forget: () => { alarms.clear(); alarming.value = true; alarmsRev.value += 1; },
 });
 
-/** Read a case in full; an answer that was overtaken by another choice is dropped. */
-export async function look(code: string): Promise<void> {
-  if (reading === code) return;
-  reading = code;
+async function fetchFile(code: string): Promise<void> {
   try {
     const told = await read<Item & { item?: Item }>(`/api/v1/cases/${encodeURIComponent(code)}`);
     if (selected.peek() === code) batch(() => { file.value = fileOf(told.item ?? told); fileTrouble.value = ''; });
   } catch (error) {
     if (selected.peek() === code) fileTrouble.value = error instanceof Refused ? error.message : '—';
   } finally {
-    if (reading === code) reading = '';
+    if (reading?.code === code) reading = null;
   }
+}
+
+/** Read a case in full; one that is being read is waited for, and an answer that another choice overtook is dropped. */
+export function look(code: string): Promise<void> {
+  if (reading?.code !== code) reading = { code, done: fetchFile(code) };
+  return reading.done;
 }
 
 /** Choose a case: its short form stands at once, the rest comes. */
@@ -93,7 +96,7 @@ export function select(code: string): void {
     if (file.peek()?.code !== code) file.value = short ? { ...short, legal: [], why: null, timeline: [], duplicates: [], candidates: [], plan: null, reports: [] } : null;
     fileTrouble.value = '';
   });
-  reading = '';
+  reading = null;
   if (code) void look(code);
 }
 

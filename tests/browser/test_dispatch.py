@@ -29,8 +29,9 @@ def stamp(at_ms: int) -> str:
 def event(type: str, subject: str, at_ms: int, **data: Any) -> dict[str, Any]:
     """A CloudEvent of the desk at one place."""
     id = f"{type}.{subject}.{at_ms}"
-    return {"specversion": "1.0", "type": type, "source": "test/desk", "id": id, "subject": subject, "time": stamp(at_ms),
-            **PLACE, "data": data}  # fmt: skip
+    when = stamp(at_ms)
+    about = {"specversion": "1.0", "type": type, "source": "test/desk", "id": id, "subject": subject, "time": when}
+    return {**about, **PLACE, "data": data}
 
 
 def filed(code: str, now: int, left_s: int, text: str = "积水") -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import type { Alarm, Candidate, File } from './nouns';
 import { deadline, nextMove } from './queue';
 import type { Answer } from './answer';
 import { command, key } from './send';
-import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, second, select, selected, unitNow, zone } from './store';
+import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, renew, second, select, selected, unitNow, zone } from './store';
 
 export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover';
 export const sheet = signal<Sheet | null>(null);
@@ -94,9 +94,9 @@ export async function perform(commands: readonly Command[], done: () => string):
   notice.value = null;
   let all = true;
   for (const one of commands) if (all) all = await say(one);
+  if (selected.peek()) await renew(selected.peek()); // what is pressed next is about the case as it is now
   busy.value -= 1;
   if (all) tell(true, done);
-  if (selected.peek()) void look(selected.peek());
   return all;
 }
 
@@ -110,7 +110,7 @@ export function told(one: Command, count = 1): string {
 /** Send a unit to the selected case, with the reasons that were shown. */
 export function send(unit: Candidate | undefined): void {
   const at = file.peek();
-  if (!at) return;
+  if (!at || busy.peek() > 0) return;
   if (!unit) { tell(false, () => t('desk.noUnit')); return; }
   const why = candidates.peek().slice(0, 9).map((c) => ({ unit: c.unit, score: c.score, eta_s: c.eta, terms: c.terms, feasible: c.feasible }));
   const one: Command = { op: 'case.dispatched', subject: at.code, fields: { unit: unit.unit, strategy: 'manual', score: unit.score, candidates: JSON.stringify(why) } };
@@ -126,7 +126,7 @@ async function whole(): Promise<File | null> {
 /** Key D: only where a unit is still to be sent, so that a second press sends no second one. */
 export async function sendBest(): Promise<void> {
   const at = await whole();
-  if (!at) return;
+  if (!at || busy.peek() > 0) return;
   if (nextMove(at.state, at.legal) === 'case.dispatched') send(recommended.peek());
   else tell(false, () => t(at.units.length ? 'desk.sent' : 'desk.nothing', at.units.length ? at.units.map((u) => u.unit).join(' ') : at.code, possible(at.legal)));
 }
@@ -139,7 +139,7 @@ function asAllowed(one: Command): Command {
 /** What Enter does in the queue: the next move of the case. */
 export async function advance(): Promise<void> {
   const at = await whole();
-  if (!at) return;
+  if (!at || busy.peek() > 0) return;
   const move = nextMove(at.state, at.legal);
   if (move === 'case.dispatched') { send(recommended.peek()); return; }
   if (!move) { tell(false, () => t('desk.nothing', at.code, possible(at.legal))); return; }

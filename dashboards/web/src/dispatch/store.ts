@@ -87,6 +87,12 @@ export function look(code: string): Promise<void> {
   return reading.done;
 }
 
+/** Read it anew, whatever is under way: that may be older than what was just done. */
+export function renew(code: string): Promise<void> {
+  reading = null;
+  return look(code);
+}
+
 /** Choose a case: its short form stands at once, the rest comes. */
 export function select(code: string): void {
   if (code === selected.peek()) return;

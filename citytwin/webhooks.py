@@ -106,7 +106,9 @@ class Webhooks:
         self._wake.set()
 
     def stop(self) -> None:
-        """End all threads; what waits is sent after the next start."""
+        """End all threads; what waits is sent after the next start. A second call does nothing."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():

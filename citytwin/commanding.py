@@ -49,23 +49,29 @@ class Commands:
             raise refused(error) from error
 
     def _run(self, command: Command) -> Done:
-        subject, time = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
-        changes = self._submit(command, subject, time or self.clock.now_ms())
-        if changes.rejected and changes.rejected[0].reason == "conflict" and time is None:
+        subject, time, came = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
+        changes = self._submit(command, subject, time)
+        if changes.rejected and changes.rejected[0].reason == "conflict" and not came:
             # two calls under one key overtook each other: the one that came first has the time
-            subject, time = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
-            changes = self._submit(command, subject, time or self.clock.now_ms())
+            subject, time, _ = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
+            changes = self._submit(command, subject, time)
         if changes.rejected:
             raise _refusal(changes.rejected[0])
         rev = self.runtime.call(lambda: desking.rev_of(self.engine, subject)).result(PATIENCE_S)
         return Done(subject, rev, self.runtime.position, duplicate=changes.duplicates > 0)
 
-    def _first(self, command: Command) -> tuple[str, int | None]:
-        """Subject and time of the event of this key if it came before; else a new subject where one is to be made."""
+    def _first(self, command: Command) -> tuple[str, int, bool]:
+        """Subject and time of the event of this key, and whether it came before; else a new subject where one is made.
+
+        A new event of a case comes after all that it had, so that it meets the state that it was judged by.
+        """
         before = desking.said_before(self.engine, DESK_SOURCE + command.user, command.idem, command.op)
         if before is not None:
-            return before
-        return command.subject or self._new_code(command), None
+            return *before, True
+        work = self.engine.casework
+        file = work.file(command.subject) if work is not None and command.subject else None
+        after = file.last[0] + 1 if file is not None else 0
+        return command.subject or self._new_code(command), max(self.clock.now_ms(), after), False
 
     def _new_code(self, command: Command) -> str:
         cases = self.engine.cases

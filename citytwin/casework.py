@@ -23,7 +23,7 @@ from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.duplicates import Likeness, Report
 from citytwin.models.desk.editions import rescheduled
 from citytwin.models.desk.event import Draft, Event, Refusal
-from citytwin.models.desk.limits import builtin, handling_limit, stage_due
+from citytwin.models.desk.limits import builtin, handling_due, handling_limit, stage_due
 from citytwin.models.desk.roster import Roster
 from citytwin.models.frame import Quality
 from citytwin.twin.desk.alarms import Alarms
@@ -95,6 +95,13 @@ class Casework:
         into = event.fields.get("into")
         other = self.file(str(into)) if into else None
         return moves.check(self.file(event.subject), event, self.law, other=other)
+
+    def due_at(self, code: str, category: str, level: Any, filed_at: int) -> int:
+        """When a case is due that is filed at a time, as this category and level or as it was reported."""
+        file = self.file(code)
+        known = category or (file.category if file is not None else "")
+        told = level if isinstance(level, int) else file.level if file is not None else 0
+        return handling_due(self.categories.resolve(known), told, filed_at, self.days.calendar)
 
     def need(self, file: CaseFile) -> Need:
         """What a case wants of a unit."""

@@ -6,9 +6,10 @@ A command is taken once: the same key of the same user again gives the first ans
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from citytwin import desking
 from citytwin.clock import Clock
@@ -21,6 +22,7 @@ from citytwin.models.desk.event import DESK_SOURCE
 from citytwin.runtime import Busy, Runtime, Unavailable
 from citytwin.streams.codec import Codec
 
+T = TypeVar("T")
 #: Seconds until a command that is not yet committed is given up by who asked; it may still be taken.
 PATIENCE_S = 20
 _KIND = "application/cloudevents+json"
@@ -49,16 +51,24 @@ class Commands:
             raise refused(error) from error
 
     def _run(self, command: Command) -> Done:
-        subject, time, came = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
+        subject, time, came = self._ask(lambda: self._first(command))
+        if command.op == "case.filed" and "due_at" not in command.fields:
+            due = self.runtime.call(lambda: desking.due_of(self.engine, subject, command.fields, time)).result(
+                PATIENCE_S
+            )
+            command = replace(command, fields={**command.fields, "due_at": _text(due)})
         changes = self._submit(command, subject, time)
         if changes.rejected and changes.rejected[0].reason == "conflict" and not came:
             # two calls under one key overtook each other: the one that came first has the time
-            subject, time, _ = self.runtime.call(lambda: self._first(command)).result(PATIENCE_S)
+            subject, time, _ = self._ask(lambda: self._first(command))
             changes = self._submit(command, subject, time)
         if changes.rejected:
             raise _refusal(changes.rejected[0])
-        rev = self.runtime.call(lambda: desking.rev_of(self.engine, subject)).result(PATIENCE_S)
+        rev = self._ask(lambda: desking.rev_of(self.engine, subject))
         return Done(subject, rev, self.runtime.position, duplicate=changes.duplicates > 0)
+
+    def _ask(self, read: Callable[[], T]) -> T:
+        return self.runtime.call(read).result(PATIENCE_S)
 
     def _first(self, command: Command) -> tuple[str, int, bool]:
         """Subject and time of the event of this key, and whether it came before; else a new subject where one is made.
@@ -89,14 +99,17 @@ class Commands:
         return self.runtime.submit(decoded.batches).result(PATIENCE_S)[0]
 
 
+def _text(time: int) -> str:
+    return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _event(command: Command, subject: str, time: int) -> Mapping[str, Any]:
-    when = datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data = {**command.fields, "actor": command.user}
     if command.rev is not None:
         data["rev"] = command.rev
     event: dict[str, Any] = {
         "specversion": "1.0", "id": command.idem, "source": DESK_SOURCE + command.user, "type": command.op,
-        "subject": subject, "time": when, "data": data,
+        "subject": subject, "time": _text(time), "data": data,
     }  # fmt: skip
     if command.lon is not None and command.lat is not None:
         event |= {"lon": command.lon, "lat": command.lat}

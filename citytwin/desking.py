@@ -212,3 +212,10 @@ def attend(engine: Engine) -> None:
 def has_row(engine: Engine, code: str) -> bool:
     """Whether a part of the desk shows a row of a code."""
     return next(_rows_of(engine, code), None) is not None
+
+
+def due_of(engine: Engine, code: str, fields: Mapping[str, Any], filed_at: int) -> int:
+    """When a case that is filed now is due: the limit of its category and level in the working time of the city."""
+    work = engine.casework
+    assert work is not None
+    return work.due_at(code, str(fields.get("category", "")), fields.get("level"), filed_at)

@@ -17,6 +17,9 @@ from citytwin.app import Node
 from citytwin.clock import ManualClock
 from citytwin.config import Config, Engine, Server
 from citytwin.indicators.registry import Registry
+from citytwin.models.desk.calendar import WorkCalendar
+from citytwin.models.desk.categories import builtin
+from citytwin.models.desk.limits import handling_due
 from citytwin.testing import TinyCity
 
 NOW = 1_750_000_000_000
@@ -102,6 +105,22 @@ def test_a_case_goes_its_way(city: City) -> None:
     assert (status, refused["known"]["legal"] is not None) == (403, True), "the local user did the work"
     assert [line["type"] for line in case["timeline"]][:3] == ["case.reported", "case.accepted", "case.filed"]
     assert len({line["hash"] for line in case["timeline"]}) == len(case["timeline"])
+
+
+def test_a_case_is_due_by_its_category(city: City) -> None:
+    code = str(city.done("case.reported", category="flood.waterlog", level=1)["subject"])
+    city.done("case.accepted", code)
+    city.done("case.filed", code, idem="file-it-once")
+    case = city.case(code)
+    wanted = handling_due(builtin().resolve("flood.waterlog"), 1, case["filed_at"], work_calendar(city))
+    assert case["due_at"] == wanted > case["filed_at"]
+    assert city.say("case.filed", code, "file-it-once")[1]["duplicate"]
+
+
+def work_calendar(city: City) -> WorkCalendar:
+    """The working time of the city."""
+    assert city.node.engine.casework is not None
+    return city.node.engine.casework.days.calendar
 
 
 def test_a_command_told_twice_is_done_once(city: City) -> None:

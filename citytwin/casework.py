@@ -22,7 +22,7 @@ from citytwin.models.desk.candidates import ARRIVE_S, Force, Need, Policy, candi
 from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.duplicates import Likeness, Report
 from citytwin.models.desk.editions import rescheduled
-from citytwin.models.desk.event import Draft, Event, Refusal
+from citytwin.models.desk.event import AUTO, DESK_SOURCE, SIMULATED, Draft, Event, Refusal
 from citytwin.models.desk.limits import builtin, handling_due, handling_limit, stage_due
 from citytwin.models.desk.roster import Roster
 from citytwin.models.frame import Quality
@@ -61,6 +61,8 @@ class Casework:
         self.files: dict[str, CaseFile] = {}
         #: By open case: when something of it is due next.
         self._due: dict[str, int] = {}
+        #: Open cases that people took into their hands: whoever only plays the city leaves them alone.
+        self.in_hand: set[str] = set()
         self._fresh: set[int] = set()
         #: Rule and scope of the alarms that stand at a tick, and that tick.
         self._standing: tuple[int, set[tuple[str, str]]] = (-1, set())
@@ -208,11 +210,14 @@ class Casework:
             code = cases.code.strings[row]
             self.files.pop(code, None)
             self._due.pop(code, None)
+            self.in_hand.discard(code)
             file = self.file(code)
             if file is None or file.over or file.state == "new":
                 self.likeness.remove(code)
                 continue
             self.files[code] = file
+            if any(_by_person(entry.source) for entry in file.timeline):
+                self.in_hand.add(code)
             self._due[code] = self._next(file, self.engine.now)
             self.likeness.add(self._report(file))
             for other in file.unlike:
@@ -285,6 +290,10 @@ def _tables(city: CityLike) -> DeskTables:
     if isinstance(city, City):
         return desk_tables(city.files, city.manifest)
     return DeskTables(categories.builtin(), builtin(), plantoml.builtin())
+
+
+def _by_person(source: str) -> bool:
+    return source.startswith(DESK_SOURCE) and source not in (AUTO, SIMULATED)
 
 
 def _said(file: CaseFile) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from citytwin.app import Node, say
 from citytwin.feeder import Feeder, Stopped, by_time
@@ -127,5 +128,20 @@ class Demo:
 
     def _live(self, sim: Simulator) -> None:
         while not self.stop.wait(_STEP_S):
-            self.feeder.put(sim.step(self.node.clock.now_ms()))
+            self.feeder.put(self.played(sim.step(self.node.clock.now_ms())))
             self.feeder.finish()
+
+    def played(self, batches: list[EventBatch]) -> list[EventBatch]:
+        """What the city plays by itself: the cases that somebody took into their hands are theirs."""
+        work = self.node.engine.casework
+        taken = frozenset(work.in_hand) if work is not None else frozenset()
+        if not taken:
+            return batches
+        return [left for batch in batches if len(left := _without(batch, taken))]
+
+
+def _without(batch: EventBatch, cases: frozenset[str]) -> EventBatch:
+    """A batch without the moves of some cases."""
+    if not batch.type.startswith("case."):
+        return batch
+    return batch.take(np.array([code not in cases for code in batch.subject.tolist()], np.bool_))

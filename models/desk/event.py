@@ -16,6 +16,8 @@ DRILL = "drill/"
 AUTO = "desk/auto"
 #: Sources of what people say at the desk begin with it; the user follows.
 DESK_SOURCE = "desk/"
+#: Source of the people that a simulator plays.
+SIMULATED = "desk/cases"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,15 @@ import pytest
 from citytwin.app import Node
 from citytwin.clock import ManualClock
 from citytwin.config import Config, Engine, Server
+from citytwin.demo import Demo, Options
 from citytwin.indicators.registry import Registry
+from citytwin.models.batch import EventBatch
 from citytwin.models.desk.calendar import WorkCalendar
 from citytwin.models.desk.categories import builtin
+from citytwin.models.desk.event import SIMULATED
 from citytwin.models.desk.limits import handling_due
 from citytwin.testing import TinyCity
+from tests.servers.process import until
 
 NOW = 1_750_000_000_000
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -197,6 +201,21 @@ def test_nothing_is_lost_or_done_twice_by_a_restart(city: City) -> None:
     for code in codes:
         assert city.say("case.dispatched", code, f"send-{code}", unit="U7")[1]["duplicate"]
     assert [city.case(code)["rev"] for code in codes] == 5 * [4]
+
+
+def test_who_plays_the_city_leaves_a_case_in_hand_alone(city: City) -> None:
+    def moves(*codes: str) -> EventBatch:
+        n = len(codes)
+        return EventBatch.of("case.noted", [city.clock.now_ms()] * n, [f"s{i}" for i in range(n)], SIMULATED, codes)
+
+    code, demo = opened(city), Demo(city.node, Options())
+    city.node.runtime.submit([moves("P1")]).result(30)
+    city.clock.set(city.clock.now_ms() + 2000)
+    work = city.node.engine.casework
+    assert work is not None
+    until(lambda: code in work.in_hand, 30, "the desk follows the case")
+    left = demo.played([moves("P1", code), moves(code), EventBatch.of("obs", [0], ["o"])])
+    assert [batch.subject.tolist() for batch in left] == [["P1"], [""]]
 
 
 def test_pictures_are_kept_by_their_bytes(city: City) -> None:

@@ -162,7 +162,15 @@ class Casework:
 
     def short(self, file: CaseFile) -> dict[str, Any]:
         """A case as the queue shows it."""
-        return caserows.short(file, self.law, self.engine.scopes, self.title(file), self._merged(file))
+        found = caserows.short(file, self.law, self.engine.scopes, self.title(file), self._merged(file))
+        return found | {"lent": self.lent(file)}
+
+    def lent(self, file: CaseFile) -> list[str]:
+        """Codes of the other districts whose units work on a case (mutual aid): they see it while these do."""
+        scopes, own = self.engine.scopes, caserows.path(self.engine.scopes, file.scope)
+        homes = (unit.home for work in file.units() if (unit := self.units.unit(work.unit)) is not None and unit.home)
+        districts = {path[1] for home in homes if len(path := caserows.path(scopes, scopes.row(home))) > 1}
+        return sorted(districts - set(own))
 
     def shown(self, code: str) -> Mapping[str, Any]:
         """The short form of a case; nothing for an unknown one."""

@@ -92,7 +92,9 @@ class Commands:
         return f"drill/{code}" if command.drill else code
 
     def _submit(self, command: Command, subject: str, time: int) -> Changes:
-        body = json.dumps(_event(command, subject, time), ensure_ascii=False).encode()
+        kind = self.engine.vocabulary.types.get(command.op)
+        signed = kind is None or any(field.name == "actor" for field in kind.fields)
+        body = json.dumps(_event(command, subject, time, signed), ensure_ascii=False).encode()
         decoded = decode_body(self.codec, body, _KIND)
         if decoded.rejections:
             raise _refusal(decoded.rejections[0])
@@ -103,8 +105,8 @@ def _text(time: int) -> str:
     return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _event(command: Command, subject: str, time: int) -> Mapping[str, Any]:
-    data = {**command.fields, "actor": command.user}
+def _event(command: Command, subject: str, time: int, signed: bool) -> Mapping[str, Any]:
+    data = {**command.fields, "actor": command.user} if signed else dict(command.fields)
     if command.rev is not None:
         data["rev"] = command.rev
     event: dict[str, Any] = {

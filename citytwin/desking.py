@@ -184,8 +184,10 @@ def place_of(engine: Engine, subject: str) -> tuple[int, tuple[int, ...]]:
     """Scope row (-1: unknown) of a case or of a row of the desk, and the scopes that it was lent to."""
     if has_case(engine, subject):
         assert engine.cases is not None
-        slot = np.array([engine.cases.slot(subject)])
-        return int(engine.cases.scopes(slot)[0]), ()
+        slot, work = np.array([engine.cases.slot(subject)]), engine.casework
+        file = work.file(subject) if work is not None else None
+        lent = work.lent(file) if work is not None and file is not None else []
+        return int(engine.cases.scopes(slot)[0]), tuple(engine.scopes.row(code) for code in lent)
     for row in _rows_of(engine, subject):
         return _row(engine, row.get("scope") or row.get("home") or row.get("area")), ()
     return -1, ()

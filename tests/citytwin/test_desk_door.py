@@ -61,9 +61,12 @@ class City:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
-    def say(self, op: str, subject: str = "", idem: str = "", rev: int | None = None, **fields: Any) -> Any:
+    def say(
+        self, op: str, subject: str = "", idem: str = "", rev: int | None = None, scope: str = "", **fields: Any
+    ) -> Any:
         """A command; status and answer."""
-        body = {"op": op, "subject": subject, "idem": idem or f"key-{next(self._keys):06d}", "fields": fields}
+        key = idem or f"key-{next(self._keys):06d}"
+        body = {"op": op, "subject": subject, "idem": key, "fields": fields, "scope": scope}
         return self.ask("/commands", body if rev is None else body | {"rev": rev})
 
     def done(self, op: str, subject: str = "", **fields: Any) -> dict[str, Any]:
@@ -87,10 +90,10 @@ def city(tmp_path: Path) -> Iterator[City]:
     found.node.close()
 
 
-def opened(city: City, **fields: Any) -> str:
-    """A case that was reported, accepted and filed."""
+def opened(city: City, at: str = "", **fields: Any) -> str:
+    """A case that was reported, accepted and filed; `at`: code of a scope."""
     told = {"category": "flood.waterlog", "channel": "12345", "level": 2, "text": "<b>水</b>", **fields}
-    code = str(city.done("case.reported", **told)["subject"])
+    code = str(city.done("case.reported", scope=at, **told)["subject"])
     city.done("case.accepted", code)
     city.done("case.filed", code, due_at="2025-06-15T20:00:00Z")
     return code
@@ -216,6 +219,21 @@ def test_who_plays_the_city_leaves_a_case_in_hand_alone(city: City) -> None:
     until(lambda: code in work.in_hand, 30, "the desk follows the case")
     left = demo.played([moves("P1", code), moves(code), EventBatch.of("obs", [0], ["o"])])
     assert [batch.subject.tolist() for batch in left] == [["P1"], [""]]
+
+
+def test_the_other_district_sees_a_case_that_its_unit_works_on(city: City) -> None:
+    scopes = city.node.engine.scopes
+    here, there = (scopes.code[r] for r in scopes.at_level(1).tolist() if not scopes.unlocated[r])
+    for unit, home in (("U1", here), ("U2", there)):
+        city.done("unit.state", unit, state="ready", home=home)
+    grid = next(scopes.code[r] for r in scopes.at_level(4).tolist() if here in [scopes.code[a] for a in scopes.path(r)])
+    code = opened(city, at=grid)
+    city.done("case.dispatched", code, unit="U1")
+    assert city.case(code)["lent"] == []
+    city.done("case.assigned", code, unit="U2", role="support")
+    assert city.case(code)["lent"] == [there]
+    city.done("case.cleared", code, unit="U2")
+    assert city.case(code)["lent"] == []
 
 
 def test_pictures_are_kept_by_their_bytes(city: City) -> None:

@@ -80,6 +80,13 @@ def case_rows(engine: Engine, facts: Sequence[dict[str, Any]]) -> list[dict[str,
     return [{**fact, **work.shown(fact["code"])} for fact in facts]
 
 
+def open_rows(engine: Engine, facts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Facts of cases with what a queue shows of those that are open and followed; others stay as they are."""
+    work = engine.casework
+    kept = work.files if work is not None else {}
+    return [{**fact, **work.short(kept[fact["code"]])} if work and fact["code"] in kept else fact for fact in facts]
+
+
 def one_by_one(engine: Engine, batch: EventBatch) -> bool:
     """Whether the rows of a batch must be fed one by one: commands that know a revision build on each other."""
     return engine.desk is not None and len(batch) > 1 and _commands(batch)

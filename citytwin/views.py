@@ -175,7 +175,7 @@ class Views:
 
     def open_cases(self) -> list[dict[str, Any]]:
         """Every case that is not over."""
-        return self._cases(None, True)
+        return desking.open_rows(self.engine, self._cases(None, True))
 
     def desk_rows(self, part: str) -> Sequence[Mapping[str, Any]]:
         """What is open of a part of the desk; none where it has no such part."""
@@ -183,7 +183,8 @@ class Views:
 
     def _case_page(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
         found = sorted((c for c in self._cases(scope, open) if c["code"] > after), key=lambda c: str(c["code"]))
-        return Page(found[:limit], str(found[limit - 1]["code"]) if len(found) > limit else "")
+        page = desking.open_rows(self.engine, found[:limit])
+        return Page(page, str(found[limit - 1]["code"]) if len(found) > limit else "")
 
     def _cases(self, scope: int | None, open: bool | None) -> list[dict[str, Any]]:
         table = self.engine.cases

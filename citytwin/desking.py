@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch
 from citytwin.models.columns import MISSING, Bool, Coded, Int32, Strings
 from citytwin.models.desk import plantoml
-from citytwin.models.desk.columns import batches_of, events_of
+from citytwin.models.desk.columns import batches_of, events_of, unsayable
 from citytwin.models.desk.event import AUTO, Part, Refusal
 from citytwin.models.desk.holidays import base_edition
 from citytwin.models.hashing import combine, hash_coded, hash_strings
@@ -33,6 +34,7 @@ from citytwin.units import origin_ms
 if TYPE_CHECKING:
     from citytwin.engine import Engine
 
+_log = logging.getLogger(__name__)
 #: Plans are judged at the city, its districts and streets.
 _JUDGED = 3
 _NOT_CORRECTED = "what the desk decided stands; say a new event instead of a correction"
@@ -143,7 +145,15 @@ def _refuse(refusals: intake.Refusals, row: int, refusal: Refusal) -> None:
 
 def batches(engine: Engine) -> list[EventBatch]:
     """What the desk has to say and was not heard yet, in order."""
-    return batches_of(engine.desk.drafts.values(), engine.vocabulary) if engine.desk is not None else []
+    desk = engine.desk
+    if desk is None or not desk.drafts:
+        return []
+    for draft in list(desk.drafts.values()):
+        wrong = unsayable(draft, engine.vocabulary)
+        if wrong:  # a fault of ours, or of a rule or plan: it must not stop the city
+            desk.heard(draft.id, True)
+            _log.error("the desk cannot say %s: %s", draft.id, wrong)
+    return batches_of(desk.drafts.values(), engine.vocabulary)
 
 
 def feed_each(engine: Engine, batch: EventBatch, position: int) -> Changes:

@@ -55,8 +55,17 @@ def _cut(text: str, most: int) -> str:
     return text if len(raw) <= most else raw[:most].decode("utf-8", "ignore")
 
 
+def unsayable(draft: Draft, vocabulary: Vocabulary) -> str:
+    """Why a draft cannot be an event, "" if it can."""
+    kind = vocabulary.types.get(draft.type)
+    if kind is None:
+        return f"there is no event type {draft.type}"
+    known = {f.name for f in kind.fields}
+    return "".join(f"{draft.type} has no field {name}; " for name in sorted(set(draft.fields) - known))
+
+
 def batches_of(drafts: Iterable[Draft], vocabulary: Vocabulary) -> list[EventBatch]:
-    """Drafts as batches in their order, neighbours of one type together. KeyError for a type or field unknown."""
+    """Drafts that can be said as batches in their order, neighbours of one type together."""
     groups: list[list[Draft]] = []
     for draft in drafts:
         if groups and groups[-1][0].type == draft.type:
@@ -67,9 +76,6 @@ def batches_of(drafts: Iterable[Draft], vocabulary: Vocabulary) -> list[EventBat
 
 
 def _batch(drafts: Sequence[Draft], kind: EventType) -> EventBatch:
-    unknown = {name for d in drafts for name in d.fields} - {f.name for f in kind.fields}
-    if unknown:
-        raise KeyError(f"{kind.name} has no field {', '.join(sorted(unknown))}")
     used = [f for f in kind.fields if any(f.name in d.fields for d in drafts)]
     return EventBatch.of(
         kind.name,

@@ -15,7 +15,7 @@ from citytwin.config import Config, Engine
 from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Strings
-from citytwin.models.desk.event import AUTO
+from citytwin.models.desk.event import AUTO, Draft
 from citytwin.streams.log import Events
 from citytwin.testing import TinyCity
 
@@ -109,6 +109,18 @@ def test_one_that_is_refused_is_not_said_again(city: City) -> None:
     for step in range(1, 4):
         city.tick(UNTIL + 1000 * step)
     assert [id for type, id in city.auto() if type == "alarm.unshelved"] == [f"alarm.unshelved/{CODE}/{UNTIL}"]
+
+
+def test_one_that_cannot_be_an_event_is_told_and_left_out(city: City, caplog: pytest.LogCaptureFixture) -> None:
+    engine = city.node.engine
+    assert engine.desk is not None
+    bad = [Draft("no.such", NOW, "d1", CODE), Draft("alarm.cleared", NOW, "d2", CODE, fields={"nope": 1})]
+    city.node.runtime.call(lambda: engine.desk.drafts.update({d.id: d for d in bad})).result(30)  # type: ignore[union-attr]
+    city.tick(NOW + 1000)
+    assert engine.desk.drafts == {}
+    assert "d1: there is no event type no.such" in caplog.text
+    assert "d2: alarm.cleared has no field nope" in caplog.text
+    assert not {"d1", "d2"} & {id for _, id in city.auto()}
 
 
 def _refuse(_: Any) -> Any:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from citytwin.engine import Engine
 
 _log = logging.getLogger(__name__)
+#: Commands of one batch: each is judged by what the one before it left, so that they cost more than other events.
+COMMANDS_MAX = 256
 #: Plans are judged at the city, its districts and streets.
 _JUDGED = 3
 _NOT_CORRECTED = "what the desk decided stands; say a new event instead of a correction"
@@ -159,10 +161,13 @@ def batches(engine: Engine) -> list[EventBatch]:
 def feed_each(engine: Engine, batch: EventBatch, position: int) -> Changes:
     """Feed the rows of a batch one after the other; their changes as those of one batch."""
     done = []
-    for row in range(len(batch)):
+    for row in range(min(len(batch), COMMANDS_MAX)):
         one = engine.feed(batch.take(np.array([row])), position)
         done.append(replace(one, rejected=tuple(replace(r, index=row) for r in one.rejected)))
     names = ("accepted", "duplicates", "late", "corrected")
+    rest = intake.Refusals(batch, np.ones(len(batch), np.bool_))
+    rest.refuse(np.arange(len(batch)) >= COMMANDS_MAX, "too_large", "rev", f"at most {COMMANDS_MAX} commands at once")
+    done.append(Changes(0, 0, 0, 0, tuple(rest.out)))
     counts = {name: sum(getattr(c, name) for c in done) for name in names}
     return Changes(**counts, rejected=tuple(r for c in done for r in c.rejected))
 

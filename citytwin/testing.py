@@ -116,7 +116,8 @@ def random_events(
     `grids`: only of subjects that lie in the grids with these numbers, and there; () = any subject in any grid.
     """
     time = START_MS - rng.integers(0, span_ms, n).astype(np.int64)
-    fields = {f.name: _column(f, n, rng, time, words) for f in kind.fields}
+    # a revision is what a command of a person knew, and no reading or record has one
+    fields = {f.name: _column(f, n, rng, time, words) for f in kind.fields if f.name != "rev"}
     names = tuple(properties) or tuple(city.vocabulary.properties)
     if "property" in fields:
         codes = rng.integers(0, len(names), n).astype(np.int32)

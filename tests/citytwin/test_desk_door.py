@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from citytwin.app import Node
 from citytwin.clock import ManualClock
 from citytwin.config import Config, Engine, Server
 from citytwin.demo import Demo, Options
+from citytwin.desking import COMMANDS_MAX
 from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
 from citytwin.models.desk.calendar import WorkCalendar
@@ -185,6 +188,17 @@ def test_what_cannot_be_is_refused_and_changes_nothing(
     if reason == "illegal_move" and op == "case.closed":
         assert "case.dispatched" in body["known"]["legal"]
     assert city.case(code) == before
+
+
+def test_commands_of_one_batch_are_judged_one_by_one_and_are_bounded(city: City) -> None:
+    code = opened(city)
+    n, now = COMMANDS_MAX + 5, city.clock.now_ms() + 1
+    fields = {"rev": np.full(n, 3)}
+    batch = EventBatch.of("case.noted", [now] * n, [f"n{i}" for i in range(n)], "desk/x", [code] * n, fields=fields)
+    changes = city.node.runtime.submit([batch]).result(30)[0]
+    reasons = Counter(r.reason for r in changes.rejected)
+    assert (changes.accepted, dict(reasons)) == (1, {"stale_rev": COMMANDS_MAX - 1, "too_large": 5})
+    assert [r.index for r in changes.rejected] == list(range(1, n))
 
 
 def test_bodies_that_are_no_command(city: City) -> None:

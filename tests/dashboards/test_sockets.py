@@ -23,6 +23,7 @@ from citytwin.dashboards.protocol import Close
 from citytwin.models.frame import Delta, Frame
 from tests.dashboards.conftest import Running
 from tests.dashboards.fakes import Follower, values
+from tests.servers.process import until as eventually
 
 DOCUMENT = describe.asyncapi("test")
 FRAME = jsonschema.Draft202012Validator({"$ref": "#/components/schemas/Frame", "components": DOCUMENT["components"]})
@@ -116,7 +117,7 @@ def test_codes_after_hello(running: Running) -> None:
                 with contextlib.suppress(ConnectionClosed):  # the server may not wait for the last one
                     ws.send(text)
             assert code_of(ws) == code
-    assert running.web.hub.clients == {}
+    eventually(lambda: running.web.hub.clients == {}, 10, "the hub knows that they left")
 
 
 def test_foreign_origins_and_missing_subprotocol(running: Running) -> None:

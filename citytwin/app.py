@@ -132,6 +132,8 @@ class Node:
             metrics=self.metrics,
             on_frame=self._on_frame,
         )
+        if self.engine.desk is not None:
+            self.engine.desk.quiet = not config.desk.automatic
         self.runtime.drafts = lambda: desking.batches(self.engine)
         self.runtime.on_live = lambda: desking.attend(self.engine)
         self.past = Past(self.folder, self.log, self._make) if self._make is not None else None

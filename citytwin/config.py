@@ -65,6 +65,12 @@ class Engine(Section):
     health: bool = True
 
 
+class Desk(Section):
+    """Whether the desk says by itself what follows: alarms of rules, reminders, escalations, plans."""
+
+    automatic: bool = True
+
+
 class Ingest(Section):
     """What may wait before callers are told to come again, and what is committed together."""
 
@@ -124,6 +130,7 @@ class Config(Section):
     server: Server = msgspec.field(default_factory=Server)
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     engine: Engine = msgspec.field(default_factory=Engine)
+    desk: Desk = msgspec.field(default_factory=Desk)
     ingest: Ingest = msgspec.field(default_factory=Ingest)
     keep: Keep = msgspec.field(default_factory=Keep)
     workshop: Workshop = msgspec.field(default_factory=Workshop)

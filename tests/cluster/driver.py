@@ -184,7 +184,7 @@ class OneProcess:
         settings: dict[str, dict[str, Any]] = {
             "city": {"pack": str(write_pack(home / "pack"))}, "server": {"port": port},
             "engine": {"tick_ms": TICK_MS, "health": False}, "privacy": {"key": "k"},
-            "data": {"dir": str(home / "run" / "data")},
+            "data": {"dir": str(home / "run" / "data")}, "desk": {"automatic": False},
         }  # fmt: skip
         self.run = Process("run", home / "run", ["run"], settings)
         self.door = f"http://127.0.0.1:{port}"

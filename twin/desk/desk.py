@@ -44,6 +44,8 @@ class Desk:
         self.drafts: dict[str, Draft] = {}
         self._refused: dict[str, None] = {}
         self._due = 0
+        #: Whether it says nothing by itself.
+        self.quiet = False
 
     def hears(self, type: str) -> bool:
         """Whether a part of the desk folds events of a type."""
@@ -97,7 +99,7 @@ class Desk:
         self._due = min(dues, default=2**62)
 
     def _want(self, drafts: Iterable[Draft]) -> None:
-        for draft in drafts:
+        for draft in () if self.quiet else drafts:
             if draft.id not in self._refused:
                 self.drafts.setdefault(draft.id, draft)
 

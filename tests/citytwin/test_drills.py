@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from citytwin.engine import Engine
@@ -12,7 +14,7 @@ from citytwin.models.columns import Coded
 from citytwin.testing import TinyCity
 
 T0 = 1_700_000_000_000
-META = {"theme": "t", "levels": "city district", "owner": "me", "source": "local", "window": "sliding 1h/1m"}
+META: Any = {"theme": "t", "levels": "city district", "owner": "me", "source": "local", "window": "sliding 1h/1m"}
 
 
 @indicator("drilled.filed", name={"zh": "立案", "en": "Filed"}, meaning={"zh": "立案", "en": "Filed"}, **META)

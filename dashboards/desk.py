@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from citytwin.dashboards import problems
 from citytwin.dashboards.asking import asked
+from citytwin.dashboards.bodies import body_of
 from citytwin.dashboards.desk_ports import Command, Desk
 from citytwin.dashboards.people import Person, forbidden, note, note_personal, person_of
 from citytwin.dashboards.problems import Trouble
@@ -105,7 +106,7 @@ class DeskApi:
     async def _ask(self, request: Request) -> Ask:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Trouble(415, "content_type", "send a command as application/json")
-        body = await _body(request, MAX_COMMAND, "a command")
+        body = await body_of(request, MAX_COMMAND, "a command")
         try:
             ask = msgspec.json.decode(body, type=Ask)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -169,7 +170,7 @@ class DeskApi:
         """Keep a picture of the scene; an event then names it by its hash."""
         self._who(request, "case.evidence")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        body = await _body(request, MAX_PICTURE, "a picture")
+        body = await body_of(request, MAX_PICTURE, "a picture")
         return problems.json({"hash": await asyncio.to_thread(self.desk.keep, body, kind)})
 
     async def picture(self, request: Request) -> Response:
@@ -182,15 +183,3 @@ class DeskApi:
         return Response(
             found[0], media_type=found[1], headers={"Cache-Control": "private, max-age=31536000, immutable"}
         )
-
-
-async def _body(request: Request, most: int, what: str) -> bytes:
-    body = bytearray()
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > most:
-                raise Trouble(413, "too_large", f"{what} may have {most} bytes")
-    except ClientDisconnect as gone:
-        raise Trouble(400, "cut", "the connection ended before the body did") from gone
-    return bytes(body)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from citytwin.dashboards.bodies import body_of
 from citytwin.dashboards.door_ports import Asked, Doors, Reply
 from citytwin.dashboards.people import person_of, person_or_none
 from citytwin.dashboards.problems import Trouble
@@ -78,29 +79,11 @@ class DoorRoutes:
         if len(key) > _LONGEST_KEY:
             raise Trouble(400, "parameter", f"an Idempotency-Key has at most {_LONGEST_KEY} characters")
         english = headers.get("accept-language", "").strip().lower().startswith("en")
+        body = b"" if request.method == "GET" else await body_of(request, self.doors.max_bytes, "a call")
         return Asked(
-            request.method, path, dict(request.query_params), await self._body(request),
+            request.method, path, dict(request.query_params), body,
             headers.get("content-type", "").strip(), key, "en" if english else "zh", known,
         )  # fmt: skip
-
-    async def _body(self, request: Request) -> bytes:
-        if request.method == "GET":
-            return b""
-        most = self.doors.max_bytes
-        too_large = Trouble(413, "too_large", f"a call may have {most} bytes")
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > most:
-            raise too_large
-        parts, size = [], 0
-        try:
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise too_large
-                parts.append(part)
-        except ClientDisconnect as gone:
-            raise Trouble(400, "cut", "the connection ended before the body did") from gone
-        return b"".join(parts)
 
 
 def _answer(reply: Reply) -> Response:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from citytwin.dashboards import problems
 from citytwin.dashboards.answers import Ingested, Rejected
+from citytwin.dashboards.bodies import body_of
 from citytwin.dashboards.ports import Ingest, Refused
 from citytwin.dashboards.problems import Trouble
 
@@ -50,7 +51,9 @@ class Door:
             self.busy -= 1
 
     async def _take(self, request: Request, kind: str) -> Response:
-        body = await self._body(request)
+        body = await body_of(request, self.ingest.max_bytes, "a call", "; send several")
+        if not body:
+            raise Trouble(400, "empty", "the body is empty")
         future = await asyncio.to_thread(self.ingest.submit, body, kind)
         taken = await asyncio.shield(asyncio.wrap_future(future))
         rejected = [
@@ -59,25 +62,6 @@ class Door:
         if rejected and not (taken.accepted or taken.duplicates) and kind.partition(";")[0].strip().lower() == SINGLE:
             raise _refusal(rejected)
         return problems.json(Ingested(taken.accepted, taken.duplicates, rejected, taken.position))
-
-    async def _body(self, request: Request) -> bytes:
-        most = self.ingest.max_bytes
-        declared = request.headers.get("content-length", "")
-        too_large = Trouble(413, "too_large", f"a call may have {most} bytes; send several")
-        if declared.isdigit() and int(declared) > most:
-            raise too_large
-        parts, size = [], 0
-        try:
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise too_large
-                parts.append(part)
-        except ClientDisconnect as gone:
-            raise Trouble(400, "cut", "the connection ended before the body did") from gone
-        if not size:
-            raise Trouble(400, "empty", "the body is empty")
-        return b"".join(parts)
 
 
 def _refusal(rejected: list[Rejected]) -> Trouble:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from citytwin.dashboards import problems
 from citytwin.dashboards.access import cookie_of, set_cookie
 from citytwin.dashboards.asking import asked
+from citytwin.dashboards.bodies import body_of
 from citytwin.dashboards.people import People, Person, SignedIn, person_of
 from citytwin.dashboards.problems import Trouble
 from citytwin.models.desk.roles import ROLES
@@ -123,19 +124,9 @@ class SessionDoor:
         # a form of a foreign page can send no JSON
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise Trouble(415, "content_type", "send application/json")
-        body = await read_body(request, BODY_MAX)
+        body = await body_of(request, BODY_MAX, "user and password")
         try:
             return msgspec.json.decode(body, type=Credentials)
         except msgspec.DecodeError:
             # what it says could quote the password
             raise Trouble(400, "body", 'send {"user": "...", "password": "..."}') from None
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """The body of a request. Raises Trouble (413) for a longer one."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            raise Trouble(413, "too_large", f"user and password have at most {most} bytes")
-    return body

@@ -10,8 +10,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from citytwin.dashboards.access import set_cookie
+from citytwin.dashboards.bodies import body_of
 from citytwin.dashboards.problems import Trouble
-from citytwin.dashboards.session import BODY_MAX, Credentials, SessionDoor, read_body
+from citytwin.dashboards.session import BODY_MAX, Credentials, SessionDoor
 
 PATH = "/sign-in"
 # The policy of our other pages sends no referrer, and with it browsers send `Origin: null` along with a form.
@@ -55,7 +56,9 @@ class SignInPage:
         """Sign in and go on to the page that one came from."""
         if request.headers.get("origin") is None:
             raise Trouble(403, "origin", "this form is for browsers; programs use /api/v1/session")
-        form = parse_qs((await read_body(request, BODY_MAX)).decode("utf-8", "replace"), max_num_fields=10)
+        form = parse_qs(
+            (await body_of(request, BODY_MAX, "user and password")).decode("utf-8", "replace"), max_num_fields=10
+        )
         user, password, to = (form.get(name, [""])[0] for name in ("user", "password", "next"))
         try:
             found = await self.door.begin(request, Credentials(user, password))

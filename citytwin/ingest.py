@@ -7,11 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import numpy as np
+
 from citytwin.dashboards.ports import Refused, Taken
-from citytwin.models.batch import Changes, Rejection
+from citytwin.models.batch import Changes, EventBatch, Rejection
+from citytwin.models.columns import Int64
+from citytwin.models.desk.event import DESK_SOURCE, SIMULATED
 from citytwin.runtime import Busy, Runtime, Unavailable
 from citytwin.streams.codec import CONTENT_TYPES, BadBody, BodyTooLarge, Codec, Decoded, UnsupportedType
-from citytwin.streams.decoded import MAX_BODY_BYTES
+from citytwin.streams.decoded import MAX_BODY_BYTES, merge
+
+_COMMANDS = "what people at the desk say comes by /api/v1/commands; another source may not begin with desk/"
 
 
 class Door:
@@ -25,7 +31,7 @@ class Door:
 
     def submit(self, body: bytes, content_type: str) -> Future[Taken]:
         """Decode on the calling thread and hand over; resolves once the log has it. Raises Refused."""
-        decoded = decode_body(self.codec, body, content_type)
+        decoded = without_desk(decode_body(self.codec, body, content_type))
         place = hashlib.blake2b(body, digest_size=12).hexdigest()
         return self.hand_over(decoded, place)
 
@@ -56,6 +62,22 @@ class Door:
 
 def _fact(rejection: Rejection, index: int) -> Mapping[str, Any]:
     return {"index": index, "reason": rejection.reason, "field": rejection.field, "detail": rejection.detail}
+
+
+def without_desk(decoded: Decoded) -> Decoded:
+    """What came, without events that say they are the desk's: those come as commands, where rights are asked."""
+    kept: list[tuple[EventBatch, Int64]] = []
+    refused = list(decoded.rejections)
+    for batch, index in zip(decoded.batches, decoded.index, strict=True):
+        names = batch.source.names
+        codes = [i for i, name in enumerate(names) if name.startswith(DESK_SOURCE) and name != SIMULATED]
+        bad = np.isin(batch.source.codes, codes)
+        for i in np.flatnonzero(bad).tolist():
+            head, id = f"{batch.type} {batch.subject[i]}".encode()[:200], batch.id[i]
+            source = batch.source[i] or ""
+            refused.append(Rejection(int(index[i]), "not_allowed", "source", _COMMANDS, head, source, id))
+        kept.append((batch.take(~bad), index[~bad]) if bad.any() else (batch, index))
+    return merge(kept, refused, decoded.total) if len(refused) > len(decoded.rejections) else decoded
 
 
 def decode_body(codec: Codec, body: bytes, content_type: str) -> Decoded:

@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,26 @@ def test_the_other_district_sees_a_case_that_its_unit_works_on(city: City) -> No
     assert city.case(code)["lent"] == [there]
     city.done("case.cleared", code, unit="U2")
     assert city.case(code)["lent"] == []
+
+
+def test_nobody_speaks_as_the_desk_by_the_door_for_events(city: City) -> None:
+    code = opened(city)
+    before = city.case(code)
+
+    def event(id: str, source: str) -> dict[str, Any]:
+        at = datetime.fromtimestamp(city.clock.now_ms() / 1000, UTC).isoformat()
+        told = {"specversion": "1.0", "type": "case.noted", "source": source, "id": id, "subject": code, "time": at}
+        return told | {"data": {"text": "x"}}
+
+    events = [event("1", "desk/anna"), event("2", "desk/auto"), event("3", "hotline"), event("4", SIMULATED)]
+    body = json.dumps(events).encode()
+    request = urllib.request.Request(f"{city.url}/ingest", body, {"content-type": "application/cloudevents-batch+json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        told = json.loads(answer.read())
+    assert (told["accepted"], [(r["index"], r["reason"]) for r in told["rejected"]]) == (
+        2, [(0, "not_allowed"), (1, "not_allowed")],
+    )  # fmt: skip
+    assert city.case(code)["rev"] == before["rev"] + 2
 
 
 def test_pictures_are_kept_by_their_bytes(city: City) -> None:

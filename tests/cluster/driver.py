@@ -51,7 +51,7 @@ period_s = 3
 types = ["call.*"]
 
 [[sources]]
-id = "desk/one"
+id = "bureau/one"
 period_s = 86400
 types = ["case.*"]
 """

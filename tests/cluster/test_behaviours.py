@@ -159,7 +159,7 @@ def test_a_source_that_falls_silent_is_stale(both: Both) -> None:
 def test_a_case_that_makes_an_illegal_move(both: Both) -> None:
     at = now() - 10_000
     due = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((at + DAY) / 1000))
-    case = {"source": "desk/one", "gridid": GRIDS["w1"]}
+    case = {"source": "bureau/one", "gridid": GRIDS["w1"]}
     for code in ("K1", "K2"):
         both.send(event("case.reported", f"{code}a", at, code, **case),
                   event("case.accepted", f"{code}b", at + 1, code, **case),

@@ -219,7 +219,7 @@ def test_a_wrong_message_changes_nothing(city: Running, content: bytes, status: 
 def test_warnings_of_the_city_go_out(city: Running) -> None:
     when = datetime.datetime.now(datetime.UTC).isoformat()
     event = {
-        "specversion": "1.0", "id": "w-1", "source": "desk/m", "type": "warning.issued", "subject": "W-1",
+        "specversion": "1.0", "id": "w-1", "source": "weather/m", "type": "warning.issued", "subject": "W-1",
         "time": when, "gridid": "420101", "data": {"colour": "orange", "headline": "暴雨<橙色>"},
     }  # fmt: skip
     kind = {"Content-Type": "application/cloudevents+json"}

@@ -1,17 +1,12 @@
-"""Looking ahead while a part is missing: a second merge that goes on with what there is, and what it showed wrongly."""
+"""Looking ahead while a part is missing: a second merge that goes on with what there is."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from citytwin.cluster.merge import Merge
 from citytwin.cluster.shard import Register
-from citytwin.indicators.line import Line, values_at
-from citytwin.models.frame import Frame, Values
+from citytwin.models.frame import Frame
 from citytwin.models.part import Marker, Part
 from citytwin.streams.parts import BoardFrame
-
-_SHOWN = ("value", "quality", "closed", "fresh", "expected", "scale")
 
 
 class Ahead:
@@ -45,27 +40,3 @@ class Ahead:
         frame = self._merge.close(marker, registers)
         shown = Frame(frame.k, frame.now, frame.position, frame.values, frame.twin, sys={**frame.sys})
         return BoardFrame(shown, final=False, missing=tuple(missing))
-
-    def corrected(self, final: Frame, merge: Merge) -> Frame:
-        """The final frame that has caught up: with every value in which what was shown differs from the final state."""
-        values = dict(final.values)
-        for id, line in merge.engine.board.lines.items():
-            rows = np.flatnonzero(_differs(line, self._merge.engine.board.lines[id]))
-            if len(rows):
-                told = values[id].rows if id in values else np.zeros(0, np.int32)
-                values[id] = _at(line, np.union1d(rows, told).astype(np.int32))
-        return Frame(
-            final.k, final.now, final.position, values, final.twin, final.cases, final.ticker, final.sys, final.refused
-        )
-
-
-def _differs(line: Line, other: Line) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    out = np.zeros(len(line.value), np.bool_)
-    for name in _SHOWN:
-        a, b = getattr(line, name), getattr(other, name)
-        out |= ~((a == b) | (np.isnan(a) & np.isnan(b)))
-    return out
-
-
-def _at(line: Line, rows: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Values:
-    return values_at(line, rows)

@@ -246,11 +246,8 @@ class Clock:
         registers = await self.registers.between(self.merge.registers, marker.registers)
         frame = self.merge.close(marker, registers)
         digest = self.merge.engine.frame_hash() if self.options.hashes else ""
-        if self.ahead is not None:
-            late = frame.k < self.ahead.k
-            if not late:
-                frame = self.ahead.corrected(frame, self.merge)
-                self.ahead = None
+        if self.ahead is not None and frame.k >= self.ahead.k:
+            self.ahead = None
         opened = self._opened.pop(marker.k, time.monotonic())
         self.health.final(marker, time.monotonic() - opened)
         told = BoardFrame(self._with_ops(frame), hash=digest)

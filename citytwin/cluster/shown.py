@@ -1,7 +1,7 @@
 """A city as a gateway shows it, pure: frames of the board over the registers; nothing is counted here.
 
-What is shown goes on with provisional frames; a final one that comes after them is only kept for the log channels,
-until the one that has caught up, which says every value that differs.
+What is shown goes on with provisional frames; a final one that comes after them is kept under them and for the log
+channels, until the one that has caught up, with which every value that differs is shown.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from citytwin.cluster.shard import Register, put_in_force
+from citytwin.cluster.under import Under
 from citytwin.engine import Engine
 from citytwin.facts import OVER, TICKER_MAX
 from citytwin.indicators.registry import Registry
@@ -37,6 +38,7 @@ class ShownCity:
         self.k = self.final = 0
         #: Markers that are shown provisionally, and shards that they lack.
         self.missing: tuple[int, ...] = ()
+        self._under = Under()
 
     def put_in_force(self, registers: Iterable[Register], upto: int) -> None:
         """Registers as the next frame has them."""
@@ -52,15 +54,19 @@ class ShownCity:
             if frame.k <= self.k:
                 return None
             self.missing = told.missing
+            self._under.keep(self.engine.board.lines, frame.values)
             return self._show(frame, (), provisional=True)
         if frame.k <= self.final:
             return None
         self.final = frame.k
         self._log(frame)
+        self._room()
         if frame.k < self.k:  # a later one is shown; log channels miss nothing
+            self._under.adopt(self.engine.board.lines, frame.values)
             return Frame(self.k, self.engine.now, self.number, cases=frame.cases, ticker=frame.ticker, sys=self.sys)
         self.missing = ()
-        return self._show(frame, frame.cases, provisional=False)
+        values = self._under.settle(self.engine.board.lines, frame.values)
+        return self._show(dataclasses.replace(frame, values=values), frame.cases, provisional=False)
 
     @property
     def number(self) -> int:
@@ -77,8 +83,7 @@ class ShownCity:
     def _show(self, frame: Frame, cases: tuple[Mapping[str, Any], ...], *, provisional: bool) -> Frame:
         engine = self.engine
         self.k, engine.k, engine.now = frame.k, frame.k, frame.now
-        if len(engine.scopes) > len(engine.board.none):
-            engine.board.resize()
+        self._room()
         for id, values in frame.values.items():
             if id in engine.board.lines:
                 engine.board.lines[id].adopt(values)
@@ -92,6 +97,11 @@ class ShownCity:
         return dataclasses.replace(
             frame, position=self.number, twin=twin, cases=cases, ticker=ticker, sys=self.sys, refused=()
         )
+
+    def _room(self) -> None:
+        """Make room for scopes that are new."""
+        if len(self.engine.scopes) > len(self.engine.board.none):
+            self.engine.board.resize()
 
     def _log(self, frame: Frame) -> None:
         for case in frame.cases:

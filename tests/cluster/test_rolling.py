@@ -94,6 +94,13 @@ def _logged(watcher: Watcher, logs: Logs) -> None:
             assert item[key] == said[key], (channel, number)
 
 
+def _around(pictures: list[Picture], truth: dict[int, Values], k: int, id: str) -> str:
+    """What was true and what was shown of one value near a frame, for a failure."""
+    true = {n: truth[n].get(id) for n in range(k - 4, k + 3) if n in truth}
+    seen = [(p.position, p.provisional, p.values.get(id)) for p in pictures if abs(p.position - 2 * k) < 9]
+    return f"true {true}, shown {seen}"
+
+
 def _nothing_false(pictures: list[Picture], truth: dict[int, Values]) -> None:
     """What was shown is the final value, or was marked provisional."""
     for picture in pictures:
@@ -101,5 +108,5 @@ def _nothing_false(pictures: list[Picture], truth: dict[int, Values]) -> None:
         assert picture.provisional != bool(final), picture.position
         if final:
             odd = {id: (v, truth[k].get(id)) for id, v in picture.values.items() if v != truth[k].get(id)}
-            assert not odd, f"frame {k}: {odd}"
+            assert not odd, f"frame {k}: {odd}; {_around(pictures, truth, k, next(iter(odd)))}"
     assert [p.position for p in pictures] == sorted(p.position for p in pictures)

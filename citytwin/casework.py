@@ -22,7 +22,7 @@ from citytwin.models.desk.candidates import ARRIVE_S, Force, Need, Policy, candi
 from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.duplicates import Likeness, Report
 from citytwin.models.desk.editions import rescheduled
-from citytwin.models.desk.event import AUTO, DESK_SOURCE, SIMULATED, Draft, Event, Refusal
+from citytwin.models.desk.event import Draft, Event, Refusal, by_person
 from citytwin.models.desk.limits import builtin, handling_due, handling_limit, stage_due
 from citytwin.models.desk.roster import Roster
 from citytwin.models.frame import Quality
@@ -224,7 +224,7 @@ class Casework:
                 self.likeness.remove(code)
                 continue
             self.files[code] = file
-            if any(_by_person(entry.source) for entry in file.timeline):
+            if any(by_person(entry.source) for entry in file.timeline):
                 self.in_hand.add(code)
             self._due[code] = self._next(file, self.engine.now)
             self.likeness.add(self._report(file))
@@ -298,10 +298,6 @@ def _tables(city: CityLike) -> DeskTables:
     if isinstance(city, City):
         return desk_tables(city.files, city.manifest)
     return DeskTables(categories.builtin(), builtin(), plantoml.builtin())
-
-
-def _by_person(source: str) -> bool:
-    return source.startswith(DESK_SOURCE) and source not in (AUTO, SIMULATED)
 
 
 def _said(file: CaseFile) -> set[str]:

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from citytwin import desking
+from citytwin.caserows import path
 from citytwin.clock import Clock
 from citytwin.commanding import PATIENCE_S, Commands
 from citytwin.dashboards.desk_ports import Command, Done
 from citytwin.engine import Engine
 from citytwin.evidence import Evidence
-from citytwin.models.desk import handover
+from citytwin.models.desk import handover, roster
 from citytwin.models.desk.rules import Rule
 from citytwin.runtime import Runtime
 from citytwin.streams.codec import Codec
@@ -61,8 +62,21 @@ class DeskDoor:
 
     def rows(self, part: str) -> Sequence[Mapping[str, Any]]:
         """What is open of a part of the desk."""
-        found: Sequence[Mapping[str, Any]] = self._ask(lambda: desking.rows(self.engine, part))
+        found: Sequence[Mapping[str, Any]] = self._ask(lambda: self._rows(part))
         return found
+
+    def _rows(self, part: str) -> Sequence[Mapping[str, Any]]:
+        rows = desking.rows(self.engine, part)
+        if part != "plan":
+            return rows
+        return [{**row, "notify": [self._reached(told, row["area"]) for told in row["notify"]]} for row in rows]
+
+    def _reached(self, told: Mapping[str, Any], area: str) -> Mapping[str, Any]:
+        """A line of the notify list of a plan with who is on duty for it now: in the area of the run, else above it."""
+        work, scopes, role = self.engine.casework, self.engine.scopes, str(told.get("role", ""))
+        areas = reversed(path(scopes, scopes.row(area)))
+        who = roster.find(work.roster, areas, role, role, self.engine.now).who if work is not None else None
+        return {**told, "person": who.person if who is not None else None}
 
     def tables(self, name: str, text: str) -> Sequence[Mapping[str, Any]]:
         """Tables of the desk; those that the text finds, all for ""."""

@@ -17,7 +17,7 @@ from citytwin.models.batch import Changes, EventBatch
 from citytwin.models.columns import MISSING, Bool, Coded, Int32, Strings
 from citytwin.models.desk import plantoml
 from citytwin.models.desk.columns import batches_of, events_of, unsayable
-from citytwin.models.desk.event import AUTO, Part, Refusal
+from citytwin.models.desk.event import AUTO, Part, Refusal, by_person
 from citytwin.models.desk.holidays import base_edition
 from citytwin.models.hashing import combine, hash_coded, hash_strings
 from citytwin.models.shards import DESK
@@ -28,6 +28,7 @@ from citytwin.twin.desk.desk import Desk
 from citytwin.twin.desk.duty import Duty
 from citytwin.twin.desk.plans import Plans
 from citytwin.twin.desk.units import Units
+from citytwin.twin.desk.warnings import Warnings
 from citytwin.twin.pack import City
 from citytwin.units import origin_ms
 
@@ -52,6 +53,7 @@ def desk_of(engine: Engine) -> tuple[Desk | None, Casework | None]:
     plans = Plans(plantoml.builtin(), areas)
     work = Casework(engine, days, units, alarms, plans, roster=duty)
     parts: dict[str, Part] = {"alarm": alarms, "unit": units, "plan": plans, "duty": duty, "calendar": days}
+    parts["warning"] = Warnings(scopes)
     return Desk(parts, work.check), work
 
 
@@ -97,9 +99,10 @@ def one_by_one(engine: Engine, batch: EventBatch) -> bool:
 
 
 def _commands(batch: EventBatch) -> bool:
-    """Whether any row of a batch knows the revision that it builds on."""
+    """Whether a person says any row of a batch, or one knows the revision that it builds on."""
     rev = batch.fields.get("rev")
-    return isinstance(rev, np.ndarray) and bool(np.any(rev != MISSING))
+    knows = isinstance(rev, np.ndarray) and bool(np.any(rev != MISSING))
+    return knows or any(map(by_person, batch.source.names))
 
 
 def admit(engine: Engine, batch: EventBatch, kind: EventType, scope: Int32, refusals: intake.Refusals) -> None:

@@ -23,7 +23,7 @@ from citytwin.engine import Engine
 from citytwin.geo.scopes import LEVELS
 from citytwin.ingest import decode_body, refused
 from citytwin.models.batch import Changes, Rejection
-from citytwin.models.desk.event import Event
+from citytwin.models.desk.event import AUTO, Event
 from citytwin.runtime import Busy, Runtime, Unavailable
 from citytwin.streams import cap, caparea, capout, gb28181
 from citytwin.streams.capdoc import MEDIA, Alert, Area, to_xml
@@ -38,6 +38,8 @@ PATIENCE_S = 20.0
 #: Messages that the feed lists.
 _LISTED = 200
 _KIND = "application/cloudevents+json"
+#: Where drafts of warnings lie; the code of a run follows.
+DRAFTS = "draft/"
 _STATUS = {"conflict": 409, "too_large": 413}
 _BLANK = Blanker(())
 
@@ -110,6 +112,21 @@ class Intake:
             return
 
 
+def drafted(engine: Engine, code: str, now: int) -> Event | None:
+    """The public warning that the plan of an active run proposes; None where there is none. In the engine's thread."""
+    plans = engine.casework.plans if engine.casework is not None else None
+    run = plans.runs.get(code) if plans is not None else None
+    if plans is None or run is None or not run.active:
+        return None
+    plan = plans.plans[run.plan]
+    fields = plan.warning(run.level, code)
+    if not fields:
+        return None
+    fields["expires"] = now + plan.cap["expires_ms"]
+    row = engine.scopes.row(run.area)
+    return Event("warning.issued", now, AUTO, f"{DRAFTS}{code}", code, row, fields=fields)
+
+
 class CityDoors:
     """All doors of one city."""
 
@@ -133,11 +150,13 @@ class CityDoors:
     # CAP.
 
     def cap(self, asked: Asked) -> Reply:
-        """A message of others, or messages out: `feed`, `received`, an identifier. Raises Refused."""
+        """A message of others, or messages out: `feed`, `received`, `draft/<run>`, an identifier. Raises Refused."""
         if asked.method == "POST":
             return self._take_cap(asked.body)
         if asked.path == "received":
             return self._received()
+        if asked.path.startswith(DRAFTS):
+            return self._draft(asked.path.removeprefix(DRAFTS))
         alerts = self._alerts()
         if asked.path == "feed":
             zone, names = self.intake.zone, self._names()
@@ -197,6 +216,15 @@ class CityDoors:
         engine = self.intake.engine
         held = self.intake.ask(lambda: events(engine, "warning"))
         return capout.messages(held, self._sender(), self._area, self._names())
+
+    def _draft(self, run: str) -> Reply:
+        """The message that the plan of a run proposes; nothing is issued."""
+        engine, now = self.intake.engine, self.intake.clock.now_ms()
+        event = self.intake.ask(lambda: drafted(engine, run, now))
+        if event is None:
+            raise Refused(404, "unknown_case", "Not Found", "no such run is active, or its plan has no draft")
+        alert = capout.draft(event, self._sender(), self._area, self._names())
+        return Reply(200, MEDIA, to_xml(alert, self.intake.zone))
 
     def _area(self, event: Event, language: str) -> Area:
         """Where a warning holds: its scope, or the city where none is known; with the polygon that the pack has."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -16,8 +18,9 @@ from starlette.routing import Route
 from citytwin.dashboards import problems
 from citytwin.dashboards.asking import asked
 from citytwin.dashboards.bodies import body_of
-from citytwin.dashboards.desk_ports import Command, Desk
+from citytwin.dashboards.desk_ports import Command, Desk, Done
 from citytwin.dashboards.people import Person, forbidden, note, note_personal, person_of
+from citytwin.dashboards.ports import Refused
 from citytwin.dashboards.problems import Trouble
 from citytwin.dashboards.seeing import shown
 from citytwin.geo.scopes import ScopeTree
@@ -71,7 +74,7 @@ class DeskApi:
 
     def routes(self) -> list[Route]:
         """All addresses of the desk."""
-        reads = {"alarms": "alarm", "units": "unit", "plans/running": "plan"}
+        reads = {"alarms": "alarm", "units": "unit", "plans/running": "plan", "warnings": "warning"}
         tables = ("rules", "plans", "categories", "duty")
         return [
             Route("/api/v1/commands", self.command, methods=["POST"]),
@@ -86,22 +89,32 @@ class DeskApi:
     async def command(self, request: Request) -> Response:
         """Do what a person wants, once."""
         ask = await self._ask(request)
+        try:
+            done = await self._do(request, ask)
+        except (Trouble, Refused) as no:
+            if no.status == HTTPStatus.FORBIDDEN:
+                note(request, "command.refused", ask.subject, detail={"op": ask.op, "idem": ask.idem, "why": no.code})
+            raise
+        note(request, ask.op, done.subject, detail={"idem": ask.idem, "rev": done.rev, "duplicate": done.duplicate})
+        answer = Answer(done.subject, done.rev, done.position, done.duplicate)
+        return problems.json(answer, {"ETag": f'"{done.rev}"'})
+
+    async def _do(self, request: Request, ask: Ask) -> Done:
+        """Ask for the rights, then have it done. Raises Trouble, Refused."""
         who = self._who(request, ask.op)
         command = Command(
             ask.op, ask.subject, ask.idem, who.user, ask.fields, self._rev(request, ask), ask.lon, ask.lat, ask.scope,
             ask.drill,
         )  # fmt: skip
-        who.require(ask.op, *await asyncio.to_thread(self.desk.place, command))
+        place, lent = await asyncio.to_thread(self.desk.place, command)
+        who.require(ask.op, place, lent)
         if self.busy >= AT_ONCE:
             raise Trouble(429, "busy", f"{AT_ONCE} commands are in work; come again", retry_after=1)
         self.busy += 1
         try:
-            done = await asyncio.to_thread(self.desk.run, command)
+            return await asyncio.to_thread(self.desk.run, replace(command, role=who.under(ask.op, place)))
         finally:
             self.busy -= 1
-        note(request, ask.op, done.subject, detail={"idem": ask.idem, "rev": done.rev, "duplicate": done.duplicate})
-        answer = Answer(done.subject, done.rev, done.position, done.duplicate)
-        return problems.json(answer, {"ETag": f'"{done.rev}"'})
 
     async def _ask(self, request: Request) -> Ask:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -144,9 +157,10 @@ class DeskApi:
             asked(request)
             who = self._who(request, f"read.{part}")
             rows = await asyncio.to_thread(self.desk.rows, part)
-            seen = [row for r in rows if (row := shown(who, part, r)) is not None]
+            # a public warning is public: whoever may read any reads all
+            seen = rows if part == "warning" else [r for row in rows if (r := shown(who, part, row)) is not None]
             note_personal(request, part, seen)
-            return problems.json({"items": seen})
+            return problems.json({"items": list(seen)})
 
         return read
 

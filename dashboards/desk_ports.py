@@ -12,6 +12,7 @@ class Command:
     """What a person wants: `op` is an event type, `rev` the revision that the page showed (None: not told).
 
     `idem` makes it happen once; `subject` "" has a code made. `lon`, `lat` degrees or `scope` a code: of a new case.
+    `role`: under which it is said, written down where the type has a field for it.
     """
 
     op: str
@@ -24,6 +25,7 @@ class Command:
     lat: float | None = None
     scope: str = ""
     drill: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Desk(Protocol):
         """All that is known of one case; None for an unknown one."""
 
     def rows(self, part: str) -> Sequence[Mapping[str, Any]]:
-        """What is open of a part of the desk: `alarm`, `unit`, `plan`."""
+        """What is open of a part of the desk: `alarm`, `unit`, `plan`, `warning`."""
 
     def tables(self, name: str, text: str) -> Sequence[Mapping[str, Any]]:
         """Tables of the desk: `rules`, `plans`, `categories`, `duty`; those that the text finds, all for ""."""

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from citytwin.dashboards.bodies import body_of
 from citytwin.dashboards.door_ports import Asked, Doors, Reply
-from citytwin.dashboards.people import person_of, person_or_none
+from citytwin.dashboards.people import forbidden, person_of, person_or_none
 from citytwin.dashboards.problems import Trouble
 
 #: Calls that may be in work at once; more are told to come again.
@@ -51,9 +51,12 @@ class DoorRoutes:
         return await self._through(self.doors.cap, request, "", True)
 
     async def read_cap(self, request: Request) -> Response:
-        """Messages of this city, or those of others that are in force."""
-        person_of(request).require("read.city")
-        return await self._through(self.doors.cap, request, request.path_params["path"], True)
+        """Messages of this city, those of others that are in force, and drafts for who may issue them."""
+        person, path = person_of(request), request.path_params["path"]
+        need = "warning.issued" if path.startswith("draft/") else "read.city"
+        if not person.holds(need):  # what is public holds no places that are not everybody's
+            raise forbidden(need)
+        return await self._through(self.doors.cap, request, path, True)
 
     async def gb28181(self, request: Request) -> Response:
         """An alarm of a video platform."""

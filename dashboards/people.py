@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from citytwin.dashboards.problems import Trouble
 from citytwin.geo.scopes import ScopeTree
-from citytwin.models.desk.rights import EVERYWHERE, FULL, Rights, View, inside, is_personal, may
+from citytwin.models.desk.rights import EVERYWHERE, FULL, Rights, View, inside, is_personal, may, role_for
 
 #: Name of the cookie of a session.
 COOKIE = "citytwin_session"
@@ -50,6 +50,10 @@ class Person:
     def may(self, op: str, scope_row: int = -1, lent: Sequence[int] = ()) -> bool:
         """Whether a permission holds for what lies at a scope row (-1: no known place), lent to these scope rows."""
         return may(self.rights, op, scope_row, self.tree, lent)
+
+    def under(self, op: str, scope_row: int = -1) -> str:
+        """Code of the role under which this is said for what lies at a scope row; "" where it may not be."""
+        return role_for(self.rights, op, scope_row, self.tree)
 
     def view(self, channel: str) -> View:
         """What is seen of a channel."""

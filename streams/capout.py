@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
 
 from citytwin.models.desk.event import Event
-from citytwin.models.door_events import CAP_CATEGORY, CAP_CERTAINTY, CAP_URGENCY
+from citytwin.models.door_events import CAP_CATEGORY, CAP_CERTAINTY, CAP_RESPONSE, CAP_URGENCY
 from citytwin.streams.capdoc import MEDIA, Alert, Area, Info, Reference
 from citytwin.streams.markup import add, written
 
@@ -44,6 +45,7 @@ def identifier_of(event: Event, sender: str) -> str:
 def messages(events: Iterable[Event], sender: str, area_of: AreaOf, names: Mapping[str, str]) -> list[Alert]:
     """All messages, oldest first; `names` of the sender by language. Events of other types are passed over."""
     standing: dict[str, Reference] = {}
+    scopes: dict[str, int] = {}
     out: list[Alert] = []
     for event in sorted(events, key=lambda e: (e.time, e.source, e.id)):
         before = standing.get(event.subject)
@@ -53,16 +55,28 @@ def messages(events: Iterable[Event], sender: str, area_of: AreaOf, names: Mappi
             kind = "Cancel"
         else:
             continue
-        alert = Alert(
-            identifier_of(event, sender), sender, event.time, "Exercise" if event.drill else "Actual", kind, "Public",
-            tuple(_info(event, short, language, area_of, names) for short, language in _LANGUAGES),
-            (before,) if before else (),
-        )  # fmt: skip
+        if not before:  # it stays where it was issued
+            scopes[event.subject] = event.scope
+        placed, status = replace(event, scope=scopes[event.subject]), "Exercise" if event.drill else "Actual"
+        alert = _alert(placed, sender, status, kind, area_of, names, (before,) if before else ())
         out.append(alert)
         standing[event.subject] = Reference(sender, alert.identifier, alert.sent)
         if kind == "Cancel":
             del standing[event.subject]
     return out
+
+
+def draft(event: Event, sender: str, area_of: AreaOf, names: Mapping[str, str]) -> Alert:
+    """What a `warning.issued` that nobody said yet would be as a message: its status is Draft, nobody acts on it."""
+    return _alert(event, sender, "Draft", "Alert", area_of, names)
+
+
+def _alert(
+    event: Event, sender: str, status: str, kind: str, area_of: AreaOf, names: Mapping[str, str],
+    references: tuple[Reference, ...] = (),
+) -> Alert:  # fmt: skip
+    infos = tuple(_info(event, short, language, area_of, names) for short, language in _LANGUAGES)
+    return Alert(identifier_of(event, sender), sender, event.time, status, kind, "Public", infos, references)
 
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -98,25 +112,34 @@ def _info(event: Event, short: str, language: str, area_of: AreaOf, names: Mappi
     fields, level = event.fields, level_of(event.fields)
     ended = event.type == "warning.ended"
     kind = LEVEL_NAMES[level][short] if level else {"zh": "预警", "en": "Warning"}[short]
-    headline = str(fields.get(f"headline_{short}") or fields.get("headline") or fields.get("reason") or kind)
+    headline = _text(fields, "headline", short) or str(fields.get("reason") or kind)
     return Info(
         language=language,
-        category=(_told(fields, "category", CAP_CATEGORY, "Safety"),),
-        event=kind if not ended else {"zh": "预警解除", "en": "Warning ended"}[short],
+        category=_words(fields, "category", CAP_CATEGORY) or ("Safety",),
+        event={"zh": "预警解除", "en": "Warning ended"}[short] if ended else _text(fields, "event", short) or kind,
         # what the desk warns of was measured, and holds now; a warning that says otherwise is believed
         urgency="Past" if ended else _told(fields, "urgency", CAP_URGENCY, "Immediate"),
         severity=SEVERITY.get(level, "Unknown"),
         certainty=_told(fields, "certainty", CAP_CERTAINTY, "Observed"),
-        response=("AllClear",) if ended else (),
+        response=("AllClear",) if ended else _words(fields, "response", CAP_RESPONSE),
         effective=event.time,
         expires=fields.get("expires"),
         sender_name=names.get(short, ""),
         headline=headline[:160],
-        description=str(fields.get(f"text_{short}") or fields.get("text") or ""),
-        instruction=str(fields.get("instruction") or ""),
+        description=_text(fields, "text", short),
+        instruction=_text(fields, "instruction", short),
         parameters=(("level", str(level)),) if level else (),
         areas=(area_of(event, short),),
     )
+
+
+def _text(fields: Mapping[str, Any], name: str, short: str) -> str:
+    """A text in a language, else as it was told."""
+    return str(fields.get(f"{name}_{short}") or fields.get(name) or "")
+
+
+def _words(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for word in str(fields.get(name) or "").split() if word in allowed)
 
 
 def _told(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...], otherwise: str) -> str:

@@ -7,6 +7,7 @@ and acknowledges nothing.
 
 from __future__ import annotations
 
+from citytwin.models.door_events import CAP_CATEGORY, CAP_CERTAINTY, CAP_RESPONSE, CAP_URGENCY
 from citytwin.models.vocabulary import DAY_MS, EventType, Field, Kind
 
 _CODE, _NUMBER, _INTEGER, _TIME, _TEXT, _FLAG = (
@@ -27,6 +28,31 @@ _MANY = 10**9
 FAMILY = "alarms"
 #: Colours of a public early warning, from level I to IV (Emergency Response Law of China).
 COLOURS = ("red", "orange", "yellow", "blue")
+#: Fields of a public warning that hold words of CAP 1.2 with blanks between them.
+WARNING_WORDS: dict[str, tuple[str, ...]] = {"category": CAP_CATEGORY, "response": CAP_RESPONSE}
+#: The role under which a command was given: the door writes it down, for accounts are not in the log.
+_UNDER = Field("under", _CODE)
+_LONG = 4096
+#: Fields of `warning.issued` besides `actor` and `reason`: texts are Chinese, English by the names with `_en`.
+WARNING_FIELDS: tuple[Field, ...] = (
+    Field("colour", _CODE, choices=COLOURS, required=True),
+    Field("headline", _TEXT, required=True),
+    Field("headline_en", _TEXT),
+    Field("event", _TEXT),
+    Field("event_en", _TEXT),
+    Field("text", _TEXT, max_bytes=_LONG),
+    Field("text_en", _TEXT, max_bytes=_LONG),
+    Field("instruction", _TEXT, max_bytes=_LONG),
+    Field("instruction_en", _TEXT, max_bytes=_LONG),
+    Field("category", _CODE),
+    Field("response", _CODE),
+    Field("urgency", _CODE, choices=CAP_URGENCY),
+    Field("certainty", _CODE, choices=CAP_CERTAINTY),
+    Field("expires", _TIME),
+    Field("run", _TEXT),  # code of the run of a plan whose draft it was
+    _REV,
+    _UNDER,
+)
 
 #: Fields of each `alarm.*` type besides `actor` and `reason`.
 ALARM_FIELDS: dict[str, tuple[Field, ...]] = {
@@ -71,12 +97,11 @@ def alarm_types() -> list[EventType]:
         EventType(f"alarm.{name}", (*fields, *_ACTOR), family=FAMILY, horizon_ms=_MONTH_MS)
         for name, fields in ALARM_FIELDS.items()
     ]
-    issued = (Field("colour", _CODE, choices=COLOURS, required=True), Field("headline", _TEXT, required=True), _REV)
     return [
         *alarms,
         EventType("alarm.health", HEALTH_FIELDS, key=("subject",), horizon_ms=_MONTH_MS),
-        EventType("warning.issued", (*issued, *_ACTOR), family="warning", horizon_ms=_MONTH_MS),
-        EventType("warning.ended", (_REV, *_ACTOR), family="warning", horizon_ms=_MONTH_MS),
+        EventType("warning.issued", (*WARNING_FIELDS, *_ACTOR), family="warning", horizon_ms=_MONTH_MS),
+        EventType("warning.ended", (_REV, _UNDER, *_ACTOR), family="warning", horizon_ms=_MONTH_MS),
     ]
 
 

@@ -20,6 +20,15 @@ DESK_SOURCE = "desk/"
 SIMULATED = "desk/cases"
 
 
+def by_person(source: str) -> bool:
+    """Whether a person at the desk says what comes from a source: only the door for commands writes it.
+
+    >>> by_person("desk/anna"), by_person(AUTO), by_person("hotline")
+    (True, False, False)
+    """
+    return source.startswith(DESK_SOURCE) and source not in (AUTO, SIMULATED)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event of the log: `time` ms UTC, `scope` a row of the scope tree (-1 unknown), `lon`, `lat` degrees or NaN.

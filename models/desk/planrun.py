@@ -115,6 +115,7 @@ class Run:
             "report": asdict(expected) if expected else None, "reports": [asdict(r) for r in self.reports],
             "notify": [dict(n) for n in plan.notify if self.level in n.get("levels", (1, 2, 3, 4))],
             "resources": [dict(n) for n in plan.resources], "cap": plan.cap_fields(self.level),
+            "warning": plan.warning(self.level, self.code), "end": plan.end.when.text,
         }  # fmt: skip
 
     def checklist(self, plan: Plan) -> list[dict[str, Any]]:

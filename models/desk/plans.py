@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from citytwin.models.desk.alarm_events import COLOURS
 from citytwin.models.desk.triggers import Alarm, Trigger, Value
 
 Words = Mapping[str, str]
@@ -133,6 +134,21 @@ class Plan:
             return {}
         return {"status": "Draft", "msgType": "Alert", "scope": "Public", **self.cap, "severity": SEVERITY[level]}
 
+    def warning(self, level: int, run: str = "") -> dict[str, Any]:
+        """Fields of the `warning.issued` that an authorised person may say at a level: {} where the plan has no draft.
+
+        When it expires is worked out by who says it: `cap_fields` has the time that it is to hold.
+        """
+        if not self.cap:
+            return {}
+        pairs = ((name, self.cap[name]) for name in ("headline", "event", "instruction"))
+        texts = {f"{name}{end}": words[k] for name, words in pairs for k, end in (("zh", ""), ("en", "_en"))}
+        words = {"category": self.cap["category"], "response": self.cap["responseType"]}
+        return {
+            "colour": COLOURS[level - 1], **texts, **{k: " ".join(v) for k, v in words.items() if v},
+            "urgency": self.cap["urgency"], "certainty": self.cap["certainty"], **({"run": run} if run else {}),
+        }  # fmt: skip
+
     def plain(self) -> dict[str, Any]:
         """As plain JSON values, for pages."""
         return {
@@ -151,5 +167,5 @@ class Plan:
             ],
             "end": {"when": self.end.when.text, "hold_ms": self.end.hold_ms, "automatic": self.end.automatic},
             "notify": [dict(row) for row in self.notify],
-            "resources": [dict(row) for row in self.resources],
+            "resources": [dict(row) for row in self.resources], "cap": dict(self.cap),
         }  # fmt: skip

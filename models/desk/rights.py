@@ -133,6 +133,13 @@ def may(rights: Rights, op: str, scope_row: int, tree: ScopeTree, lent: Sequence
     return inside(rights.scopes(op), places, tree)
 
 
+def role_for(rights: Rights, op: str, scope_row: int, tree: ScopeTree) -> str:
+    """Code of the first role, in the order of the table, under which this may be said there; "" for none."""
+    able = PERMISSIONS.get(op, frozenset())
+    held = {role: {scope for r, scope in rights.grants if r == role} for role in ROLES if role in able}
+    return next((role for role, scopes in held.items() if inside(scopes, (scope_row,), tree)), "")
+
+
 def masked(value: Any) -> Any:
     """The value (dicts, lists, plain values) with its personal fields empty; the same object where there are none.
 

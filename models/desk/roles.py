@@ -73,7 +73,7 @@ _TABLE: dict[str, str] = {
     "duty.set": "LS", "shift.handed": "LD", "shift.taken": "LD",
     # reading
     "read.city": _ALL, "read.ind": _ALL, "read.twin": _ALL, "read.case": _ALL, "read.sys": _ALL, "read.alarm": _ALL,
-    "read.unit": _ALL, "read.plan": _ALL, "read.ticker": "CLDVSMEOWAG", "read.duty": "CLDSMOA",
+    "read.unit": _ALL, "read.plan": _ALL, "read.warning": _ALL, "read.ticker": "CLDVSMEOWAG", "read.duty": "CLDSMOA",
     "read.handover": "LDSM", "read.rules": "LDSMOWAG", "read.ops": "LSMOWAG", "read.lab": "OWAG",
     "read.deadletters": "OWAG", "read.audit": "A", "read.personal": "CLDHVSME", "read.confidential": "CLSE",
     # what is no event

@@ -28,6 +28,7 @@ from citytwin.models.desk.categories import builtin
 from citytwin.models.desk.event import SIMULATED
 from citytwin.models.desk.limits import handling_due
 from citytwin.testing import TinyCity
+from citytwin.verification import newest
 from tests.servers.process import until
 
 NOW = 1_750_000_000_000
@@ -292,3 +293,32 @@ def test_tables_and_handover(city: City) -> None:
     for path in ("/alarms", "/units", "/duty", "/rules", "/plans/running"):
         assert city.ask(path) == (200, {"items": []})
     assert city.ask("/handover")[1]["cases"]["open"] == 1
+
+
+def test_a_refused_command_is_in_the_audit_trail(city: City) -> None:
+    code = opened(city)
+    city.done("case.dispatched", code, unit="U7")
+    for move in ("received", "handled"):
+        city.done(f"case.{move}", code, unit="U7")
+    assert city.say("case.verified", code, "not-my-own-1", passed=True)[0] == 403, "the local user did the work"
+    assert city.say("case.nothing", code, "no-such-right")[0] == 403
+    assert city.say("case.closed", code)[0] == 422
+    trail = city.node.people.audit
+    trail.flush()
+    rows = [json.loads(body) for body in newest(trail.folder, 99)]
+    assert [(r["who"], r["subject"], r["detail"]) for r in rows if r["action"] == "command.refused"][::-1] == [
+        ("local", code, {"op": "case.nothing", "idem": "no-such-right", "why": "forbidden"}),
+        ("local", code, {"op": "case.verified", "idem": "not-my-own-1", "why": "not_allowed"}),
+    ]  # fmt: skip
+
+
+def test_a_run_of_a_plan_says_who_is_to_be_told(city: City) -> None:
+    scopes = city.node.engine.scopes
+    area = scopes.code[1]
+    span = {"from": "2025-06-15T00:00:00Z", "until": "2025-06-16T00:00:00Z"}
+    city.done("duty.set", "chief", role="commander", area=scopes.code[0], person="Wang", **span)
+    city.done("plan.started", "R-1", plan="waterlogging", level=1, area=area)
+    (run,) = city.ask("/plans/running")[1]["items"]
+    assert [(n["role"], n["person"]) for n in run["notify"]] == [("commander", "Wang"), ("supervisor", None)]
+    assert run["end"] == "waterlog_depth_max < 10 and rain_1h_max < 5"
+    assert run["warning"]["colour"] == "red"

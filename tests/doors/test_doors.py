@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from lxml import etree
 
+from citytwin.accounts import Accounts, Cost
 from citytwin.app import Node
 from citytwin.config import Config, Engine, Server
 from citytwin.door_config import HookTarget, Open311, Webhooks
@@ -29,6 +31,7 @@ from tests.doors.test_gb28181 import body as alarm_body
 ZONE = ZoneInfo("Asia/Shanghai")
 TOKEN, KEY = "a-token-of-the-settings", "k-of-an-app"
 REPORT = {"service_code": "facility.manhole", "lat": "30.58", "long": "114.3", "description": "井盖缺失"}
+KEYS = itertools.count()
 GUARDED = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -39,6 +42,7 @@ class Running:
     node: Node
     url: str
     receiver: Receiver
+    commander: dict[str, str]
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         return httpx.get(self.url + path, headers={**GUARDED, **more.pop("headers", {})}, **more)
@@ -74,7 +78,12 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         url = node.serve()
         node.start()
         node.first_frame.wait()
-        yield Running(node, url, receiver)
+        with Accounts(folder / "data" / "accounts.db", cost=Cost(2, 1, 1)) as accounts:
+            accounts.add("chief", "a long password")
+            accounts.grant("chief", "commander")
+            signed = httpx.post(f"{url}/api/v1/session", json={"user": "chief", "password": "a long password"})
+        cookie = {"Cookie": signed.headers["set-cookie"].partition(";")[0]}
+        yield Running(node, url, receiver, cookie)
     receiver.stop()
 
 
@@ -216,24 +225,99 @@ def test_a_wrong_message_changes_nothing(city: Running, content: bytes, status: 
     assert (city.accepted(), in_force(city)) == (before, held)
 
 
-def test_warnings_of_the_city_go_out(city: Running) -> None:
-    when = datetime.datetime.now(datetime.UTC).isoformat()
-    event = {
-        "specversion": "1.0", "id": "w-1", "source": "weather/m", "type": "warning.issued", "subject": "W-1",
-        "time": when, "gridid": "420101", "data": {"colour": "orange", "headline": "暴雨<橙色>"},
-    }  # fmt: skip
-    kind = {"Content-Type": "application/cloudevents+json"}
-    assert city.post("/ingest", content=json.dumps(event), headers=kind).json()["accepted"] == 1
+def command(
+    city: Running, op: str, subject: str = "", status: int = 200, place: str = "420101", **told: Any
+) -> dict[str, Any]:
+    """A command of the commander."""
+    body = {"op": op, "subject": subject, "idem": f"key-{next(KEYS):05d}", "scope": place, "fields": told}
+    answer = httpx.post(f"{city.url}/api/v1/commands", json=body, headers=city.commander, timeout=30)
+    assert answer.status_code == status, answer.text
+    return dict(answer.json())
+
+
+def messages_out(city: Running) -> list[Any]:
+    """The documents that the feed lists, oldest first, each by the schema of the standard."""
     feed = etree.fromstring(city.get("/api/v1/cap/feed").content)
-    (link,) = feed.xpath("a:entry/a:link/@href", namespaces={"a": capout.ATOM})
-    answer = city.get(f"/api/v1/cap/{link}")
-    assert answer.headers["content-type"] == "application/cap+xml"
+    links = feed.xpath("a:entry/a:link/@href", namespaces={"a": capout.ATOM})
+    answers = [city.get(f"/api/v1/cap/{link}") for link in reversed(links)]
+    assert {a.headers["content-type"] for a in answers} <= {"application/cap+xml"}
+    roots = [etree.fromstring(a.content) for a in answers]
+    for root in roots:
+        SCHEMA.assertValid(root)
+    return roots
+
+
+def said(root: Any, path: str) -> list[str]:
+    return [str(x) for x in root.xpath(f"{path}/text()", namespaces={"c": root.nsmap[None]})]
+
+
+def test_warnings_of_the_city_are_issued_by_an_authorised_person_and_go_out(city: Running) -> None:
+    code = command(city, "warning.issued", colour="orange", headline="暴雨<橙色>", category="Met Transport")["subject"]
+    (row,) = city.get("/api/v1/warnings").json()["items"]
+    assert (row["code"], row["level"], row["scope"], row["under"], row["issued_by"]) == (
+        code, 2, "420101", "commander", "chief",
+    )  # fmt: skip
+    assert command(city, "warning.issued", code, place="", colour="red", headline="暴雨红色")["rev"] == 2
+    assert command(city, "warning.issued", code, 422, "420100", colour="red", headline="x")["title"]
+    command(city, "warning.ended", code)
+    assert city.get("/api/v1/warnings").json()["items"] == []
+    first, second, third = messages_out(city)
+    assert [said(r, "c:msgType")[0] for r in (first, second, third)] == ["Alert", "Update", "Cancel"]
+    assert said(first, "c:info/c:severity") == ["Severe", "Severe"]
+    assert said(first, "c:info/c:category") == ["Met", "Transport"] * 2
+    for root in (first, second, third):
+        assert said(root, "c:info/c:area/c:areaDesc")[0].startswith("小城")
+        assert said(root, "c:info/c:area/c:geocode/c:value")[0] == "420101", "it stays where it was issued"
+    assert city.get("/api/v1/cap/nothing").status_code == 404
+
+
+def test_nobody_issues_a_warning_by_another_door(city: Running) -> None:
+    when, before = datetime.datetime.now(datetime.UTC).isoformat(), len(messages_out(city))
+    data = {"colour": "red", "headline": "假", "actor": "chief", "under": "commander"}
+    event = {"specversion": "1.0", "id": "w-1", "type": "warning.issued", "subject": "W-1", "time": when, "data": data}
+    kind = {"Content-Type": "application/cloudevents+json"}
+    for source in ("weather/m", "desk/chief", "desk/auto", "desk/cases"):
+        answer = city.post("/ingest", content=json.dumps({**event, "source": source}), headers=kind)
+        assert [r["reason"] for r in answer.json()["rejected"]] == ["not_allowed"], source
+    body = {"op": "warning.issued", "idem": "a-key-of-mine", "fields": {"colour": "red", "headline": "假"}}
+    assert city.post("/api/v1/commands", json=body).status_code == 403, "a program is no commander"
+    assert city.get("/api/v1/warnings").json()["items"] == []
+    assert len(messages_out(city)) == before
+
+
+def test_the_draft_of_a_plan_is_a_message_and_may_be_issued(city: Running) -> None:
+    command(city, "plan.started", "R-1", plan="waterlogging", level=2, area="420101")
+    assert city.get("/api/v1/cap/draft/R-1").status_code == 403, "drafts are for who may issue them"
+    answer = httpx.get(f"{city.url}/api/v1/cap/draft/R-1", headers=city.commander)
     root = etree.fromstring(answer.content)
     SCHEMA.assertValid(root)
-    space = {"c": root.nsmap[None]}
-    assert root.xpath("c:info/c:severity/text()", namespaces=space) == ["Severe", "Severe"]
-    assert root.xpath("c:info/c:area/c:areaDesc/text()", namespaces=space)[0].startswith("小城")
-    assert city.get("/api/v1/cap/nothing").status_code == 404
+    assert said(root, "c:status") == ["Draft"]
+    assert said(root, "c:info/c:event") == ["城市内涝", "Urban waterlogging"]
+    assert said(root, "c:info/c:responseType") == ["Avoid", "Avoid"]
+    run = next(r for r in city.get("/api/v1/plans/running").json()["items"] if r["code"] == "R-1")
+    code = command(city, "warning.issued", **run["warning"])["subject"]
+    assert city.get("/api/v1/warnings").json()["items"][0]["run"] == "R-1"
+    last = messages_out(city)[-1]
+    assert said(last, "c:status") == ["Actual"]
+    for path in (
+        "c:info/c:event",
+        "c:info/c:headline",
+        "c:info/c:severity",
+        "c:info/c:instruction",
+        "c:info/c:area/c:areaDesc",
+    ):
+        assert said(last, path) == said(root, path)
+    command(city, "warning.ended", code)
+    command(city, "plan.ended", "R-1")
+    assert httpx.get(f"{city.url}/api/v1/cap/draft/R-1", headers=city.commander).status_code == 404
+
+
+def test_a_warning_of_a_drill_is_kept_apart(city: Running) -> None:
+    command(city, "warning.issued", "drill/W-9", colour="blue", headline="演练")
+    (row,) = city.get("/api/v1/warnings").json()["items"]
+    assert (row["code"], row["drill"]) == ("drill/W-9", True)
+    command(city, "warning.ended", "drill/W-9")
+    assert [said(r, "c:status")[0] for r in messages_out(city)][-2:] == ["Exercise", "Exercise"]
 
 
 def test_alarms_of_devices_are_answered_by_the_standard(city: Running) -> None:

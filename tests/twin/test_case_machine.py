@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 from citytwin.engine import Engine
 from citytwin.indicators.registry import Registry
 from citytwin.models.desk.casebody import CaseFile
-from citytwin.models.desk.event import Event
+from citytwin.models.desk.event import DESK_SOURCE, Event
 from citytwin.models.desk.moves import check, legal
 from tests.conftest import Figure, proving
 from tests.indicators.histories import USUAL
@@ -71,9 +71,10 @@ class Desk(RuleBasedStateMachine):
         return file_in(cases, code)
 
     def raw(self, event: Event) -> Raw:
-        """An event as it comes in; its id is new."""
+        """An event as it comes in; its id is new, its source none of the desk's, so that the fold alone is tried."""
+        source = event.source.replace(DESK_SOURCE, "seat/")
         return {
-            "type": event.type, "time": event.time, "source": event.source, "id": f"e{len(self.log):04}",
+            "type": event.type, "time": event.time, "source": source, "id": f"e{len(self.log):04}",
             "subject": event.subject, **event.fields,
         }  # fmt: skip
 

@@ -11,14 +11,14 @@ from dataclasses import asdict
 from typing import Any
 
 from citytwin.models.columns import MISSING
-from citytwin.models.desk.event import AUTO, Draft, Event, Part, Refusal
+from citytwin.models.desk.event import AUTO, Draft, Event, Part, Refusal, by_person
 
 #: Drafts that wait to be written; beyond it no part is asked for more until some are.
 DRAFTS_MAX = 10_000
 #: Refused drafts that are remembered, so that a part that still wants one does not say it again and again.
 REFUSED_MAX = 10_000
 
-#: Whether a move of a case may be taken now; asked for events that know a revision.
+#: Whether a move of a case may be taken now; asked for what people say, and for events that know a revision.
 CheckCase = Callable[[Event], Refusal | None]
 
 
@@ -73,7 +73,8 @@ class Desk:
                 del self._refused[next(iter(self._refused))]
 
     def _judge(self, event: Event) -> Refusal | None:
-        if self._check_case is not None and event.type.startswith("case.") and "rev" in event.fields:
+        commanded = "rev" in event.fields or by_person(event.source)
+        if self._check_case is not None and commanded and event.type.startswith("case."):
             refusal = self._check_case(event)
             if refusal is not None:
                 return refusal

@@ -1,4 +1,4 @@
-"""Alarms: rows as pages have them, conflicts, notices, drills, groups and floods, bounds; public warnings apart."""
+"""Alarms: rows as pages have them, conflicts, notices, drills, groups and floods, bounds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from citytwin.models.desk.alarmhealth import Occurrence
 from citytwin.models.desk.event import AUTO, Event, Refusal
 from citytwin.models.events import VOCABULARY
 from citytwin.twin.desk.alarms import ALL, HISTORY, NOTICES, Alarms
-from citytwin.twin.desk.warnings import ENDED, Warnings
 from tests.conftest import Figure
 from tests.indicators.town import tree
 
@@ -29,7 +28,7 @@ ROW = [
 ]  # fmt: skip
 
 
-def say(part: Alarms | Warnings, type: str, code: str, at: int = 0, source: str = AUTO, grid: int = 0, **fields: Any
+def say(part: Alarms, type: str, code: str, at: int = 0, source: str = AUTO, grid: int = 0, **fields: Any
         ) -> Refusal | None:  # fmt: skip
     """Check one event, and apply it unless it is refused; `at` ms after T0."""
     event = Event(type, T0 + at, source, f"{type}/{code}/{at}", code, GRIDS[grid] if grid >= 0 else -1, fields=fields)
@@ -338,46 +337,3 @@ def test_silence_is_no_event() -> None:
     names = {t.name for t in VOCABULARY().types.values() if t.family == FAMILY}
     assert names == {f"alarm.{name}" for name in ALARM_FIELDS} <= Alarms.types
     assert not any("silen" in name or "mute" in name for name in names)
-
-
-WARNING: dict[str, Any] = {"colour": "red", "headline": "暴雨红色预警"}
-
-
-def test_only_an_authorised_person_issues_a_public_warning() -> None:
-    part = Warnings(SCOPES, lambda actor, op: actor == "chief")
-    for source, actor in ((AUTO, "chief"), ("desk/wang", ""), ("gateway", "wang")):
-        refusal = say(part, "warning.issued", "W1", 0, source, actor=actor, **WARNING)
-        assert refusal is not None
-        assert refusal.reason == "not_allowed"
-    assert part.rows() == []
-    assert say(part, "warning.issued", "W1", 1, "desk/chief", **WARNING) is None
-    assert say(part, "warning.issued", "W2", 2, "gateway", actor="chief", colour="blue", headline="大风") is None
-    assert say(part, "warning.issued", "W2", 3, "desk/chief", colour="orange", headline="大风", rev=1) is None
-    assert [(w["code"], w["level"], w["issued_at"], w["rev"]) for w in part.rows()] == [
-        ("W1", 1, T0 + 1, 1), ("W2", 2, T0 + 2, 2),
-    ]  # fmt: skip
-    assert len(part.take_changed()) == 2
-    again = Warnings(SCOPES, lambda actor, op: True)
-    again.load(json.loads(json.dumps(part.state())))
-    assert again.rows() == part.rows()
-    assert again.state() == part.state()
-
-
-def test_a_warning_ends_once_and_the_ended_are_bounded() -> None:
-    part = Warnings(SCOPES, lambda actor, op: True)
-    for i in range(ENDED + 5):
-        assert say(part, "warning.issued", f"W{i}", i, "desk/chief", **WARNING) is None
-        assert say(part, "warning.ended", f"W{i}", i + 1, "desk/chief") is None
-    reasons = {}
-    wrong: list[tuple[str, str, dict[str, Any]]] = [
-        ("warning.ended", "W9", {}), ("warning.ended", "none", {}), ("warning.ended", "W9", {"rev": 1}),
-        ("warning.issued", "W", {"headline": "x"}), ("warning.issued", "W", {"colour": "red"}),
-        ("warning.issued", "", WARNING),
-    ]  # fmt: skip
-    for name, code, more in wrong:
-        refusal = say(part, name, code, 10_000, "desk/chief", **more)
-        reasons[name, code, *more] = refusal.reason if refusal else ""
-    assert list(reasons.values()) == ["not_now", "unknown_case", "stale_rev", "bad_code", "missing", "missing"]
-    assert len(part.take_changed()) == ENDED
-    assert part.rows() == []
-    assert (part.tick(T0), part.due()) == ([], MISSING)

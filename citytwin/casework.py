@@ -118,7 +118,7 @@ class Casework:
         )  # fmt: skip
 
     def candidates(self, file: CaseFile) -> list[dict[str, Any]]:
-        """Units for a case, the best first."""
+        """Units for a case, the best first; those that work on it are always among them."""
         known = self.units.known()
         if not known or file.over:
             return []
@@ -127,7 +127,8 @@ class Casework:
         where = np.array([(f.lon, f.lat) for f in forces])
         trips = self.travel.trips(where[:, 0], where[:, 1], np.array([file.lon]), np.array([file.lat]))
         found = candidates(self.need(file), forces, trips, self.engine.now, self.policy)
-        return [c.row() for c in found[:SHOWN]]
+        at_work = {work.unit for work in file.units()}
+        return [c.row() for i, c in enumerate(found) if i < SHOWN or c.unit in at_work]
 
     def duplicates(self, file: CaseFile) -> list[dict[str, Any]]:
         """Open cases that may be the same as this one, the likeliest first."""
@@ -253,6 +254,10 @@ class Casework:
         if self._standing[0] != self.engine.k:
             self._standing = self.engine.k, self._standing_now()
         return (rule, area) in self._standing[1]
+
+    def look_again(self) -> None:
+        """Alarms may stand otherwise than at the last tick."""
+        self._standing = (-1, set())
 
     def _standing_now(self) -> set[tuple[str, str]]:
         active = [row for row in self.alarms.rows() if row["active"] and row["scope"] is not None]

@@ -20,8 +20,8 @@ from citytwin.engine import Engine
 from citytwin.ingest import decode_body, refused
 from citytwin.models.batch import Changes, Rejection
 from citytwin.models.desk.event import DESK_SOURCE, DRILL
-from citytwin.runtime import Busy, Runtime, Unavailable
 from citytwin.streams.codec import Codec
+from citytwin.submissions import Busy, Desks, Unavailable
 
 T = TypeVar("T")
 #: Seconds until a command that is not yet committed is given up by who asked; it may still be taken.
@@ -40,8 +40,10 @@ _TITLES = {
 class Commands:
     """The door for commands; each call waits until the log has the event and the engine has judged it."""
 
-    def __init__(self, codec: Codec, runtime: Runtime, engine: Engine, clock: Clock) -> None:
+    def __init__(self, codec: Codec, runtime: Desks, engine: Engine, clock: Clock, mark: str = "") -> None:
+        """`mark`: what tells the codes of cases that are made here from those of other gateways."""
         self.codec, self.runtime, self.engine, self.clock = codec, runtime, engine, clock
+        self._mark = f"-{hashlib.blake2b(mark.encode(), digest_size=2).hexdigest()}" if mark else ""
         self._number = 0
 
     def run(self, command: Command) -> Done:
@@ -50,6 +52,9 @@ class Commands:
             return self._run(command)
         except (Busy, Unavailable) as error:
             raise refused(error) from error
+        except TimeoutError as error:
+            detail = "there is no answer yet, it may still be taken: send the same again under the same key"
+            raise Refused(503, "unavailable", "The desk is slow", detail, 5) from error
 
     def _run(self, command: Command) -> Done:
         subject, time, came = self._ask(lambda: self._first(command))
@@ -90,7 +95,7 @@ class Commands:
         cases = self.engine.cases
         assert cases is not None
         self._number = max(self._number, cases.n) + 1
-        while desking.has_case(self.engine, code := f"C-{10_000 + self._number}"):
+        while desking.has_case(self.engine, code := f"C-{10_000 + self._number}{self._mark}"):
             self._number += 1
         return f"{DRILL}{code}" if command.drill else code
 

@@ -14,10 +14,11 @@ from citytwin.commanding import PATIENCE_S, Commands
 from citytwin.dashboards.desk_ports import Command, Done
 from citytwin.engine import Engine
 from citytwin.evidence import Evidence
+from citytwin.ingest import refused
 from citytwin.models.desk import handover, roster
 from citytwin.models.desk.rules import Rule
-from citytwin.runtime import Runtime
 from citytwin.streams.codec import Codec
+from citytwin.submissions import Busy, Desks, Unavailable
 
 T = TypeVar("T")
 #: Categories that are found by what was typed.
@@ -27,9 +28,12 @@ FOUND = 20
 class DeskDoor:
     """Each call is made on a worker thread, and answered between two steps of the engine."""
 
-    def __init__(self, codec: Codec, runtime: Runtime, engine: Engine, clock: Clock, evidence: Evidence) -> None:
+    def __init__(
+        self, codec: Codec, runtime: Desks, engine: Engine, clock: Clock, evidence: Evidence, mark: str = ""
+    ) -> None:
+        """`mark`: see Commands."""
         self.runtime, self.engine, self.evidence = runtime, engine, evidence
-        self._commands = Commands(codec, runtime, engine, clock)
+        self._commands = Commands(codec, runtime, engine, clock, mark)
 
     def run(self, command: Command) -> Done:
         """Do a command. Raises Refused; then nothing was changed."""
@@ -40,7 +44,10 @@ class DeskDoor:
         return self._ask(lambda: self._place(command))
 
     def _ask(self, read: Callable[[], T]) -> T:
-        return self.runtime.call(read).result(PATIENCE_S)
+        try:
+            return self.runtime.call(read).result(PATIENCE_S)
+        except (Busy, Unavailable) as error:
+            raise refused(error) from error
 
     def _place(self, command: Command) -> tuple[int, Sequence[int]]:
         engine = self.engine

@@ -14,19 +14,20 @@ from citytwin.casework import Casework
 from citytwin.geo.scopes import LEVELS
 from citytwin.intake import CityLike
 from citytwin.models.batch import Changes, EventBatch
-from citytwin.models.columns import MISSING, Bool, Coded, Int32, Strings
-from citytwin.models.desk import plantoml
+from citytwin.models.columns import MISSING, Bool, Coded, Int32, Int64, Strings, unique
 from citytwin.models.desk.columns import batches_of, events_of, unsayable
-from citytwin.models.desk.event import AUTO, Part, Refusal, by_person
+from citytwin.models.desk.event import AUTO, Draft, Part, Refusal, by_person
 from citytwin.models.desk.holidays import base_edition
 from citytwin.models.hashing import combine, hash_coded, hash_strings
 from citytwin.models.shards import DESK
+from citytwin.models.telling import Telling
 from citytwin.models.vocabulary import EventType
 from citytwin.twin.desk.alarms import Alarms
 from citytwin.twin.desk.calendars import Calendars
 from citytwin.twin.desk.desk import Desk
 from citytwin.twin.desk.duty import Duty
 from citytwin.twin.desk.plans import Plans
+from citytwin.twin.desk.transfers import Transfers
 from citytwin.twin.desk.units import Units
 from citytwin.twin.desk.warnings import Warnings
 from citytwin.twin.pack import City
@@ -50,11 +51,17 @@ def desk_of(engine: Engine) -> tuple[Desk | None, Casework | None]:
     city, scopes = engine.city, engine.scopes
     alarms, units, duty, days = Alarms(scopes), Units(), Duty(), calendars(city)
     areas = {name: _codes(engine, i) for i, name in enumerate(LEVELS[:_JUDGED])}
-    plans = Plans(plantoml.builtin(), areas)
+    plans = Plans(ruling.plans_of(city), areas)
     work = Casework(engine, days, units, alarms, plans, roster=duty)
     parts: dict[str, Part] = {"alarm": alarms, "unit": units, "plan": plans, "duty": duty, "calendar": days}
-    parts["warning"] = Warnings(scopes)
+    parts |= {"warning": Warnings(scopes), "transfer": Transfers(lambda code: _place(engine, code))}
     return Desk(parts, work.check), work
+
+
+def _place(engine: Engine, case: str) -> str:
+    """Code of the scope row of a case, "" for none."""
+    row = place_of(engine, case)[0]
+    return engine.scopes.code[row] if row >= 0 else ""
 
 
 def _codes(engine: Engine, level: int) -> list[str]:
@@ -74,8 +81,46 @@ def tick(engine: Engine) -> None:
     desk, work = engine.desk, engine.casework
     if desk is None or work is None:
         return
-    drafts = ruling.tick(engine) + work.plans.observe(engine.now, work.read, work.alarmed)
-    desk.tick(engine.now, drafts + work.tick(engine.now))
+    desk.tick(engine.now, _called_for(engine, work, engine.now) + work.tick(engine.now))
+
+
+def _called_for(engine: Engine, work: Casework, now: int) -> list[Draft]:
+    """What rules and plans make the desk say at a tick."""
+    return ruling.tick(engine, now) + work.plans.observe(now, work.read, work.alarmed)
+
+
+def mark(engine: Engine, cases: Int64) -> Int64:
+    """Let the desk of a city in shards do what a marker brings; rows of cases to be shown, which begin with `cases`."""
+    desk, work = engine.desk, engine.casework
+    if desk is None or work is None:
+        return cases
+    desk.tick(engine.now, work.tick(engine.now))
+    return follow(engine, cases)
+
+
+def follow(engine: Engine, cases: Int64) -> Int64:
+    """Keep the files of cases (rows that changed); rows that are to be shown again, those included."""
+    work = engine.casework
+    if work is None or not work.live:
+        return cases
+    work.follow(cases)
+    return unique(np.concatenate([cases, work.take_fresh()]))
+
+
+def tell(engine: Engine, telling: Telling) -> bool:
+    """Tell the desk a piece of what the clock found at a marker; False where it is not the next one, and nothing is.
+
+    With the last piece rules and plans say what they said in one process at that tick.
+    """
+    desk, work, told = engine.desk, engine.casework, engine.told
+    if desk is None or work is None or (telling.k, telling.index) != told.next:
+        return False
+    ruling.adopt(engine, telling)
+    told.next = (telling.k + 1, 0) if telling.last else (telling.k, telling.index + 1)
+    if telling.last:
+        work.look_again()
+        desk.say(_called_for(engine, work, telling.now))
+    return True
 
 
 def case_rows(engine: Engine, facts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from citytwin import desking, digests, intake, ruling, showing
 from citytwin.annex import Annexes
-from citytwin.facts import Counted, Stats, Ticker, Watermarks
+from citytwin.facts import Counted, Stats, Ticker, ToldUpTo, Watermarks
 from citytwin.indicators.aggregates import Aggregates
 from citytwin.indicators.board import Board
 from citytwin.indicators.columns import EntityTable
@@ -29,7 +29,7 @@ from citytwin.models.columns import MISSING, Bool, Float64, Int32, Int64, UInt64
 from citytwin.models.entities import KINDS
 from citytwin.models.frame import Frame, Values
 from citytwin.models.hashing import Allocate, Keys, combine, hash_coded
-from citytwin.models.shards import Ownership
+from citytwin.models.shards import DESK_FAMILIES, Ownership
 from citytwin.models.vocabulary import ALWAYS, EventType
 from citytwin.registers import Registers
 from citytwin.revisions import Revisions
@@ -82,6 +82,8 @@ class Engine:
         self.board = Board(list(registry), self.aggregates, self.scopes, self.entities, self.pulse)
         self.trend = Trend(self.scopes)
         (self.desk, self.casework), self.rules = desking.desk_of(self), ruling.book(self)
+        #: Of a city in shards: what hears for the rules here, and what the desk was told of by the clock.
+        self.ear, self.told = ruling.ear(self), ToldUpTo()
 
     # Building.
 
@@ -222,7 +224,9 @@ class Engine:
         ledger.live.data[index] = sign > 0
         ruling.note(self, kind, ledger, index, sign)
         if kind.name in self.newest:
-            self._saw(self.newest[kind.name], self.newest[kind.name].apply(index, sign), sign)
+            slots = self.newest[kind.name].apply(index, sign)
+            if kind.name not in DESK_FAMILIES:  # what people say of a unit is no sign of life of a thing
+                self._saw(self.newest[kind.name], slots, sign)
         elif kind.family == "case" and self.cases is not None:
             self.cases.apply(index, sign)
         elif kind.folded:
@@ -249,7 +253,9 @@ class Engine:
         self.last_seen.data[rows] = MISSING
         wanted = np.zeros(self.entities.n + 1, np.bool_)  # the last stands for slots without an entity
         wanted[rows] = True
-        for each in self.newest.values():
+        for name, each in self.newest.items():
+            if name in DESK_FAMILIES:
+                continue
             owner = each.entity.data
             hit = np.flatnonzero(wanted[owner])
             np.maximum.at(self.last_seen.data, owner[hit], each.now.time.data[hit])

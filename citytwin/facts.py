@@ -49,6 +49,18 @@ class Stats:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
 
+@dataclass(slots=True)
+class ToldUpTo:
+    """Marker and piece that the desk of a city in shards is told next: see models.telling."""
+
+    next: tuple[int, int] = (1, 0)
+
+    @property
+    def k(self) -> int:
+        """The newest marker of which all was told."""
+        return self.next[0] - 1
+
+
 class Watermarks:
     """The newest event time of each source."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from citytwin import desking
 from citytwin.facts import CASES_MAX, OVER, Counted, case_facts
-from citytwin.models.columns import Int64, unique
+from citytwin.models.columns import Int64
 from citytwin.models.frame import Delta, Frame, Values
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 def frame(engine: Engine, counted: Counted, values: dict[str, Values]) -> Frame:
     """The frame of the tick that `counted` began."""
-    cases = counted.rows.get("case", np.zeros(0, np.int64))
-    if engine.casework is not None and engine.casework.live:
-        engine.casework.follow(cases)
-        cases = unique(np.concatenate([cases, engine.casework.take_fresh()]))
+    cases = desking.follow(engine, counted.rows.get("case", np.zeros(0, np.int64)))
     return Frame(
         engine.k, engine.now, engine.position, values, _twin_delta(engine, counted.rows), case_deltas(engine, cases),
         engine.ticker.take(), sys_facts(engine, len(cases)), counted.refused,

@@ -96,7 +96,7 @@ def take(engine: Engine, *, hashed: bool = True) -> Snapshot:
         "states": engine.state_hash() if hashed else "", "frames": engine.frame_hash() if hashed else "",
         "pending": pending.plain(engine), "pulse": engine.pulse.state(),
         "told_cases": engine.told_cases, "desk": engine.desk.state() if engine.desk is not None else None,
-        "rules": engine.rules.state() if engine.rules is not None else None,
+        "rules": engine.rules.state() if engine.rules is not None else None, "desk_told": engine.told.next,
         "plugins": [
             {"file": f, "text": a.plugin.text, **{n: getattr(a, n) for n in _ANNEX}}
             for f, a in engine.annexes.by_file.items()
@@ -148,6 +148,7 @@ def restore(
         engine.desk.load(meta["desk"])
     if engine.rules is not None and meta.get("rules"):
         engine.rules.load(meta["rules"])
+    engine.told.next = tuple(meta.get("desk_told", engine.told.next))
     pending.load_rows(engine, grouped.get("pending", {}))
     pending.load_plain(engine, meta["pending"])
     if engine.k == 0:

@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from citytwin.clock import Clock
 from citytwin.models.batch import Changes, EventBatch
 from citytwin.streams.records import size_of
 
+T = TypeVar("T")
 #: Nobody waits that far ahead: the clock was set back, and who waits must look again.
 _FAR_MS = 60_000
 
@@ -121,3 +122,17 @@ class Queue:
             self._items.clear()
             self.events = self.size = 0
             return left
+
+
+class Desks(Protocol):
+    """Where commands go: the runtime of one process, or a gateway's copy of the desk."""
+
+    @property
+    def position(self) -> int:
+        """Position of the newest event in the state."""
+
+    def submit(self, batches: Sequence[EventBatch]) -> Future[list[Changes]]:
+        """Changes per batch, once they are kept and judged. Raises Busy, Unavailable (the future too)."""
+
+    def call(self, run: Callable[[], T]) -> Future[T]:
+        """Do something with the state between two events."""

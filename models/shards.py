@@ -22,7 +22,7 @@ COMMUNITY_DIGITS = 12
 DESK_FAMILIES = frozenset({
     "case", "alarms", "alarm.health", "warning", "plan", "plan.started",
     "plan.step_done", "plan.step_undone", "plan.level_changed", "plan.report", "plan.receipt", "duty.set",
-    "shift.handed", "shift.taken", "calendar.edition",
+    "shift.handed", "shift.taken", "calendar.edition", "unit.state",
 })  # fmt: skip
 #: Most shards of a city.
 SHARDS_MAX = 1024

@@ -104,7 +104,7 @@ def encode_frame(told: BoardFrame) -> bytes:
         twin[kind] = dict(delta.columns)
     refused = msgspec.to_builtins(frame.refused)
     head = (frame.k, frame.now, frame.position, told.final, told.missing, told.key, told.hash)
-    return dump((head, ids, scaled, twin, frame.cases, frame.ticker, frame.sys, refused), arrays)
+    return dump((head, ids, scaled, twin, frame.cases, frame.ticker, frame.sys, refused, frame.desk), arrays)
 
 
 def decode_frame(body: bytes) -> BoardFrame:
@@ -114,7 +114,7 @@ def decode_frame(body: bytes) -> BoardFrame:
 
 
 def _frame(body: bytes) -> BoardFrame:
-    (head, ids, scaled, twin, cases, ticker, sys, refused), arrays = load(body)
+    (head, ids, scaled, twin, cases, ticker, sys, refused, desk), arrays = load(body)
     k, now, position, final, missing, key, digest = head
     values = {}
     for i, id in enumerate(ids):
@@ -123,7 +123,8 @@ def _frame(body: bytes) -> BoardFrame:
         values[id] = Values(**columns, scale=scale)
     deltas = {kind: Delta(_plain(arrays[f"twin.{kind}"]), columns) for kind, columns in twin.items()}
     said = tuple(msgspec.convert(refused, list[Rejection]))
-    frame = Frame(k, now, position, values, deltas, tuple(cases), tuple(ticker), sys, said)
+    rows = {part: tuple(told) for part, told in desk.items()}
+    frame = Frame(k, now, position, values, deltas, tuple(cases), tuple(ticker), sys, said, rows)
     return BoardFrame(frame, final, tuple(missing), key, digest)
 
 

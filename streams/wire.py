@@ -10,20 +10,25 @@ import struct
 import msgspec
 
 from citytwin.models.part import Marker
+from citytwin.models.telling import Telling
+from citytwin.streams import tellings
 from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.records import Definition, Events, Row, decode, encode
 
 MAGIC = b"CTW1"
 _HEAD = struct.Struct("<4sBBiqq8s")
 _MARKER, _JSON = 4, 2
+_TELLING, _ARRAYS = 5, 3
 
-Message = Events | Definition | Marker
+Message = Events | Definition | Marker | Telling
 
 
 def to_bytes(message: Message) -> bytes:
     """The value of a record."""
     if isinstance(message, Marker):
         row = Row(_MARKER, _JSON, 0, message.now, message.now, msgspec.json.encode(message))
+    elif isinstance(message, Telling):
+        row = Row(_TELLING, _ARRAYS, 0, message.now, message.now, tellings.encode(message))
     else:
         row = encode(message)
     head = (MAGIC, row.kind, row.codec, row.n, row.first_ms, row.last_ms, row.checksum(0))
@@ -41,6 +46,8 @@ def from_bytes(value: bytes) -> Message:
     try:
         if kind == _MARKER:
             return msgspec.json.decode(row.payload, type=Marker)
+        if kind == _TELLING:
+            return tellings.decode(row.payload)
         found = decode(row)
     except (ValueError, msgspec.DecodeError) as error:
         raise CorruptRecord(str(error)) from error

@@ -17,6 +17,7 @@ import msgspec
 
 from citytwin.cluster.options import Options
 from citytwin.models.part import Marker
+from citytwin.models.telling import Telling
 from citytwin.streams.arrays import Assembler, chunk, split
 from citytwin.streams.brokers import EARLIEST, Place
 from citytwin.streams.kafka import Reader, Writer
@@ -91,6 +92,12 @@ class Pen:
         places.append((self._options.topic("desk"), 0))
         sent = [await self._markers.send(*place, to_bytes(m)) for m in markers for place in places]
         for each in sent:
+            await each
+
+    async def tell(self, tellings: Iterable[Telling]) -> None:
+        """Tell the desk what was found at markers, in order; what it was told before changes nothing there."""
+        desk = self._options.topic("desk")
+        for each in [await self._markers.send(desk, 0, to_bytes(told)) for told in tellings]:
             await each
 
 

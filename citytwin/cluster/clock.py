@@ -67,6 +67,8 @@ class Clock:
         self.final = 0
         self._made: deque[BoardFrame] = deque(maxlen=OPEN_MAX)
         self._key_due = True
+        #: The newest marker of which this clock, being active, has told the desk.
+        self._told = 0
         self.ahead: Ahead | None = None
         #: When the board was last written to (ms UTC), by whoever wrote it: not when it was read here.
         self._heard_ms = wall_ms()
@@ -142,6 +144,7 @@ class Clock:
         for k, shard in await self.pieces.take(self.merge.engine.k, _PACE_MS):
             self.health.arrived(shard, k)
         await self._merge_what_is_in()
+        await self._tell_desk()
         if time.monotonic() - self._saved_at > self.options.checkpoint_s:
             await self._save()
 
@@ -181,7 +184,7 @@ class Clock:
             raise Gap("the board has frames and there is no checkpoint of the clock: restore its folder of checkpoints")
         _log.warning("this clock is active from marker %d on", self._last_k() + 1)
         await pen.mark(m for k, m in sorted(self.intents.items()))
-        self._key_due = True
+        self._key_due, self._told = True, 0
         made, self._made = list(self._made), deque(maxlen=OPEN_MAX)
         for told in made:
             if told.frame.k > self.final:
@@ -261,6 +264,15 @@ class Clock:
             except BrokerError:
                 self._made.append(told)
                 raise
+
+    async def _tell_desk(self) -> None:
+        """Tell the desk what was found at markers; all that it has not said to know, after another clock."""
+        if self.pen is None:
+            return
+        fresh = [k for k in sorted(self.merge.tellings) if k > self._told]
+        if fresh:
+            await self.pen.tell(piece for k in fresh for piece in self.merge.tellings[k])
+            self._told = fresh[-1]
 
     async def _look_ahead(self) -> None:
         """A provisional frame for each marker that has waited long enough for a part."""

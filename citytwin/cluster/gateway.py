@@ -10,19 +10,24 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from citytwin.clock import SystemClock
 from citytwin.cluster.board import INTENT, KEY, BoardReader, Seen, newest_key
+from citytwin.cluster.deskcopy import DeskCopy
 from citytwin.cluster.options import Options
 from citytwin.cluster.presence import tell
 from citytwin.cluster.reads import Desk, GatewayBoard, GatewayOps, GatewayViews, NoIngest
 from citytwin.cluster.registers import RegisterLog
 from citytwin.cluster.shown import ShownCity
-from citytwin.config import Config
+from citytwin.config import Config, privacy_key
 from citytwin.dashboards.server import Parts, ServerThread, Web
+from citytwin.deskdoor import DeskDoor
+from citytwin.evidence import Evidence
 from citytwin.historian import Historian
 from citytwin.history import historian
 from citytwin.models.frame import Frame
 from citytwin.staffing import Staffed, staffed
 from citytwin.streams.brokers import BrokerError
+from citytwin.streams.codec import Codec
 from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.parts import BoardFrame, decode_frame
 
@@ -42,10 +47,10 @@ class GatewayNode:
     ) -> None:
         self.config, self.options, self._fatal, self._say = config, options, fatal, say
         self.city = ShownCity(options.city(), options.registry())
-        self.desk = Desk(self.city)
+        self.desk, self.copy = Desk(self.city), DeskCopy(options)
         scopes, vocabulary = self.city.engine.scopes, self.city.engine.vocabulary
         self.history: Historian | None = historian(config, Path(config.data.dir).absolute(), scopes, vocabulary)
-        self.views = GatewayViews(self.desk, self.city, self.history)
+        self.views = GatewayViews(self.desk, self.city, self.history, self.copy)
         self.registers = RegisterLog(options.cluster, options.prefix)
         self.web: ServerThread | None = None
         self._board: BoardReader | None = None
@@ -62,6 +67,7 @@ class GatewayNode:
                 lambda: {"role": "gateway", "id": self.name, "k": self.city.k},
             )
         )
+        reading = asyncio.ensure_future(self.copy.run(stop))
         try:
             while not stop.is_set():
                 try:
@@ -80,6 +86,7 @@ class GatewayNode:
                 await asyncio.to_thread(self.history.close)
             await asyncio.to_thread(self._stack.close)
             await self.registers.stop()
+            await asyncio.wait({reading})
             if self._board is not None:
                 await self._board.stop()
 
@@ -114,6 +121,7 @@ class GatewayNode:
             return
         await self._show(told)
         if self.web is None:  # what follows the keyframe goes to the log channels, for who comes from elsewhere
+            await self.copy.restored.wait()
             await asyncio.to_thread(self._make)
 
     async def _show(self, told: BoardFrame) -> None:
@@ -150,13 +158,23 @@ class GatewayNode:
         told = dict(self.city.sys.get("told", {}))
         epoch = f"{self.options.prefix}-{self.options.epoch or 'e1'}"
         ops = GatewayOps(self.city, self.views, self.name, self.options.checkpoint_s)
+        door = self._door(Path(self.config.data.dir).absolute())
         with self.desk.lock:
             parts = Parts(
                 GatewayBoard(self.views), self.views, NoIngest(), self.views, self.people.access, ops=ops,
-                epoch=epoch, told=told,
+                epoch=epoch, told=told, desk=door,
             )  # fmt: skip
             web = Web(parts)
         self.web = ServerThread(web, server.host, server.port)
+
+    def _door(self, folder: Path) -> DeskDoor | None:
+        """The way to the desk; none where it cannot be read here."""
+        engine = self.copy.engine
+        if engine is None:
+            return None
+        codec = Codec(engine.vocabulary, privacy_key(self.config, folder), engine.city.box)
+        evidence = Evidence(self.options.place("evidence"))
+        return DeskDoor(codec, self.copy, engine, SystemClock(), evidence, mark=self.name)
 
     def _listen(self, web: ServerThread) -> None:
         port, host = web.start(), self.config.server.host

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from citytwin import ruling
 from citytwin.cluster.shard import Gap, Register, every, put_in_force, short_hash
 from citytwin.engine import Engine
 from citytwin.facts import OVER, TICKER_MAX, Stats
@@ -20,10 +21,12 @@ from citytwin.models.frame import Delta, Frame
 from citytwin.models.hashing import Allocate
 from citytwin.models.part import Marker, Part
 from citytwin.models.shards import DESK, NOBODY, Ownership
+from citytwin.models.telling import Telling
 from citytwin.snapshot import Snapshot, definitions, restore, take
 from citytwin.streams.parts import dump_told, load_told
+from citytwin.streams.tellings import decode, encode, pieces
 
-_OWN = "merge\t"
+_OWN, _TELL = "merge\t", "tell\t"
 
 
 class Mixed(ValueError):
@@ -51,8 +54,13 @@ class Merge:
         self.open_cases: dict[str, Mapping[str, Any]] = {}
         self.devices: dict[int, tuple[int, Mapping[str, float] | None]] = {}
         self.ticker: list[Mapping[str, Any]] = []
+        #: Open rows of the desk's parts, by part and code.
+        self.desk: dict[str, dict[str, Mapping[str, Any]]] = {}
+        #: What the desk is to be told of markers, until it says that it was; by marker, as pieces.
+        self.tellings: dict[int, list[Telling]] = {}
+        self._reads = ruling.reads(self.engine)
         #: How many cases and lines of the ticker were told so far: the numbers of log channels.
-        self.told = {"case": 0, "ticker": 0}
+        self.told = {"case": 0, "ticker": 0, "alarm": 0, "unit": 0}
         self._in: set[int] = set()
         self._begin()
 
@@ -62,6 +70,8 @@ class Merge:
         self._ticker: list[Mapping[str, Any]] = []
         self._cases: list[Mapping[str, Any]] = []
         self._skipped = 0
+        self._rows: dict[str, tuple[Mapping[str, Any], ...]] = {}
+        self._for_rules: list[tuple[int, bytes]] = []
         self._heard: list[tuple[Any, Any]] = []
         self._values: dict[int, dict[str, float]] = {}
 
@@ -106,7 +116,10 @@ class Merge:
             engine.watermarks.times[source] = max(time, engine.watermarks.times.get(source, MISSING))
         engine.pulse.hear(facts["pulse"], facts["feeds"])
         self._ticker += facts["ticker"]
+        self._for_rules += facts.get("heard", ())
         if part.shard == DESK:
+            self._rows = {name: tuple(rows) for name, rows in facts["desk"].items()}
+            self.tellings = {k: told for k, told in self.tellings.items() if k > facts["told"]}
             if "cases_open" in facts:
                 self.open_cases = {c["code"]: c for c in facts["cases_open"]}
             self._cases += facts["cases"]
@@ -142,7 +155,10 @@ class Merge:
             self.look_ahead(part)
         counted = engine.count(marker.now, marker.k)
         self.inlet.settle(engine.above())
-        frame = self._shown(engine.publish(counted))
+        values = engine.publish(counted)
+        told = ruling.readings(engine, values.values, self._reads)
+        self.tellings[engine.k] = pieces(engine.k, engine.now, told, self._for_rules)
+        frame = self._shown(values)
         self._begin()
         return frame
 
@@ -154,9 +170,16 @@ class Merge:
             if case["state"] not in OVER:
                 self.open_cases[case["code"]] = case
         self.ticker = [*self.ticker, *ticker][-TICKER_MAX:]
-        self.told = {"case": self.told["case"] + len(self._cases), "ticker": self.told["ticker"] + len(ticker)}
-        sys = self._sys(frame, self._skipped)
-        return Frame(frame.k, frame.now, frame.position, frame.values, twin, tuple(self._cases), tuple(ticker), sys)
+        for name, rows in self._rows.items():
+            held = self.desk.setdefault(name, {})
+            for row in rows:
+                held.pop(row["code"], None)
+                if row["open"]:
+                    held[row["code"]] = row
+        fresh = {"case": len(self._cases), "ticker": len(ticker)} | {n: len(r) for n, r in self._rows.items()}
+        self.told = {name: n + fresh.get(name, 0) for name, n in self.told.items()}
+        sys, cases = self._sys(frame, self._skipped), tuple(self._cases)
+        return Frame(frame.k, frame.now, frame.position, frame.values, twin, cases, tuple(ticker), sys, desk=self._rows)
 
     def _sys(self, frame: Frame, skipped: int) -> dict[str, Any]:
         counts = {"cases": self.cases_by_state, "cases_skipped": skipped}
@@ -171,6 +194,7 @@ class Merge:
         return Frame(
             frame.k, frame.now, frame.position, {id: self.engine.current(id) for id in ids}, twin,
             tuple(self.open_cases.values()), tuple(self.ticker), frame.sys,
+            desk={name: tuple(rows.values()) for name, rows in self.desk.items()},
         )  # fmt: skip
 
     def _devices(self) -> Delta:
@@ -205,10 +229,15 @@ class Merge:
         for name, column in list(arrays.items()):
             if isinstance(column, Coded):
                 arrays[name], coded[name] = column.codes, tuple(column.names)
+        for k, waiting in self.tellings.items():
+            for i, piece in enumerate(waiting):
+                arrays[f"{_TELL}{k}\t{i}"] = np.frombuffer(encode(piece), np.uint8)
         own = {
             "shards": self.shards, "registers": self.registers, "stats": {str(s): v for s, v in self.stats.items()},
             "cases_by_state": self.cases_by_state, "rows": rows, "coded": coded, "told": self.told,
             "open_cases": list(self.open_cases.values()), "ticker": self.ticker,
+            "desk": {name: list(rows.values()) for name, rows in self.desk.items()},
+            "tellings": sorted(self.tellings),
             "devices": [(row, seen, values) for row, (seen, values) in self.devices.items()],
         }  # fmt: skip
         return Snapshot(held.position, held.arrays | arrays, {**held.meta, "cluster": own})
@@ -225,7 +254,7 @@ class Merge:
                 f"the checkpoint is of {own['shards']} shards, not of {shards}; another number of shards is another "
                 "epoch: `citytwin reshard` makes it"
             )
-        held = {k: v for k, v in arrays.items() if not k.startswith((_OWN, "rows."))}
+        held = {k: v for k, v in arrays.items() if not k.startswith((_OWN, _TELL, "rows."))}
         engine = restore(city, registry, held, meta, allocate=allocate, own=Ownership(NOBODY, shards))
         found = cls(city, registry, shards, engine=engine)
         coded = {k: Coded(arrays[k], tuple(names)) for k, names in own["coded"].items()}
@@ -242,9 +271,17 @@ class Merge:
         found.open_cases = {c["code"]: c for c in own["open_cases"]}
         found.devices = {row: (seen, values) for row, seen, values in own["devices"]}
         found.ticker, found.told = own["ticker"], own["told"]
+        found.desk = {name: {row["code"]: row for row in rows} for name, rows in own["desk"].items()}
+        found.tellings = {k: _pieces(arrays, k) for k in own["tellings"]}
         return found
 
     def clone(self, registry: Registry) -> Self:
         """One more of the same state, to look ahead with while a part is missing."""
         held, city = self.snapshot(), copy.copy(self.engine.city)
         return type(self).restore(city, registry, held.arrays, held.meta, self.shards)
+
+
+def _pieces(arrays: Mapping[str, NDArray[Any]], k: int) -> list[Telling]:
+    """The pieces of a marker that a checkpoint holds."""
+    first = decode(arrays[f"{_TELL}{k}\t0"].tobytes())
+    return [first, *(decode(arrays[f"{_TELL}{k}\t{i}"].tobytes()) for i in range(1, first.count))]

@@ -24,7 +24,8 @@ class Options:
     `checkpoint_s`: how often a shard writes one; `keep`: how many of each are kept. `tick_ms`: how often the clock
     ticks; `patience_ms`: how long it waits for parts before a frame goes out provisional; `takeover_ms`: how long the
     clock may be silent before a standby takes over. `key_every`: frames between two keyframes. `hashes`: final frames
-    carry the hash of all state (a few ms each). `now_ms`: the clock of the clock.
+    carry the hash of all state (a few ms each). `automatic`: the desk says by itself what follows. `now_ms`: the
+    clock of the clock.
     """
 
     cluster: Cluster
@@ -42,6 +43,7 @@ class Options:
     takeover_ms: int = 2500
     key_every: int = 60
     hashes: bool = False
+    automatic: bool = True
     now_ms: Callable[[], int] = field(default=wall_ms)
 
     def topic(self, name: str) -> str:

@@ -10,16 +10,19 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from citytwin.cluster.deskcopy import DeskCopy
 from citytwin.cluster.shown import ShownCity
 from citytwin.dashboards.ports import Page, Past, Refused, Taken
 from citytwin.historian import Historian
 from citytwin.indicators.told import Explanation
+from citytwin.ingest import refused
 from citytwin.metrics import Metrics
 from citytwin.models.columns import Int32
 from citytwin.models.diagnosis import Limits
 from citytwin.models.ops import LettersState, MemberState, OpsState
 from citytwin.ops import Watch
 from citytwin.runtime import Runtime
+from citytwin.submissions import Unavailable
 from citytwin.views import CityBoard, Views
 
 T = TypeVar("T")
@@ -59,10 +62,13 @@ class Desk:
 class GatewayViews(Views):
     """Reads over frames of the board."""
 
-    def __init__(self, desk: Desk, city: ShownCity, history: Historian | None = None) -> None:
+    def __init__(
+        self, desk: Desk, city: ShownCity, history: Historian | None = None, copy: DeskCopy | None = None
+    ) -> None:
+        """`copy`: the desk's topic folded here, where there is one."""
         # the desk has of a runtime what reads ask for
         super().__init__(cast(Runtime, desk), city.engine, None, None, history)
-        self._shown = city
+        self._shown, self._copy = city, copy
         self._heard_at = time.monotonic()
 
     def note_frame(self) -> None:
@@ -75,12 +81,30 @@ class GatewayViews(Views):
         return [None if values is None else dict(values) for values in held]
 
     def _cases(self, scope: int | None, open: bool | None) -> list[dict[str, Any]]:
-        if open is False:
-            raise Refused(404, "not_here", "Not Found", _ELSEWHERE.format("cases that are over are not among it"))
+        if open is not True:
+            return self._of_the_desk(scope, open)
         found = [{**case, "open": True} for case in self._shown.open_cases.values()]
         if scope is None:
             return found
         return [c for c in found if c["scope"] is not None and scope in self.engine.scopes.path(int(c["scope"]))]
+
+    def _of_the_desk(self, scope: int | None, open: bool | None) -> list[dict[str, Any]]:
+        """Cases that are over are not on the board; the desk has them."""
+        if self._copy is None or (engine := self._copy.engine) is None:
+            raise Refused(404, "not_here", "Not Found", _ELSEWHERE.format("cases that are over are not among it"))
+        desk = Views(cast(Runtime, self._copy), engine, None, None)
+        try:
+            return self._copy.call(lambda: desk._cases(scope, open)).result()
+        except Unavailable as error:
+            raise refused(error) from error
+
+    def open_cases(self) -> list[dict[str, Any]]:
+        """Every case that is not over, as the board told it."""
+        return self._cases(None, True)
+
+    def desk_rows(self, part: str) -> Sequence[Mapping[str, Any]]:
+        """What is open of a part of the desk, as the board told it."""
+        return tuple(self._shown.desk.get(part, {}).values())
 
     def explain(
         self, indicator: str, scope: int, at: int | None, parameter: str, after: str, limit: int
@@ -94,7 +118,7 @@ class GatewayViews(Views):
         return {"total": sum(counts.values()), "by_reason": counts, "by_source": {}, "newest": []}
 
     def cases(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
-        """Open cases ordered by code. Raises Refused for those that are over."""
+        """Cases ordered by code. Raises Refused for those that are over where there is no desk."""
         return super().cases(scope, open, limit, after)
 
     def ready(self) -> tuple[bool, Mapping[str, Any]]:

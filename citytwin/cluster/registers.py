@@ -8,6 +8,7 @@ import logging
 from citytwin.cluster.fitting import damaged
 from citytwin.cluster.shard import Register
 from citytwin.models.part import Marker
+from citytwin.models.telling import Telling
 from citytwin.streams.brokers import Cluster, LogGap, Place
 from citytwin.streams.kafka import Reader
 from citytwin.streams.pack import CorruptRecord
@@ -76,7 +77,7 @@ class RegisterLog:
         except CorruptRecord as error:
             _log.error("%s at %d is passed over: %s", self._place.topic, offset, error)
             return damaged(f"offset {offset} of the registers: {error}", value)
-        return None if isinstance(message, Marker) else message
+        return None if isinstance(message, Marker | Telling) else message
 
     async def stop(self) -> None:
         """Leave."""

@@ -48,6 +48,7 @@ def options_of(config: Config) -> Options:
         folder=Path(given.checkpoints).absolute(), city=city, registry=lambda: base()[0], instance=given.instance,
         epoch=given.epoch, checkpoint_s=given.checkpoint_seconds, keep=given.keep, tick_ms=given.tick_ms,
         patience_ms=given.patience_ms, takeover_ms=given.takeover_ms, key_every=given.key_every, hashes=given.hashes,
+        automatic=config.desk.automatic,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from citytwin import desking
 from citytwin.cluster.fitting import of_registers
 from citytwin.engine import Engine
 from citytwin.facts import CASES_MAX, Counted, Stats
@@ -26,9 +27,11 @@ from citytwin.models.columns import Coded
 from citytwin.models.hashing import Allocate
 from citytwin.models.part import Marker, Part
 from citytwin.models.shards import DESK, Ownership
+from citytwin.models.telling import Telling
 from citytwin.showing import case_deltas, open_cases, seen_entities
 from citytwin.snapshot import Snapshot, definitions, restore, take
 from citytwin.streams.records import Definition, Events
+from citytwin.streams.tellings import heard_plain
 
 #: A record of the registers; a Rejection stands for one that cannot be read.
 Register = Events | Definition | Rejection
@@ -70,6 +73,10 @@ class Shard:
         """Take events of one type in; see Engine.feed."""
         return self.engine.feed(batch, position)
 
+    def tell(self, telling: Telling) -> bool:
+        """Tell the desk what the clock found at a marker; False for what it was told before, or is not told yet."""
+        return desking.tell(self.engine, telling)
+
     def leave_out(self, rejections: Iterable[Rejection]) -> None:
         """Count what cannot be fed."""
         for rejection in rejections:
@@ -100,7 +107,12 @@ class Shard:
             "ticker": list(engine.ticker.take()),
             "broken": {f: a.broken for f, a in engine.annexes.by_file.items() if a.broken},
         }
+        if engine.ear is not None:
+            facts["heard"] = heard_plain(engine.ear.take())
         if self.shard == DESK:
+            cases = desking.mark(engine, cases)
+            facts["told"] = engine.told.k
+            facts["desk"] = engine.desk.changed() if engine.desk is not None else {}
             facts["cases"] = list(case_deltas(engine, cases))
             facts["cases_skipped"] = len(cases) if len(cases) > CASES_MAX else 0
             if facts["cases_skipped"]:  # a bulk import: who keeps the open ones is told all of them

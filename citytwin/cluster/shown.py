@@ -33,6 +33,8 @@ class ShownCity:
         self.devices: dict[int, tuple[int, Mapping[str, float] | None]] = {}
         self.open_cases: dict[str, Mapping[str, Any]] = {}
         self.ticker: tuple[Mapping[str, Any], ...] = ()
+        #: Open rows of the desk's parts, by part and code.
+        self.desk: dict[str, dict[str, Mapping[str, Any]]] = {}
         self.sys: dict[str, Any] = {}
         #: Newest marker that is shown, and newest final one.
         self.k = self.final = 0
@@ -63,7 +65,10 @@ class ShownCity:
         self._room()
         if frame.k < self.k:  # a later one is shown; log channels miss nothing
             self._under.adopt(self.engine.board.lines, frame.values)
-            return Frame(self.k, self.engine.now, self.number, cases=frame.cases, ticker=frame.ticker, sys=self.sys)
+            return Frame(
+                self.k, self.engine.now, self.number, cases=frame.cases, ticker=frame.ticker, sys=self.sys,
+                desk=frame.desk,
+            )  # fmt: skip
         self.missing = ()
         values = self._under.settle(self.engine.board.lines, frame.values)
         return self._show(dataclasses.replace(frame, values=values), frame.cases, provisional=False)
@@ -77,6 +82,7 @@ class ShownCity:
         frame = told.frame
         self.open_cases = {str(c["code"]): c for c in frame.cases}
         self.ticker = tuple(frame.ticker)
+        self.desk = {part: {str(row["code"]): row for row in rows} for part, rows in frame.desk.items()}
         self.final = frame.k
         return self._show(frame, (), provisional=False)
 
@@ -109,6 +115,12 @@ class ShownCity:
             if case["state"] not in OVER:
                 self.open_cases[str(case["code"])] = case
         self.ticker = (*self.ticker, *frame.ticker)[-TICKER_MAX:]
+        for part, rows in frame.desk.items():
+            held = self.desk.setdefault(part, {})
+            for row in rows:
+                held.pop(str(row["code"]), None)
+                if row["open"]:
+                    held[str(row["code"])] = row
 
     def _hear(self, delta: Delta) -> None:
         self.engine.last_seen.resize(self.engine.entities.n)

@@ -11,9 +11,12 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
+
+from citytwin import desking
 from citytwin.cluster.cities import Cities
 from citytwin.cluster.fitting import damaged, fitting
 from citytwin.cluster.options import Options
@@ -22,9 +25,10 @@ from citytwin.cluster.shard import Gap, Shard
 from citytwin.models.batch import EventBatch, Rejection
 from citytwin.models.part import Marker, Part
 from citytwin.models.shards import DESK
+from citytwin.models.telling import Telling
 from citytwin.snapshot import DefinitionsChanged
 from citytwin.streams.arrays import split
-from citytwin.streams.bridging import letters
+from citytwin.streams.bridging import letters, spread
 from citytwin.streams.brokers import BrokerError, Place
 from citytwin.streams.kafka import Reader, Writer
 from citytwin.streams.pack import CorruptRecord
@@ -32,11 +36,13 @@ from citytwin.streams.parts import PART, encode_part
 from citytwin.streams.records import Definition, Events
 from citytwin.streams.snapshots import Snapshot, Snapshots
 from citytwin.streams.store import StoreError
-from citytwin.streams.wire import from_bytes
+from citytwin.streams.wire import from_bytes, to_bytes
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _AGAIN_S = 0.5
+#: A marker younger than this (ms) is of the present.
+PRESENT_MS = 60_000
 
 
 @dataclass(slots=True)
@@ -48,6 +54,8 @@ class Held:
     saved_at: float
     saved_k: int = 0
     events: int = 0
+    #: Ids of what the desk said, and has not heard yet.
+    said: set[str] = field(default_factory=set)
 
 
 class Worker:
@@ -113,9 +121,13 @@ class Worker:
                 _log.error("shard %s: the checkpoint at %d is passed over: %s", number, saved.position, error)
                 self._check_shards(saved)
                 continue
-            return Held(shard, int(saved.meta["next"]), time.monotonic(), shard.engine.k)
-        shard = Shard(self._cities(), self._registry, number, options.shards, digests=options.hashes)
-        return Held(shard, 0, time.monotonic())
+            return self._hold(shard, int(saved.meta["next"]))
+        return self._hold(Shard(self._cities(), self._registry, number, options.shards, digests=options.hashes), 0)
+
+    def _hold(self, shard: Shard, next: int) -> Held:
+        if shard.engine.desk is not None:
+            shard.engine.desk.quiet = not self.options.automatic
+        return Held(shard, next, time.monotonic(), shard.engine.k)
 
     def _check_shards(self, saved: Snapshot) -> None:
         there = saved.meta.get("cluster", {}).get("shards")
@@ -161,7 +173,10 @@ class Worker:
             fault = Rejection(0, "misplaced", "", "definitions belong to the registers", message.name.encode()[:200])
             await self._leave_out(place, held, offset, [fault])
             return False
-        if isinstance(message, Events):
+        if isinstance(message, Telling):
+            if held.shard.shard == DESK and held.shard.tell(message):
+                await self._say(held)
+        elif isinstance(message, Events):
             await self._feed(place, held, offset, message.batch)
         elif message.k > held.shard.engine.k:
             await self._mark(place, held, message, offset)
@@ -196,6 +211,28 @@ class Worker:
         pieces = split(PART, part.shard, part.k, encode_part(told))
         await again(lambda: self._send("parts", pieces))
         await self._refuse(place, offset, refused)
+        if held.shard.shard == DESK:
+            self._attend(held, marker)
+            await self._say(held)
+
+    def _attend(self, held: Held, marker: Marker) -> None:
+        """Have the desk live once it has come to the present: reminders of a past that is read again were said then."""
+        work = held.shard.engine.casework
+        if work is not None and not work.live and self.options.now_ms() - marker.now < PRESENT_MS:
+            work.attend()
+
+    async def _say(self, held: Held) -> None:
+        """Write what the desk has to say and this process has not written yet; it is heard when it is read."""
+        engine = held.shard.engine
+        wanted = [b for b in desking.batches(engine) if len(b)]
+        fresh = [b.take(np.array([id not in held.said for id in b.id.tolist()], np.bool_)) for b in wanted]
+        for out in spread([b for b in fresh if len(b)], engine.vocabulary, self.options.shards, desking.COMMANDS_MAX):
+            value = to_bytes(Events(out.batch))
+            await again(lambda out=out, value=value: self._put(out.topic, out.partition, value))  # type: ignore[misc]
+        held.said = {id for b in wanted for id in b.id.tolist()}
+
+    async def _put(self, topic: str, partition: int, value: bytes) -> None:
+        await self._writer.write(self.options.topic(topic), partition, value)
 
     def _member(self, held: Held, next: int) -> dict[str, object]:
         """What pages tell of a shard and its owner."""

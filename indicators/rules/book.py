@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from citytwin.geo.scopes import ScopeTree
+from citytwin.geo.scopes import LEVELS, ScopeTree
 from citytwin.indicators.rules import words
 from citytwin.indicators.rules.atoms import Finding, Ground, Place
 from citytwin.indicators.rules.build import Bands, build
@@ -111,6 +111,23 @@ class RuleBook:
     def hears(self, kind: EventType) -> bool:
         """Whether any rule looks at events of a type."""
         return kind.name in self._watch or (self.beside is not None and self.beside.hears(kind))
+
+    def matching(self, told: Told) -> Int64:
+        """Rows of events of one type that any pattern holds for, in order (int64[m])."""
+        hit = np.zeros(len(told), np.bool_)
+        for matcher in {id(m): m for m, *_ in self._watch.get(told.kind.name, ())}.values():
+            hit[matcher.rows(told)] = True
+        return np.flatnonzero(hit)
+
+    def reads(self) -> dict[str, int]:
+        """Indicators that conditions read, and the finest level (index in LEVELS) at which each is read."""
+        found: dict[str, int] = {}
+        for work in self.works.values():
+            for part in work.part.leaves():
+                if part.when.indicator:
+                    level = LEVELS.index(part.when.by)
+                    found[part.when.indicator] = max(level, found.get(part.when.indicator, 0))
+        return found
 
     def note(self, told: Told, sign: int = 1) -> None:
         """Events of one type begin (+1) or cease (-1) to count, for those rules for which they are not too late.

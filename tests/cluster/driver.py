@@ -179,13 +179,15 @@ class OneProcess:
 
     name = "one process"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, more: Settings | None = None) -> None:
+        """`more`: further sections of the settings."""
         (port,) = free_ports(1)
         settings: dict[str, dict[str, Any]] = {
             "city": {"pack": str(write_pack(home / "pack"))}, "server": {"port": port},
             "engine": {"tick_ms": TICK_MS, "health": False}, "privacy": {"key": "k"},
             "data": {"dir": str(home / "run" / "data")}, "desk": {"automatic": False},
         }  # fmt: skip
+        settings |= {section: dict(values) for section, values in (more or {}).items()}
         self.run = Process("run", home / "run", ["run"], settings)
         self.door = f"http://127.0.0.1:{port}"
         self.city = City(self.door)
@@ -226,7 +228,8 @@ class OnKafka:
             "city": {"pack": str(write_pack(home / "pack"))}, "privacy": {"key": "k"},
             "kafka": {"bootstrap": door.bootstrap, "prefix": prefix, "shards": SHARDS, **(kafka or {})},
             "cluster": {"checkpoints": str(home / "checkpoints"), "tick_ms": TICK_MS, "checkpoint_seconds": 2.0},
-            "server": {"port": self._ports[0]}, "bridge": {"port": self._ports[1], "linger_ms": 5},
+            "desk": {"automatic": False}, "server": {"port": self._ports[0]},
+            "bridge": {"port": self._ports[1], "linger_ms": 5},
         }  # fmt: skip
         for section, values in (more or {}).items():
             base[section] = {**base.get(section, {}), **values}

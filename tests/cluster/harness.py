@@ -294,7 +294,8 @@ class Town:
         self.given: dict[str, object] = {
             "KAFKA__BOOTSTRAP": bootstrap, "KAFKA__PREFIX": prefix, "KAFKA__SHARDS": shards,
             "CLUSTER__CHECKPOINTS": home / "checkpoints", "CLUSTER__HASHES": "true", "CLUSTER__TICK_MS": TICK_MS,
-            "CLUSTER__CHECKPOINT_SECONDS": 3, "CLUSTER__KEY_EVERY": 20, "PRIVACY__KEY": "k", **(settings or {}),
+            "CLUSTER__CHECKPOINT_SECONDS": 3, "CLUSTER__KEY_EVERY": 20, "PRIVACY__KEY": "k", "DESK__AUTOMATIC": "false",
+            **(settings or {}),
         }  # fmt: skip
         self.options = Options(
             Cluster(bootstrap), prefix, shards, home / "checkpoints", lambda: town()[0], builtin, hashes=True

@@ -14,17 +14,22 @@ from citytwin.cluster.shown import ShownCity
 from citytwin.engine import Engine
 from citytwin.models.frame import Quality
 from citytwin.models.part import Marker
+from citytwin.models.telling import Telling
 from citytwin.showing import open_cases
 from citytwin.streams.brokers import EARLIEST, Place
 from citytwin.streams.kafka import Reader
 from citytwin.streams.parts import BoardFrame, decode_frame
-from citytwin.streams.records import Events
-from citytwin.streams.wire import Message, from_bytes
+from citytwin.streams.records import Definition, Events
+from citytwin.streams.wire import from_bytes
 
 #: Columns that frames tell whenever they change; how many inputs were in time only matters where some were not.
 COLUMNS, INPUTS = ("value", "closed", "quality"), ("fresh", "expected")
 #: Statistics that do not depend on the order between partitions, as `late` does.
 COUNTS = ("accepted", "duplicates", "conflicts", "corrected", "rejected")
+
+
+#: What one process reads too: it finds out by itself what the desk of a cluster is told.
+Message = Events | Definition | Marker
 
 
 @dataclass
@@ -59,7 +64,8 @@ async def read(options: Options) -> Logs:
         ends = await reader.end_offsets(places)
         while any((records[p][-1][0] + 1 if records[p] else 0) < ends[p] for p in places):
             for place, found in (await reader.take(5_000)).items():
-                records[place] += [(r.offset, from_bytes(r.value or b"")) for r in found if r.offset < ends[place]]
+                told = [(r.offset, from_bytes(r.value or b"")) for r in found if r.offset < ends[place]]
+                records[place] += [(n, message) for n, message in told if not isinstance(message, Telling)]
     intents = [msgspec.json.decode(s.body, type=Marker) for s in seen if s.sort == INTENT]
     frames = [decode_frame(s.body) for s in seen if s.sort != INTENT]
     return Logs(

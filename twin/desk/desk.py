@@ -91,15 +91,16 @@ class Desk:
 
     def tick(self, now: int, drafts: Iterable[Draft] = ()) -> None:
         """Move the clock; `drafts`: what others found that is to be said."""
-        self._want(drafts)
+        self.say(drafts)
         if now < self._due or len(self.drafts) >= DRAFTS_MAX:
             return
         for part in self.parts.values():
-            self._want(part.tick(now))
+            self.say(part.tick(now))
         dues = [due for part in self.parts.values() if (due := part.due()) != MISSING]
         self._due = min(dues, default=2**62)
 
-    def _want(self, drafts: Iterable[Draft]) -> None:
+    def say(self, drafts: Iterable[Draft]) -> None:
+        """Have something said; what was refused or waits already is not said again."""
         for draft in () if self.quiet else drafts:
             if draft.id not in self._refused:
                 self.drafts.setdefault(draft.id, draft)

@@ -31,6 +31,9 @@ __all__ = ["Facts", "NotAnIndicator", "Problem", "check", "check_file", "load_te
 _EVENTS = 240
 #: Events of a day, and of weeks for what must know the past before it says anything.
 _SPANS = (26 * 3_600_000, 20 * 86_400_000)
+#: Batches that a check splits the events of all types into, and ticks that it follows them by; a family of many types
+#: is fed in fewer, for each of its types is a batch of its own.
+_PARTS, _TICKS, _FEEDS = 7, 9, 80
 #: Grids of the first district.
 _FIRST = tuple(range(8))
 Found = tuple[str, str]
@@ -234,7 +237,8 @@ def _orders(bench: Bench, batches: list[EventBatch], engine: Engine) -> Iterator
     rng = np.random.Generator(np.random.Philox(key=13))
     plain = bench.values(engine)
     shuffled = [b.take(rng.permutation(len(b))) for b in reversed(batches)]
-    parts = [b.take(rows) for b in batches for rows in np.array_split(rng.permutation(len(b)), 7)]
+    split = _pieces(_PARTS, batches)
+    parts = [b.take(rows) for b in batches for rows in np.array_split(rng.permutation(len(b)), split)]
     late = (START_MS - 2000, START_MS - 1000, START_MS)
     for name, other, words in (
         ("order", bench.run(shuffled), "the same events in another order"),
@@ -242,6 +246,11 @@ def _orders(bench: Bench, batches: list[EventBatch], engine: Engine) -> Iterator
         ("duplicates", bench.run([*batches, *batches]), "the same events twice"),
     ):
         yield from _differs(name, words, plain, bench.values(other), engine)
+
+
+def _pieces(wanted: int, batches: Sequence[EventBatch]) -> int:
+    """Pieces of each batch, three at least, so that there are not more than some dozens of them."""
+    return max(3, min(wanted, _FEEDS // max(1, len(batches))))
 
 
 def _differs(rule: str, words: str, plain: Float64, other: Float64, engine: Engine) -> Iterator[Found]:
@@ -253,7 +262,7 @@ def _differs(rule: str, words: str, plain: Float64, other: Float64, engine: Engi
 
 def _grows(bench: Bench, batches: list[EventBatch], engine: Engine) -> Iterator[Found]:
     """Followed for two hours, tick by tick, it says what it says when everything is counted at once."""
-    ticks = np.linspace(START_MS - 7_200_000, START_MS, 9).astype(np.int64)
+    ticks = np.linspace(START_MS - 7_200_000, START_MS, _pieces(_TICKS, batches)).astype(np.int64)
     slow = bench.engine()
     before = -(2**62)
     for now in ticks.tolist():

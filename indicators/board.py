@@ -309,6 +309,10 @@ class Board:
         if not touched.any():
             return line.value, line.closed, touched
         line.last_period = period
+        if line.coverage is not None and not line.coverage.heard.any():
+            # nothing that it is fed by was ever heard: there is nothing to work out, and no number
+            line.detail = {}
+            return np.full(n, np.nan), line.closed, touched if whole else touched & ~np.isnan(line.value)
         chosen, found = self._run(line, lambda: instance.values(view))
         line.detail = self._run(line, lambda: instance.detail(view))
         if not every:  # what it says beside the scopes that moved is as good

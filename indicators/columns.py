@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from citytwin.indicators.expr import Array
-from citytwin.models.columns import Coded, Float64, Int32, Int64, Strings, physical, unique
+from citytwin.models.columns import Bool, Coded, Float64, Int32, Int64, Strings, physical, unique
 from citytwin.models.entities import KIND_NUMBER, all_fields, all_relations
 from citytwin.models.hashing import Keys, hash_strings
 from citytwin.models.shards import Ownership
@@ -124,12 +124,32 @@ class EventColumns:
         return Keys(values * np.uint64(0x9E3779B97F4A7C15), values)
 
 
+class Presence(Protocol):
+    """A table that knows which of its rows count."""
+
+    def present(self, rows: Int64) -> Bool: ...
+
+
 class RowColumns:
     """Columns of table rows (int64[n]), of their siblings and entities."""
 
     def __init__(self, table: Table, rows: Int64, entities: Entities, now: int) -> None:
         self._table, self._rows, self._entities, self._now = table, rows, entities, now
         self._kept: dict[tuple[str, str], Array | Coded] = {}
+        self._scopes: Int32 | None = None
+        self._present: Bool | None = None
+
+    def scopes(self) -> Int32:
+        """Scope rows, read once (int32[n], -1 unknown)."""
+        if self._scopes is None:
+            self._scopes = self._table.scopes(self._rows)
+        return self._scopes
+
+    def present(self, table: Presence) -> Bool:
+        """Which of the rows count, asked once of the table that they are of (bool[n])."""
+        if self._present is None:
+            self._present = table.present(self._rows)
+        return self._present
 
     def get(self, space: str, name: str) -> Array | Coded:
         """A column, computed once. Raises KeyError for an unknown one."""

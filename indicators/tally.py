@@ -90,14 +90,14 @@ class Tally:
         ok &= ~np.isnan(start)
         active = ok & (start <= now) & ~(end <= now)
         self._plan(rows, ok, start, end, now)
-        scope = self.table.scopes(rows)
+        scope = columns.scopes()
         self._move(rows, np.where(active, amount, MISSING), np.where(scope < 0, unknown_scope, scope).astype(np.int32))
 
     def _amounts(self, columns: RowColumns, rows: Int64) -> tuple[Int64, Bool]:
         n = len(rows)
         ok = np.ones(n, np.bool_) if self.spec.where is None else as_mask(self.spec.where.evaluate(columns), n)
         if isinstance(self.table, NewestTable | JourneyTable | CaseTable):
-            ok = ok & self.table.present(rows)
+            ok = ok & columns.present(self.table)
         assert self.spec.value is not None
         value = self.spec.value.evaluate(columns)
         number = value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.bool_ else value

@@ -48,6 +48,7 @@ class CaseTable:
         self._spots = np.full((64, 3), -1, np.int64)
         self._lon, self._lat = Grow(np.float64, np.nan), Grow(np.float64, np.nan)
         self._rev = Grow(np.int64)
+        self._drill = Grow(np.bool_, False)
         self._links = CaseLinks()
         self.todo, self.dirty = Dirty(), Dirty()
         self._told = Grow(np.bool_, False)
@@ -60,7 +61,7 @@ class CaseTable:
         if fresh.any():
             self.key_a.extend(keys.a[fresh])
             self.key_b.extend(keys.b[fresh])
-            self.code.extend(codes.take(fresh))
+            self._name(codes.take(fresh))
             self.n = self.key_a.n
             for column in (self._head, self._lon, self._lat, self._rev):
                 column.resize(self.n)
@@ -68,6 +69,10 @@ class CaseTable:
             # a case of which only a waiting correction is known has no move yet: it is folded to "new"
             self.todo.mark(slot[fresh])
         return slot.astype(np.int32)
+
+    def _name(self, codes: Strings) -> None:
+        self.code.extend(codes)
+        self._drill.extend(starts_with(codes, DRILL.encode()))
 
     def _room(self) -> None:
         if self.n > len(self._out):
@@ -161,7 +166,7 @@ class CaseTable:
 
     def present(self, rows: Int64) -> Bool:
         """Which of the rows count in indicators: all but drills."""
-        real: Bool = ~starts_with(self.code.strings.take(rows), DRILL.encode())
+        real: Bool = ~self._drill.data[rows]
         return real
 
     def scopes(self, rows: Int64) -> Int32:
@@ -258,6 +263,7 @@ class CaseTable:
         for name, column in self._grown().items():
             column.load(state[name])
         self.code.load(Strings(state["code.data"], state["code.ends"]))
+        self._drill.load(starts_with(self.code.strings, DRILL.encode()))
         self.n = self.key_a.n
         self._index.rebuild(Keys(self.key_a.data, self.key_b.data), np.arange(self.n, dtype=np.int64))
         self._room()

@@ -21,6 +21,8 @@ class Deadlines:
         self._planned = Grow(np.int64, NEVER)
         self._buckets: dict[int, list[Int64]] = {}
         self._heap: list[int] = []
+        #: The earliest planned time, None where it has to be looked for.
+        self._next: int | None = NEVER
 
     def plan(self, rows: Int64, when: Int64) -> None:
         """Wake rows (int64[n]) at these times (int64 ms; NEVER, MISSING: not at all), or earlier if so planned."""
@@ -33,6 +35,8 @@ class Deadlines:
         if len(rows) == 0:
             return
         planned[rows] = when
+        if self._next is not None:  # nothing is ever planned later than it was
+            self._next = min(self._next, int(when.min()))
         bucket = when // _BUCKET_MS
         order = np.argsort(bucket, kind="stable")
         names, starts = np.unique(bucket[order], return_index=True)
@@ -45,6 +49,8 @@ class Deadlines:
     def due(self, now: int) -> Int64:
         """Rows whose planned time is now or past; they are planned no more (int64[m], sorted, unique)."""
         found: list[Int64] = []
+        if self._heap and self._heap[0] <= now // _BUCKET_MS:
+            self._next = None
         while self._heap and self._heap[0] <= now // _BUCKET_MS:
             name = heapq.heappop(self._heap)
             rows = unique(np.concatenate(self._buckets.pop(name)))
@@ -62,6 +68,11 @@ class Deadlines:
 
     def next_due(self) -> int:
         """The earliest planned time, NEVER if none."""
+        if self._next is None:
+            self._next = self._earliest()
+        return self._next
+
+    def _earliest(self) -> int:
         while self._heap:
             name = self._heap[0]
             rows = np.concatenate(self._buckets[name])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from citytwin.geo.roads import Roads
 from citytwin.geo.travel import Straight, Travel
 from citytwin.models.columns import Float64
 
@@ -57,5 +56,7 @@ def travel_of(city: City, straight: Straight | None = None) -> Travel:
     found = list(_roads(msgspec.json.decode(city.layer(LAYER))))
     if not found:
         return plain
+    from citytwin.geo.roads import Roads  # brings SciPy, which takes long to load: only where roads are asked for
+
     lines, kmh, oneway = zip(*found, strict=True)
     return Roads(lines, kmh, oneway, plain)

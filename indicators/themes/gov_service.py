@@ -185,7 +185,7 @@ class IndicatorModels(Indicator):
 
     def values(self, ctx: Context) -> tuple[Int32, Float64]:
         """Their number, at the city alone."""
-        city = np.zeros(1, np.int32)
+        city = ctx.down_to(0)
         models = [i for i in ctx.ids() if i != self.id and ctx.spec(i).theme != "composite"]
         return city, np.array([float(sum(bool(ctx.standing(i, city).known[0]) for i in models))])
 

@@ -10,11 +10,12 @@ import pytest
 
 from citytwin import snapshot
 from citytwin.engine import Engine
+from citytwin.indicators.api import Context, Indicator
 from citytwin.indicators.quality import MISSING_LIMIT, Standing, inherit, weigh
 from citytwin.indicators.registry import Registry, builtin
 from citytwin.indicators.themes.composite import composites
 from citytwin.models.batch import EventBatch
-from citytwin.models.columns import Coded
+from citytwin.models.columns import Coded, Float64, Int32
 from citytwin.models.frame import Quality
 from tests.indicators.town import batches, town
 
@@ -113,6 +114,28 @@ def test_a_desk_that_was_never_heard_has_no_backlog_of_zero() -> None:
     city.say(case("K", "reported"))
     assert (city.value("case_backlog"), city.of("case_backlog")) == (0, ("PARTIAL", 1, 2))
     assert city.value("case_backlog", "C0000") == 0
+
+
+def test_a_class_form_is_not_asked_before_anything_that_feeds_it_was_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, asked = builtin()["noise_compliance"], list[int]()
+    assert spec.cls is not None
+    values = spec.cls.values
+
+    def noted(self: Indicator, ctx: Context) -> tuple[Int32, Float64]:
+        asked.append(ctx.now)
+        return values(self, ctx)
+
+    monkeypatch.setattr(spec.cls, "values", noted)
+    city = City("noise_compliance")
+    for now in (NOW, NOW + HOUR):
+        city.say(reading("P1", "water.pressure", 0.2), now=now)
+        assert city.of("noise_compliance")[0] == "NODATA"
+    assert asked == []
+    noise = reading("NS1", "noise.laeq", 40.0, NOW + HOUR)
+    city.say(noise, now=NOW + 2 * HOUR)
+    assert asked == [NOW + 2 * HOUR]
+    city.say(noise | {"id": "gone", "corrects": noise["id"], "revision": 1, "retracted": True}, now=NOW + 3 * HOUR)
+    assert asked == [NOW + 2 * HOUR]
 
 
 def test_a_desk_that_stops_is_stale_after_two_of_its_periods() -> None:

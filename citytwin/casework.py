@@ -270,9 +270,10 @@ class Casework:
         if self.days.edition != self._edition:
             self._edition, self._due = self.days.edition, dict.fromkeys(self.files, 0)
         for code in [code for code, due in self._due.items() if due <= now]:
-            found = self._wanted(self.files[code], now)
+            file = self.file(code) or self.files[code]  # with what was said since the last tick
+            found = self._wanted(file, now)
             if not found:
-                self._due[code] = self._next(self.files[code], now)
+                self._due[code] = self._next(file, now)
             out += found
         return out
 

@@ -153,10 +153,18 @@ def _commands(batch: EventBatch) -> bool:
 def admit(engine: Engine, batch: EventBatch, kind: EventType, scope: Int32, refusals: intake.Refusals) -> None:
     """Have the desk take in what of a batch is still allowed; what it refuses is refused."""
     desk = engine.desk
-    if desk is None or not (desk.hears(kind.name) or _commands(batch)):
+    if desk is None:
         return
+    if desk.hears(kind.name) or _commands(batch):
+        _judge(engine, desk, batch, kind, scope, refusals)
+    if AUTO in batch.source.names:
+        _hear(desk, batch, refusals)
+
+
+def _judge(
+    engine: Engine, desk: Desk, batch: EventBatch, kind: EventType, scope: Int32, refusals: intake.Refusals
+) -> None:
     rows = np.flatnonzero(refusals.ok & (batch.corrects.lengths() == 0))
-    _heard_in_vain(engine, batch, refusals)
     if kind.family != "case" and not kind.key and not kind.folded:
         refusals.refuse(batch.corrects.lengths() > 0, "bad_correction", "corrects", _NOT_CORRECTED)
     if len(rows) == 0:
@@ -168,12 +176,11 @@ def admit(engine: Engine, batch: EventBatch, kind: EventType, scope: Int32, refu
             _refuse(refusals, row, refusal)
 
 
-def _heard_in_vain(engine: Engine, batch: EventBatch, refusals: intake.Refusals) -> None:
-    """Drafts that were refused before the desk saw them."""
-    assert engine.desk is not None
-    for row in np.flatnonzero(~refusals.ok).tolist():
-        if batch.source[row] == AUTO:
-            engine.desk.heard(batch.id[row], True)
+def _hear(desk: Desk, batch: EventBatch, refusals: intake.Refusals) -> None:
+    """What the desk said by itself came, whoever judges it: the first time, again after a crash, or refused."""
+    for row, source in enumerate(batch.source.tolist()):
+        if source == AUTO:
+            desk.heard(batch.id[row], not refusals.ok[row])
 
 
 def _known(engine: Engine, batch: EventBatch) -> Bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from citytwin import desking
 from citytwin.app import Node
 from citytwin.clock import ManualClock
 from citytwin.config import Config, Engine
@@ -127,3 +129,23 @@ def _refuse(_: Any) -> Any:
     from citytwin.models.desk.event import Refusal
 
     return Refusal("not_now", "", "not now")
+
+
+def test_reminders_of_a_case_are_said_once_and_heard(city: City) -> None:
+    runtime, engine = city.node.runtime, city.node.engine
+    runtime.call(lambda: desking.attend(engine)).result(30)
+    told = {"category": Coded.of(["flood.waterlog"]), "channel": Coded.of(["12345"]), "level": np.array([2])}
+    for type, fields in (
+        ("case.reported", told),
+        ("case.accepted", {}),
+        ("case.filed", {"due_at": np.array([NOW + 9])}),
+    ):
+        made = EventBatch.of(type, [NOW], [type], "bureau", subject=["C-1"], fields=fields)
+        assert runtime.submit([made]).result(30)[0].accepted == 1
+    for step in range(1, 6):
+        city.tick(NOW + 3_600_000 * step)
+    said = Counter(id for type, id in city.auto() if type.startswith("case."))
+    assert len(said) >= 4, "half, four fifths, overdue, next level"
+    assert set(said.values()) == {1}
+    assert engine.desk is not None
+    assert engine.desk.drafts == {}

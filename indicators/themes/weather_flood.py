@@ -206,8 +206,9 @@ class RiverRise(Indicator):
     """Slope of the least-squares line of level over time of the last six hours, of the gauge that rises fastest.
 
     Sums of n, t, y, t*t, t*y are whole numbers (seconds and mm) and so exact in any order of arrival; a gauge needs
-    three good readings at two times at least. The window moves with whole ten minutes, as the catalogue says; the
-    catalogue's aggregation "mean" is the line's own, not one over gauges. A falling river is negative.
+    three good readings at two times at least. The window moves with whole ten minutes, as the catalogue says; a reading
+    that is dated ahead of the clock counts from the beginning of its five minutes on. The catalogue's aggregation
+    "mean" is the line's own, not one over gauges. A falling river is negative.
     """
 
     id = "river_rise_rate"

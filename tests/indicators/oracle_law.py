@@ -10,7 +10,7 @@ from fractions import Fraction
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 HORIZON = {"obs": DAY, "device.status": 7 * DAY, "citycode.use": 2 * DAY, "data.batch": 35 * DAY, "unit.state": DAY}
 HORIZON |= {f"call.{k}": 7 * DAY for k in ("offered", "answered", "abandoned", "closed")} | {"indicator.value": DAY}
-MESSAGES = ("obs", "device.status", "unit.state")
+MESSAGES = ("obs", "device.status")
 
 #: from state: move to state; `verified-` is a failed check, `history` and `history-` closed and open records, "<" the
 #: state before the merge, "=" that nothing but a word was said: the state and every clock stay
@@ -25,7 +25,7 @@ MOVES = {
     "deferred": {"deferred": "deferred"},
     "parked": {},
     "merged": {"unmerged": "<"},
-    "rejected": {}, "voided": {}, "answered": {}, "transferred": {}, "withdrawn": {},
+    "rejected": {}, "voided": {}, "answered": {}, "transferred": {"acknowledged": "="}, "withdrawn": {},
 }  # fmt: skip
 _WORKING = ("filed", "dispatched", "received", "arrived", "returned")
 for _state in _WORKING:

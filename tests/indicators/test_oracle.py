@@ -157,6 +157,21 @@ def test_a_correction_that_fits_no_original_changes_nothing(
     assert published(engine, "gas_ch4_max")[0] == 5.0
 
 
+def test_a_reading_ahead_of_the_clock_counts_in_the_slope_from_its_five_minutes_on() -> None:
+    at = NOW + 2 * MINUTE
+    rise = {at - (30 - 10 * k) * MINUTE: 25 + k / 100 for k in range(3)} | {at + 4 * MINUTE: 25.5}
+    river = [
+        said("obs", f"r{k}", "H1", property="river.level", value=value, quality="good") | {"time": time}
+        for k, (time, value) in enumerate(rise.items())
+    ]
+    engine, oracle = run([Step(river), Step([], at)])
+    assert published(engine, "river_rise_rate")[0] == 6.0
+    engine.tick(at + 4 * MINUTE, 9)
+    oracle.tick(at + 4 * MINUTE)
+    assert published(engine, "river_rise_rate")[0] > 60
+    assert differences(engine, oracle) == []
+
+
 def test_a_correction_may_name_a_case_that_never_comes() -> None:
     lost = said("case.filed", "c", "K", corrects="x", revision=1, due_at=NOW)
     engine, _ = run([Step([lost]), Step([], NOW)])

@@ -213,7 +213,8 @@ def rivers(o: Any, obs: list[Any], newest: dict[Any, Any], out: dict[str, dict[i
     out["river_level_margin"] = o.upto(1, found)
     points: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for e in obs:
-        if e["property"] == "river.level" and e["subject"] and o.inside(e["time"], 6 * HOUR, 10 * MINUTE):
+        begun = o.inside(e["time"], 6 * HOUR, 5 * MINUTE)  # one dated ahead counts when its five minutes begin
+        if e["property"] == "river.level" and e["subject"] and begun and o.inside(e["time"], 6 * HOUR, 10 * MINUTE):
             points[e["subject"]].append((e["time"] // 1000, round(e["value"] * 1000)))
     slopes = []
     for subject, pairs in points.items():

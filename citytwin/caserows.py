@@ -50,6 +50,16 @@ def _unit(work: Assignment) -> dict[str, Any]:
     return {"unit": work.unit, "role": work.role, "state": work.state, "since": known(work.since)}
 
 
+def _transfer(file: CaseFile) -> dict[str, Any] | None:
+    found = file.transfer
+    if found is None:
+        return None
+    return {
+        "to": found.to, "by": found.by or None, "at": found.at, "receipt": found.receipt or None,
+        "acknowledged_at": known(found.acknowledged_at), "waits": found.waits,
+    }  # fmt: skip
+
+
 def short(
     file: CaseFile, law: CaseLaw, scopes: ScopeTree, title: Mapping[str, str], merged: list[str]
 ) -> dict[str, Any]:
@@ -66,7 +76,7 @@ def short(
         "drill": file.drill, "channel": told.get("channel"), "text": told.get("text") or file.text or None,
         "address": told.get("address"), "confidential": bool(told.get("confidential")),
         "units": [_unit(work) for work in file.units()], "merged": merged, "into": file.into or None,
-        "alarm": told.get("source_alarm"),
+        "alarm": told.get("source_alarm"), "transfer": _transfer(file),
     }  # fmt: skip
 
 

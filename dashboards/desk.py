@@ -74,7 +74,13 @@ class DeskApi:
 
     def routes(self) -> list[Route]:
         """All addresses of the desk."""
-        reads = {"alarms": "alarm", "units": "unit", "plans/running": "plan", "warnings": "warning"}
+        reads = {
+            "alarms": "alarm",
+            "units": "unit",
+            "plans/running": "plan",
+            "warnings": "warning",
+            "transfers": "transfer",
+        }
         tables = ("rules", "plans", "categories", "duty")
         return [
             Route("/api/v1/commands", self.command, methods=["POST"]),
@@ -155,10 +161,11 @@ class DeskApi:
         async def read(request: Request) -> Response:
             """What is open of a part of the desk."""
             asked(request)
-            who = self._who(request, f"read.{part}")
+            channel = "case" if part == "transfer" else part
+            who = self._who(request, f"read.{channel}")
             rows = await asyncio.to_thread(self.desk.rows, part)
             # a public warning is public: whoever may read any reads all
-            seen = rows if part == "warning" else [r for row in rows if (r := shown(who, part, row)) is not None]
+            seen = rows if part == "warning" else [r for row in rows if (r := shown(who, channel, row)) is not None]
             note_personal(request, part, seen)
             return problems.json({"items": list(seen)})
 

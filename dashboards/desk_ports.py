@@ -51,7 +51,7 @@ class Desk(Protocol):
         """All that is known of one case; None for an unknown one."""
 
     def rows(self, part: str) -> Sequence[Mapping[str, Any]]:
-        """What is open of a part of the desk: `alarm`, `unit`, `plan`, `warning`."""
+        """What is open of a part of the desk: `alarm`, `unit`, `plan`, `warning`, `transfer`."""
 
     def tables(self, name: str, text: str) -> Sequence[Mapping[str, Any]]:
         """Tables of the desk: `rules`, `plans`, `categories`, `duty`; those that the text finds, all for ""."""

@@ -85,6 +85,8 @@ CASE_FIELDS: dict[str, tuple[Field, ...]] = {
     "evidence": (Field("hash", _TEXT), _SAYS),
     "unlike": (Field("other", _TEXT, required=True),),
     "called_back": (Field("satisfied", _FLAG), _SAYS),
+    # what the other side answered a transfer with: its number there, or the name of who took it
+    "acknowledged": (Field("receipt", _TEXT, required=True),),
 }
 
 _HISTORY = (
@@ -143,4 +145,5 @@ CASE_TITLES: dict[str, tuple[str, str]] = {
     "case.evidence": ("取证", "Evidence"),
     "case.unlike": ("确认非重复", "No duplicate"),
     "case.called_back": ("回访", "Caller called back"),
+    "case.acknowledged": ("转办签收", "Transfer acknowledged"),
 }

@@ -20,7 +20,8 @@ What a move does to the clocks, besides setting `<state>_at` to its event time:
 * closed: `closed_at` is set; on time when closed_at <= due_at. evaluated: leaves `closed_at` alone.
 * reopened: the same case again: the state is filed, `closed_at` is empty, `reopened` + 1, `due_at` is the event's where
   it names one.
-* answered, transferred, withdrawn: the report ends before it becomes a case; later a case can be voided.
+* answered, transferred, withdrawn: the report ends before it becomes a case; later a case can be voided. What was
+  transferred without a receipt waits for `acknowledged`, which keeps the state.
 * merged: a child never counts in closing rates, its parent does; voided and rejected ones do not count either.
 * unmerged: the state is that before the merge (`BEFORE` in the table), and so is everything but the count of moves, the
   time of the last one and the count of merges: as if the merge and this had never been said.
@@ -99,6 +100,7 @@ MOVE_TYPES: tuple[str, ...] = (
     "case.evidence",
     "case.unlike",
     "case.called_back",
+    "case.acknowledged",
 )
 
 #: Column of `MOVES` for case.verified with passed = 0.
@@ -155,6 +157,7 @@ _LAW: dict[str, tuple[tuple[str, str], ...]] = {
     "case.evidence": ((_KNOWN, "="),),
     "case.unlike": ((_ALIVE, "="),),
     "case.called_back": ((_KNOWN, "="),),
+    "case.acknowledged": (("transferred", "="),),
     "FAILED": (("handled", "returned"),),
     "HISTORY_OPEN": (("new", "filed"),),
 }

@@ -10,6 +10,7 @@ from citytwin.models.desk.reports import CASES, REPORTS, case_of, report_of
 from citytwin.models.desk.roles import PERMISSIONS, ROLES
 from citytwin.models.events import TITLES as EVENTS
 from citytwin.models.lifecycle import BEFORE, FAILED, KEEPS, MOVE_TYPES, MOVES, OPEN, STATES, TERMINAL, TITLES
+from citytwin.twin.desk.transfers import EMERGENCY_MS, OTHERS_MS
 
 Table = Callable[[Iterable[str], Iterable[Iterable[object]]], str]
 _LAW = CaseLaw()
@@ -58,6 +59,10 @@ One unit leads (主办), any number support (协办); each has its own times: se
 first on site is `arrived` for the case; what a second one says moves only the second. A hold, a merge and an end of the
 case free all units, `case.handled` and `case.returned` the lead.
 
+What a unit says goes one way, received, en route, on scene; what lies behind it is refused with what it can still say.
+Nobody who is off duty is sent, and a unit with a case does not go off duty: the refusal names those that are ready, or
+its cases.
+
 After {returns} returns (a local default) `case.dispatched` is legal no more: a supervisor names the unit by
 `case.designated` (指定管辖), and that unit cannot return it.
 
@@ -68,6 +73,14 @@ number is refused with `stale_rev` and with who changed it and when. Its time li
 that it meets the state that was judged. Further refusals: nobody verifies their own work; a closed case can be reopened
 for {days} days (a local default); a case is merged into another one that is open, and not into one that somebody said
 to be no duplicate.
+
+## Transfer
+
+A report goes to somebody else (转办) before it is filed, with `to` (110, 119, 120, a department) and their `receipt` if
+there is one. Without it the report waits for `case.acknowledged` with the receipt: `transfer.waits` of the case, the
+list `/api/v1/transfers`, and after {soon} minutes for the lines of emergency, {late} hours for others (local defaults),
+the alarm `transfer_waiting@<case>` until it comes. A case that was filed stays ours: others are sent to it as units
+(`case.assigned`), and their `case.received` is the acknowledgement.
 
 ## Account
 
@@ -121,7 +134,8 @@ def _states(table: Table) -> str:
 def cases(note: str, table: Table) -> str:
     """The page; `table` writes a table of a head and rows."""
     words = _WORDS.format(
-        returns=_LAW.returns_max, days=_LAW.reopen_ms // 86_400_000,
+        returns=_LAW.returns_max, days=_LAW.reopen_ms // 86_400_000, soon=EMERGENCY_MS // 60_000,
+        late=OTHERS_MS // 3_600_000,
         reports=", ".join(f"{t['en']} ({t['zh']})" for t in REPORTS.values()),
         cases=", ".join(f"{t['en']} ({t['zh']})" for t in CASES.values()),
     )  # fmt: skip

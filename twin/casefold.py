@@ -12,6 +12,12 @@ from citytwin.models.columns import MISSING
 from citytwin.models.lifecycle import BEFORE, HELD, MOVE_TYPES, STATES
 from citytwin.twin.ledger import comes_after
 
+#: States and moves that the kernels below are compiled with. numba keeps what it compiled until this file changes, so
+#: whoever changes the table of lifecycle changes these, and no old kernel folds by a new table.
+_COMPILED = (20, 39)
+if (len(STATES), len(MOVE_TYPES)) != _COMPILED:
+    raise ImportError(f"casefold: {len(STATES)} states and {len(MOVE_TYPES)} moves; write them into _COMPILED")
+
 _S = len(STATES)
 #: Whole-number columns after the `<state>_at` times.
 _EXTRA = (

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from citytwin.models.columns import MISSING
+from citytwin.models.desk import alarm_evidence
 from citytwin.models.desk.alarms import SHELF_MAX_MS, Alarm
 from citytwin.models.desk.event import AUTO, Event, Refusal
 
@@ -42,7 +43,10 @@ def raised(event: Event) -> Refusal | None:
         return Refusal("missing", "priority", "an alarm has a priority from 1 (I, the worst) to 4 (IV)")
     if not 1 <= int(priority) <= 4:
         return Refusal("out_of_range", "priority", f"a priority is 1 to 4, not {priority}")
-    return None if event.subject else Refusal("missing", "subject", "name the alarm as <rule>@<scope or entity>")
+    if not event.subject:
+        return Refusal("missing", "subject", "name the alarm as <rule>@<scope or entity>")
+    wrong = alarm_evidence.fault(str(event.fields.get("evidence") or ""))
+    return Refusal("wrong_type", "evidence", wrong) if wrong else None
 
 
 def cleared(alarm: Alarm, event: Event) -> Refusal | None:

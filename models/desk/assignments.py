@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from citytwin.models.columns import MISSING
 
+#: What a unit says on its way to a case, in the order in which it goes.
+STEPS: tuple[str, ...] = ("received", "enroute", "arrived")
+
 
 @dataclass(slots=True)
 class Assignment:
@@ -21,6 +24,11 @@ class Assignment:
     arrived: int = MISSING
     handled: int = MISSING
     cleared: int = MISSING
+
+    @property
+    def reached(self) -> int:
+        """How far it is on the way, as the place in STEPS of what it said last; -1 for nothing."""
+        return max((i for i, step in enumerate(STEPS) if getattr(self, step) != MISSING), default=-1)
 
     @property
     def state(self) -> str:

@@ -74,6 +74,22 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """A report that was handed to somebody else (转办); `receipt` "" while it waits for their acknowledgement."""
+
+    to: str
+    by: str
+    at: int
+    receipt: str = ""
+    acknowledged_at: int = MISSING
+
+    @property
+    def waits(self) -> bool:
+        """Whether nobody there said that they have it."""
+        return not self.receipt
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """The responsible one: a role, and the unit where it is the handler."""
 
@@ -128,6 +144,7 @@ class CaseFile:
     reopened: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     into: str = ""
+    transfer: Transfer | None = None
     unlike: set[str] = field(default_factory=set)
     did: dict[str, set[str]] = field(default_factory=dict)
     satisfied: bool | None = None

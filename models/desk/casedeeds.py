@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from citytwin.models.columns import MISSING
 from citytwin.models.desk.assignments import Assignment, open_of
-from citytwin.models.desk.casebody import Approval, CaseFile, actor_of, entry_of
+from citytwin.models.desk.casebody import Approval, CaseFile, Transfer, actor_of, entry_of
 from citytwin.models.desk.event import Event
 
 Deed = Callable[[CaseFile, Event], None]
@@ -139,6 +139,20 @@ def _reply(file: CaseFile, event: Event) -> None:
         _free(file, event)
 
 
+def _transfer(file: CaseFile, event: Event) -> None:
+    _reply(file, event)
+    receipt = str(event.fields.get("receipt") or "")
+    at = event.time if receipt else MISSING
+    file.transfer = Transfer(str(event.fields.get("to", "")), actor_of(event), event.time, receipt, at)
+
+
+def _acknowledge(file: CaseFile, event: Event) -> None:
+    """The first word holds."""
+    if file.transfer is not None and file.transfer.waits:
+        receipt = str(event.fields.get("receipt") or "")
+        file.transfer = dataclasses.replace(file.transfer, receipt=receipt, acknowledged_at=event.time)
+
+
 def _differ(file: CaseFile, event: Event) -> None:
     file.unlike.add(str(event.fields["other"]))
 
@@ -152,6 +166,7 @@ DEEDS: dict[str, Deed] = {
     "case.extended": _grant("extension"), "case.deferred": _grant("deferral", _free), "case.parked": _free,
     "case.merged": _free, "case.voided": _free, "case.closed": _reply, "case.escalated": _count, "case.urged": _count,
     "case.supervised": _count, "case.instructed": _count, "case.noted": _note, "case.evidence": _prove,
-    "case.answered": _reply, "case.rejected": _reply, "case.transferred": _reply, "case.called_back": _reply,
+    "case.answered": _reply, "case.rejected": _reply, "case.transferred": _transfer, "case.called_back": _reply,
+    "case.acknowledged": _acknowledge,
     "case.evaluated": _reply, "case.unlike": _differ,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from citytwin.models.columns import MISSING
-from citytwin.models.desk.assignments import open_of
+from citytwin.models.desk.assignments import STEPS, Assignment, open_of
 from citytwin.models.desk.casebody import CaseFile, CaseLaw, actor_of
 from citytwin.models.desk.casefile import GRANTS, column_of
 from citytwin.models.desk.event import Event, Refusal
@@ -58,19 +58,25 @@ def _ask(file: CaseFile, law: CaseLaw, now: int) -> str:
     return "" if left else "what can be asked for was asked for and is not decided yet"
 
 
+def _acknowledge(file: CaseFile, law: CaseLaw, now: int) -> str:
+    del law, now
+    waits = file.transfer is not None and file.transfer.waits
+    return "" if waits else "the transfer was acknowledged"
+
+
 def _free(file: CaseFile, law: CaseLaw, now: int) -> str:
     del law, now
     return "" if file.units() else "no unit is on it"
 
 
 def _again(step: str) -> Guard:
-    """What a unit says that another one said before: only while there is one that did not."""
+    """What a unit says on its way: only while there is one that did not say so, or more, before."""
 
     def guard(file: CaseFile, law: CaseLaw, now: int) -> str:
         del law, now
-        kept = KEEPS[STATES.index(file.state), MOVE_TYPES.index(f"case.{step}")]
-        left = any(getattr(a, step) == MISSING for a in file.units())
-        return "no unit is on it that did not say so before" if kept and not left else ""
+        kept, units = KEEPS[STATES.index(file.state), MOVE_TYPES.index(f"case.{step}")], file.units()
+        left = any(a.reached < STEPS.index(step) for a in units)
+        return "no unit is on it that did not say so before" if (kept or units) and not left else ""
 
     return guard
 
@@ -79,6 +85,7 @@ def _again(step: str) -> Guard:
 GUARDS: Mapping[str, Guard] = {
     "case.dispatched": _dispatch, "case.returned": _return, "case.reopened": _reopen, "case.extension_asked": _ask,
     "case.extension_refused": _refuse, "case.unassigned": _free, "case.cleared": _free,
+    "case.acknowledged": _acknowledge,
     "case.enroute": _again("enroute"), "case.received": _again("received"), "case.arrived": _again("arrived"),
 }  # fmt: skip
 
@@ -226,12 +233,19 @@ def _bad_unit(file: CaseFile, event: Event, unit: str) -> Found | None:
             "unit",
             f"{unit or 'no unit'} is not on it; there are {', '.join(a.unit for a in file.units())}",
         )
-    step = {"case.received": "received", "case.enroute": "enroute", "case.arrived": "arrived"}.get(event.type, "")
-    if step and getattr(found, step) != MISSING:
-        return "not_now", "unit", f"{unit} said so before"
+    step = event.type.removeprefix("case.")
+    if step in STEPS and found.reached >= STEPS.index(step):
+        return "not_now", "unit", f"{unit} is {found.state} on it; it can say: {', '.join(_next(file, found))}"
     if event.type in ("case.handled", "case.returned") and file.lead and found.role != "lead":
         return "not_now", "unit", f"{unit} does not lead it"
     return None
+
+
+def _next(file: CaseFile, work: Assignment) -> list[str]:
+    """What a unit on the case can still say of itself."""
+    steps = [f"case.{step}" for i, step in enumerate(STEPS) if i > work.reached]
+    leads = ["case.handled", "case.returned"] if work.role == "lead" else []
+    return [op for op in (*steps, *leads, "case.cleared") if _possible(file, MOVE_TYPES.index(op))]
 
 
 def _bad_merge(file: CaseFile, event: Event, other: CaseFile | None) -> Found | None:

@@ -49,6 +49,7 @@ _TABLE: dict[str, str] = {
     "case.reported": "CLDHVSMOG", "case.accepted": "CL", "case.rejected": "CL", "case.answered": "CL",
     "case.transferred": "CL", "case.withdrawn": "CLG", "case.filed": "CL", "case.voided": "L", "case.history": "G",
     "case.merged": "CLD", "case.unmerged": "CLD", "case.unlike": "CLD",
+    "case.acknowledged": "CLG",
     # dispatch
     "case.dispatched": "LD", "case.assigned": "LD", "case.unassigned": "LD", "case.designated": "SM",
     "case.escalated": "LDSM", "case.parked": "LS", "case.deferred": "LS", "case.extended": "LS",

@@ -322,3 +322,58 @@ def test_a_run_of_a_plan_says_who_is_to_be_told(city: City) -> None:
     assert [(n["role"], n["person"]) for n in run["notify"]] == [("commander", "Wang"), ("supervisor", None)]
     assert run["end"] == "waterlog_depth_max < 10 and rain_1h_max < 5"
     assert run["warning"]["colour"] == "red"
+
+
+def test_a_report_that_is_transferred_waits_for_its_acknowledgement(city: City) -> None:
+    code = str(city.done("case.reported", category="fire.building", text="烟")["subject"])
+    assert city.say("case.acknowledged", code, receipt="119-1")[0] == 422, "nothing was transferred"
+    city.done("case.transferred", code, to="119")
+    case = city.case(code)
+    assert (case["state"], case["open"], case["transfer"]["waits"], case["transfer"]["to"]) == (
+        "transferred", False, True, "119",
+    )  # fmt: skip
+    assert "case.acknowledged" in case["legal"]
+    assert [(r["code"], r["to"]) for r in city.ask("/transfers")[1]["items"]] == [(code, "119")]
+    city.clock.set(city.clock.now_ms() + 6 * 60_000)
+    rule = f"transfer_waiting@{code}"
+    until(lambda: any(r["code"] == rule and r["active"] for r in city.ask("/alarms")[1]["items"]), 30, "it is late")
+    status, refused = city.say("case.acknowledged", code)
+    assert (status, refused["type"].rsplit(":", 1)[1]) == (400, "missing")
+    city.done("case.acknowledged", code, receipt="119-4711")
+    told = city.case(code)["transfer"]
+    assert (told["receipt"], told["waits"], told["acknowledged_at"]) == ("119-4711", False, city.clock.now_ms())
+    assert city.ask("/transfers")[1]["items"] == []
+    status, refused = city.say("case.acknowledged", code, receipt="119-5")
+    assert (status, "was acknowledged" in refused["detail"]) == (422, True)
+
+
+def test_a_unit_cannot_say_what_its_state_contradicts(city: City) -> None:
+    for unit in ("U7", "U8"):
+        city.done("unit.state", unit, state="ready", kind="pump")
+    city.done("unit.state", "U9", state="off")
+    code = opened(city)
+    status, refused = city.say("case.dispatched", code, unit="U9")
+    assert (status, refused["type"].rsplit(":", 1)[1], refused["known"]["ready"]) == (422, "not_now", ["U7", "U8"])
+    assert "U9 is off duty" in refused["detail"]
+    city.done("case.dispatched", code, unit="U7")
+    city.done("case.arrived", code, unit="U7")
+    before = city.case(code)
+    for move in ("received", "enroute", "arrived"):
+        status, refused = city.say(f"case.{move}", code, unit="U7", rev=before["rev"])
+        assert status == 422, move
+    status, refused = city.say("case.cleared", code, unit="U8")
+    assert (status, "U8 is not on it" in refused["detail"]) == (422, True)
+    status, refused = city.say("unit.state", "U7", state="off")
+    assert (status, refused["known"]) == (422, {"legal": ["ready", "busy"], "cases": [code]})
+    assert city.case(code) == before
+    city.done("case.assigned", code, unit="U8", role="support")
+    city.done("case.enroute", code, unit="U8")
+    status, refused = city.say("case.received", code, unit="U8")
+    assert (status, "did not say so before; legal now: " in refused["detail"]) == (422, True)
+    assert {"case.received", "case.arrived", "case.cleared"} & set(refused["known"]["legal"]) == {
+        "case.arrived", "case.cleared",
+    }  # fmt: skip
+    status, refused = city.say("case.arrived", code, unit="U7")
+    assert "U7 is on_scene on it; it can say: case.handled, case.returned, case.cleared" in refused["detail"]
+    city.done("case.handled", code, unit="U7")
+    city.done("unit.state", "U7", state="off")

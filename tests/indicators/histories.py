@@ -178,6 +178,8 @@ class Writer:
             fields["passed"] = not move.endswith("-")
         if move == "merged":
             fields["into"] = "K0"
+        if move == "acknowledged":
+            fields["receipt"] = "119-7"
         if move.startswith("history"):
             fields = {"created_at": time - HOUR, "due_at": later if choice.random() < 0.7 else None}
             if not move.endswith("-"):

@@ -59,7 +59,7 @@ LEGAL = {
     "merged": f"unmerged>< {_SAID}",
     "voided": _SAID,
     "answered": _SAID,
-    "transferred": _SAID,
+    "transferred": f"{_SAID} acknowledged!",
     "withdrawn": _SAID,
     "parked": f"{_SENT_ON} {_PRESSED} {_FREED}",
 }

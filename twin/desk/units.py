@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from citytwin.models.columns import MISSING
-from citytwin.models.desk.event import DRILL, Draft, Event, Refusal
-from citytwin.models.desk.units import MINUTE_MS, QUIET_MS, Task, Unit, quiet_limit
+from citytwin.models.desk.event import DRILL, Draft, Event, Refusal, by_person
+from citytwin.models.desk.units import MINUTE_MS, QUIET_MS, STAGES, Task, Unit, quiet_limit
 
 #: The rule of the alarm; its subject is `unit_silent@<unit>`.
 RULE = "unit_silent"
@@ -25,6 +25,10 @@ _ALL_DONE = frozenset({
     "case.closed", "case.rejected", "case.merged", "case.voided", "case.withdrawn", "case.answered",
     "case.transferred", "case.deferred", "case.parked",
 })  # fmt: skip
+#: Moves that send a unit to a case.
+_SENDS = frozenset({"case.dispatched", "case.designated", "case.assigned"})
+#: Cases and units that a refusal names.
+_NAMED = 10
 _PUTS_OFF = frozenset({"case.deferred", "case.parked"})
 
 
@@ -72,9 +76,34 @@ class Units:
         return [self._units[code] for code in self._of_case.get(case, ())]
 
     def check(self, event: Event) -> Refusal | None:
-        """Nothing that units say is refused here: the laws of the case hold for the moves of cases."""
-        del event
+        """What people say against what a unit does: nobody who is off duty is sent, nobody with work goes off duty.
+
+        What vehicles and other systems say is taken as it is; the laws of the case hold for the moves of cases.
+        """
+        if not by_person(event.source):
+            return None
+        if event.type == "unit.state":
+            return self._check_off(event)
+        if event.type in _SENDS:
+            return self._check_sent(str(event.fields.get("to" if event.type == "case.designated" else "unit") or ""))
         return None
+
+    def _check_off(self, event: Event) -> Refusal | None:
+        unit = self._units.get(event.subject)
+        if unit is None or not unit.work or event.fields.get("state") != "off":
+            return None
+        cases = ", ".join(sorted(unit.work)[:_NAMED])
+        legal = ["ready", "busy"]
+        said = f"{unit.name or unit.code} has {cases}: clear it or give it back first; legal now: {', '.join(legal)}"
+        return Refusal("not_now", "state", said, {"legal": legal, "cases": sorted(unit.work)[:_NAMED]})
+
+    def _check_sent(self, code: str) -> Refusal | None:
+        unit = self.unit(code)
+        if unit is None or unit.said != "off":
+            return None
+        ready = [u.code for u in self.known() if u.state == "ready"][:_NAMED]
+        others = f"ready are {', '.join(ready)}" if ready else "none is ready"
+        return Refusal("not_now", "unit", f"{unit.name or code} is off duty; {others}", {"ready": ready})
 
     def apply(self, event: Event) -> None:
         """Take in one event; those of types or units that are of no concern change nothing."""
@@ -131,7 +160,8 @@ class Units:
         task = unit.work.get(event.subject) if unit is not None else None
         if unit is None or task is None or event.time < task.since:
             return
-        task.stage, task.since = _STAGE[event.type], event.time
+        if STAGES.index(_STAGE[event.type]) > STAGES.index(task.stage):  # nobody comes back to where they were before
+            task.stage, task.since = _STAGE[event.type], event.time
         there = event.type == "case.arrived"  # of the other moves the place is that of the case
         unit.hear(event.time, *((event.lon, event.lat) if there else ()))
         self._judge(unit)

@@ -55,7 +55,7 @@ TRIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("enroute", {"unit": "S1"}), ("cleared", {}), ("cleared", {"unit": "S1"}), ("extension_asked", {"due_at": 900}),
     ("extension_asked", {"until": 60}), ("extension_refused", {}), ("urged", {}), ("supervised", {}),
     ("instructed", {}), ("noted", {"text": "a word"}), ("evidence", {"hash": "ab"}), ("unlike", {"other": "K7"}),
-    ("called_back", {"satisfied": True}),
+    ("called_back", {"satisfied": True}), ("acknowledged", {"receipt": "119-4711"}),
 )  # fmt: skip
 TIMES = ("due_at", "until")
 

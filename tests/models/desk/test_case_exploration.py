@@ -7,7 +7,6 @@ from collections import deque
 from functools import cache
 from typing import Any, NamedTuple
 
-from citytwin.models.columns import MISSING
 from citytwin.models.desk.assignments import Assignment
 from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.casefile import take
@@ -30,7 +29,7 @@ Key = tuple[Any, ...]
 
 def _unit(a: Assignment) -> Key:
     # after it has cleared a unit is of no concern; how far it is decides what it may still say
-    return a.unit, a.role, a.received != MISSING, a.enroute != MISSING, a.arrived != MISSING
+    return a.unit, a.role, a.reached
 
 
 def abstract(file: CaseFile) -> Key:
@@ -39,6 +38,7 @@ def abstract(file: CaseFile) -> Key:
         file.state, file.lead, file.designated, min(file.bounces, BOUND.returns_max),
         tuple(sorted(_unit(a) for a in file.units())), tuple(sorted((a.kind, a.by) for a in file.approvals)),
         frozenset(actor for work in WORK for actor in file.did.get(work, ())),
+        file.transfer is None or file.transfer.waits,
     )  # fmt: skip
 
 

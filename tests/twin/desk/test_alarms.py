@@ -192,13 +192,13 @@ def test_a_case_that_was_opened_for_it_is_named() -> None:
 def test_evidence_is_kept_while_somebody_may_ask_for_it() -> None:
     part = fresh()
     for code in ("flood@C0000", "flood@C0001"):
-        raised(part, code, evidence="[1]")
+        raised(part, code, evidence='["e1"]')
     assert say(part, "case.reported", "C-1", 5, source_alarm="flood@C0000") is None
     for code in ("flood@C0000", "flood@C0001"):
         assert say(part, "alarm.cleared", code, 6) is None
-        assert (part.detail(code) or {})["evidence"] == "[1]"
+        assert (part.detail(code) or {})["evidence"] == '["e1"]'
         assert say(part, "alarm.acknowledged", code, 7, "desk/wang", occurrence=1) is None
-    assert (part.detail("flood@C0000") or {})["evidence"] == "[1]", "the case asks why it was opened"
+    assert (part.detail("flood@C0000") or {})["evidence"] == '["e1"]', "the case asks why it was opened"
     assert (part.detail("flood@C0001") or {})["evidence"] is None
 
 

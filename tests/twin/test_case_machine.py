@@ -1,7 +1,11 @@
-"""A desk that may crash between any two steps: clocks off by nothing, file and table of every case always the same."""
+"""A desk that may crash between any two steps: clocks off by nothing, file and table of every case always the same.
+
+After each step every report and every case is in exactly one part of the account, those that rules found apart.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -20,15 +24,24 @@ from citytwin.indicators.registry import Registry
 from citytwin.models.desk.casebody import CaseFile
 from citytwin.models.desk.event import DESK_SOURCE, Event
 from citytwin.models.desk.moves import check, legal
+from citytwin.models.desk.reports import Account
 from tests.conftest import Figure, proving
 from tests.indicators.histories import USUAL
 from tests.indicators.town import batches
 from tests.models.desk.casework import LAW, START, TIMES, TRIES, tried
-from tests.twin.case_reference import clocks
+from tests.twin.case_reference import clocks, live, steps
 from tests.twin.casebook import CITY, file_in, of_file, of_table
 
 RUNS = 10_000 if proving() else 50
-CODES = ("K1", "K2", "K3")
+#: Channel of each case; what a rule found is no report of anybody.
+CHANNELS = {"K1": "12345", "K2": "patrol", "K3": "rule"}
+CODES = tuple(CHANNELS)
+#: What became of a report by the state of its case, and of the case; of all other states: opened, and open.
+REPORTS = {
+    "reported": "pending", "accepted": "pending", "answered": "answered", "rejected": "rejected",
+    "transferred": "transferred", "withdrawn": "withdrawn", "merged": "merged",
+}  # fmt: skip
+CASES = {"closed": "closed", "evaluated": "closed", "voided": "voided"}
 #: Moves with a law of their own for the clocks.
 CLOCKED = {"deferred", "parked", "merged", "unmerged", "extended", "returned", "verified", "reopened", "designated"}
 HEAD = ("type", "time", "source", "id", "subject")
@@ -36,6 +49,11 @@ GAPS = (1, 1_000, 61_000, 3_600_000, 7 * 3_600_000, 90_000_000)
 #: Moves that others say without asking, at any time.
 STRAY = [t for t in TRIES if t[0] != "merged"]
 Raw = dict[str, Any]
+
+
+def ruled(said: list[Raw]) -> bool:
+    """Whether the last word on where a case came from is that a rule found it."""
+    return [e["channel"] for e, _, _ in steps(live(said))[0] if "channel" in e][-1:] == ["rule"]
 
 
 class Desk(RuleBasedStateMachine):
@@ -49,6 +67,9 @@ class Desk(RuleBasedStateMachine):
         self.retold: set[str] = set()
         self.touched: set[str] = set()
         self.unsaved = False
+        self.files: dict[str, CaseFile] = {}
+        #: State by code, and whether a rule found it.
+        self.states: dict[str, tuple[str, bool]] = {}
 
     def say(self, raw: Raw) -> None:
         """An event is logged and fed."""
@@ -57,7 +78,9 @@ class Desk(RuleBasedStateMachine):
         self._feed([raw])
 
     def _feed(self, events: list[Raw]) -> None:
-        self.touched |= {e["subject"] for e in events}
+        came = {e["subject"] for e in events}
+        self.touched |= came
+        self.files = {code: file for code, file in self.files.items() if code not in came}
         for batch in batches(events):
             assert not self.engine.feed(batch, len(self.log)).rejected
         cases = self.engine.cases
@@ -65,10 +88,12 @@ class Desk(RuleBasedStateMachine):
         cases.settle()
 
     def file(self, code: str) -> CaseFile:
-        """The file of a case from the table's events."""
+        """The file of a case from the table's events, made once until something comes for it."""
         cases = self.engine.cases
         assert cases is not None
-        return file_in(cases, code)
+        if code not in self.files:
+            self.files[code] = file_in(cases, code)
+        return self.files[code]
 
     def raw(self, event: Event) -> Raw:
         """An event as it comes in; its id is new, its source none of the desk's, so that the fold alone is tried."""
@@ -82,7 +107,7 @@ class Desk(RuleBasedStateMachine):
     def begin(self) -> None:
         """Three cases, one of them filed."""
         for code in CODES:
-            self.say(self.raw(tried(code, "reported", {}, self.now, "ann")))
+            self.say(self.raw(tried(code, "reported", {"channel": CHANNELS[code]}, self.now, "ann")))
         for move, fields in (("accepted", {}), ("filed", {"due_at": 600})):
             self.now += 1000
             self.say(self.raw(tried("K1", move, fields, self.now, "leo")))
@@ -153,6 +178,7 @@ class Desk(RuleBasedStateMachine):
         for code in sorted(self.touched):
             said = [e for e in self.log if e["subject"] == code]
             wanted, file = clocks(said), self.file(code)
+            self.states[code] = wanted.state, code == "K3" and ruled(said)
             assert of_file(file) == wanted
             assert of_table(cases, cases.slot(code)) == wanted
             assert file.rev == len(said)
@@ -162,6 +188,18 @@ class Desk(RuleBasedStateMachine):
             assert parent == "" or code in cases.children(parent)
             assert (file.owner(LAW) is None) == (file.over or file.state == "new")
         self.touched.clear()
+        self.check_account(cases.account())
+
+    def check_account(self, made: Account) -> None:
+        """Reports = pending + answered + rejected + transferred + withdrawn + merged + opened; cases likewise."""
+        for by_rule, reports, cases in ((False, made.reports, made.cases), (True, made.rule_reports, made.rule_cases)):
+            states = [state for state, told in self.states.values() if told == by_rule and state != "new"]
+            wanted = Counter(REPORTS.get(state, "opened") for state in states)
+            opened = Counter(CASES.get(state, "open") for state in states if state not in REPORTS)
+            assert {part: n for part, n in reports.items() if n} == wanted
+            assert {part: n for part, n in cases.items() if n} == opened
+            assert sum(reports.values()) == len(states)
+            assert sum(cases.values()) == reports["opened"]
 
 
 def test_a_desk_that_crashes_keeps_every_clock(figure: Figure) -> None:

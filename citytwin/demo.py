@@ -12,15 +12,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from citytwin import demo_shift
 from citytwin.app import Node, say
 from citytwin.feeder import Feeder, Stopped, by_time
 from citytwin.models.batch import EventBatch
+from citytwin.models.desk.columns import batches_of
 from citytwin.streams.simulator import Simulator
 
 _log = logging.getLogger(__name__)
 HOUR, DAY = 3_600_000, 86_400_000
-#: The last day of the history is ticked through this often, so that trends have points.
-_FINE_MS = 15 * 60_000
+#: The last day of the history is ticked through this often: trends have points, and a rule that waits for an answer
+#: hears it (no event is later than it may be for a rule).
+_FINE_MS = 10 * 60_000
 _COARSE_MS = 6 * HOUR
 _STEP_S = 0.25
 
@@ -82,6 +85,8 @@ class Demo:
         since = node.engine.now if node.engine.k else None
         if since is None or now - since > 1000:
             self._history(sim, now, since)
+        if since is None:
+            self._hand_over(sim.town.offset_ms)
         node.runtime.go_live().result()
         self.live.set()
         self._live(sim)
@@ -115,6 +120,16 @@ class Demo:
         self.feeder.finish()
         spent = (self.node.clock.now_ms() - began) / 1000
         say(f"{self.feeder.totals.events} events of the past are in after {spent:.1f} s")
+
+    def _hand_over(self, offset_ms: int) -> None:
+        """Have a roster, and the alarms of the past seen by the shift of the past."""
+        engine = self.node.engine
+        if engine.casework is None:
+            return
+        said = demo_shift.roster(engine.scopes, engine.now, offset_ms)
+        said += demo_shift.seen(engine.casework.alarms.rows(), engine.now)
+        self.feeder.put(batches_of(said, engine.vocabulary))
+        self.feeder.finish()
 
     @staticmethod
     def _older(past: Iterator[EventBatch], cut: int, recent: list[EventBatch]) -> Iterator[EventBatch]:

@@ -198,7 +198,7 @@ def _against(need: Need, force: Force, eta_s: float, now: int) -> list[Words]:
 def _for(need: Need, force: Force, eta_s: float, by: str, late: bool) -> Words:
     """What to know of a unit that can take the case."""
     clock = f"{int(eta_s) // 60}:{int(eta_s) % 60:02d}"
-    title, limit = TITLES[force.state], f"{need.limit_s / 60:g}"
+    title, limit = TITLES[force.state], f"{round(need.limit_s / 60, 1):g}"
     way = {"road": ("路网", "by road"), "distance": ("按距离估算", "by distance")}[by]
     zh, en = f"{title['zh']} · {clock} {way[0]}", f"{title['en']} · {clock} {way[1]}"
     if late:
@@ -221,7 +221,7 @@ def _candidate(need: Need, force: Force, eta: float, metres: float, road: bool, 
 def candidates(
     need: Need, forces: Sequence[Force], trips: Trips, now: int, policy: Policy, column: int = 0
 ) -> tuple[Candidate, ...]:
-    """All units for a case, those that can take it first, then by score and code.
+    """All units for a case, those that can take it first, then by score; of equal ones the nearest.
 
     `trips`: from the units (rows) to cases; `column`: this case.
     """
@@ -232,4 +232,4 @@ def candidates(
         )
         for i, force in enumerate(forces)
     ]  # fmt: skip
-    return tuple(sorted(made, key=lambda c: (not c.feasible, -c.score, c.unit)))
+    return tuple(sorted(made, key=lambda c: (not c.feasible, -c.score, c.eta_s, c.unit)))

@@ -28,7 +28,7 @@ button{{background:#0b5cad;border-color:#0b5cad;cursor:pointer}}a{{color:#7db7ef
 <form method="post"><h1>登录 Sign in</h1><p role="alert">{said}</p><input type="hidden" name="next" value="{next}">
 <label for="user">用户名 User</label><input id="user" name="user" autocomplete="username" required autofocus>
 <label for="password">密码 Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input id="password" name="password" type="password" autocomplete="current-password">
 <button>登录 Sign in</button>{provider}</form></html>"""
 _PROVIDER = '<p><a href="/login">统一身份认证 Single sign-on</a></p>'
 _WORDS = {

@@ -77,7 +77,7 @@ function firstChoice(items: Indicator[]): string {
 
 /** Dead letters by reason, as the store of dead letters counts them. */
 async function loadDead(): Promise<void> {
-  if (link.peek().state !== 'live') return;
+  if (link.peek().state !== 'live' || page.peek() === 'dispatch' || page.peek() === 'unit') return; // nobody there sees to them
   try {
     const got = await read<{ total: number; by_reason: Record<string, number> }>('/api/v1/deadletters/summary');
     health.value = { ...health.peek(), deadTotal: got.total, dead: Object.entries(got.by_reason), summary: true };
@@ -210,9 +210,9 @@ export function listen(channel: string, taker: Taker): void {
   takers.set(channel, taker);
 }
 
-/** The channels of alarms and units, which not every server has. */
+/** The channels of alarms and units, which not every server has; a handler has no alarms to see to. */
 function wantDesk(): void {
-  for (const [i, channel] of ['alarm', 'unit'].entries()) if (channels.includes(channel)) want(SUBS.desk + i, channel, {});
+  for (const [i, channel] of ['alarm', 'unit'].entries()) if (channels.includes(channel) && (channel === 'unit' || page.peek() !== 'unit')) want(SUBS.desk + i, channel, {});
 }
 
 // ---- messages ------------------------------------------------------------------------------------------------------

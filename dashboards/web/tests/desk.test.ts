@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { acknowledging, counted, grouped, MOST_GROUPS, sounding } from '../src/dispatch/alarms';
 import { brief, completion, duration, meant, parse, VERBS, type World } from '../src/dispatch/grammar';
 import { sections } from '../src/dispatch/hand';
+import { half, speaker, words } from '../src/dispatch/lines';
 import { alike, likeness, pairs } from '../src/dispatch/intake';
 import { alarmOf, caseOf, fileOf, levelOf, meOf, unitOf, type Alarm, type Case } from '../src/dispatch/nouns';
-import { apart, deadline, lead, metres, nextMove, pressure, sorted, span, stageAt, stages, used, windowed } from '../src/dispatch/queue';
+import { apart, deadline, lead, metres, nextMove, pressure, sorted, span, stageAt, stages, turn as whose, used, windowed } from '../src/dispatch/queue';
 import { answerOf } from '../src/dispatch/answer';
 import { bow, circle, turn } from '../src/map/overlay';
 
@@ -38,12 +39,35 @@ describe('what the server tells', () => {
   });
 });
 
+describe('the timeline', () => {
+  const place = (code: string): string => (code === '420116' ? 'Huangpi' : '');
+  test('speaks one language, with names for places', () => {
+    const text = '处置时限已用 150 %：升级；420116, 420199 无人值班 / 150 % of the time for handling used: escalated; nobody on duty in 420116, 420199';
+    const e = { type: 'case.escalated', actor: 'desk/auto', text };
+    expect(words(e, 'en', place)).toBe('150 % of the time for handling used: escalated; nobody on duty in Huangpi, 420199');
+    expect(words(e, 'zh', place)).toBe('处置时限已用 150 %：升级；Huangpi, 420199 无人值班');
+    expect([half('水 / 5', 'en'), half('a / b', 'zh'), half('一楼 / 二楼', 'en')]).toEqual(['水 / 5', 'a / b', '一楼 / 二楼']);
+  });
+  test('leaves what people wrote, and says no move twice', () => {
+    expect(words({ type: 'case.noted', actor: 'desk/demo', text: '水深 / depth of 420116' }, 'en', place)).toBe('水深 / depth of 420116');
+    expect(words({ type: 'case.accepted', actor: 'clerk', text: 'accepted' }, 'en', place)).toBe('');
+    expect([speaker('desk/auto'), speaker('desk/anna'), speaker('unit')]).toEqual(['', 'anna', 'unit']);
+  });
+});
+
 describe('the queue', () => {
   test('is by the clock that ends first, overdue before all, those without a clock last', () => {
     const list = [a('late', { stage_due: 5 }), a('none'), a('soon', { stage_due: 900, due_at: 50 }), a('over', { state: 'closed', stage_due: 1 }), a('two', { due_at: 50, level: 1 })];
     expect(sorted(list).map((c) => c.code)).toEqual(['late', 'two', 'soon', 'none']);
     expect(deadline(a('x', { stage_due: 900, due_at: 50 }))).toBe(50);
     expect(sorted([...list].reverse())).toEqual(sorted(list));
+  });
+  test('begins with what waits for who looks at it', () => {
+    const list = [a('late', { state: 'arrived', stage_due: 5 }), a('check', { state: 'handled', stage_due: 6 }), a('send', { stage_due: 70 }), a('held', { state: 'deferred', stage_due: 1 })];
+    const by = (...may: string[]): string[] => sorted(list, (c) => whose(c.state, (op) => may.includes(op))).map((c) => c.code);
+    expect(by('case.dispatched', 'case.closed')).toEqual(['send', 'held', 'late', 'check']);
+    expect(by('case.verified')).toEqual(['check', 'held', 'late', 'send']);
+    expect(by()).toEqual(['held', 'late', 'check', 'send']);
   });
   test('says how much of the clock is used', () => {
     const c = a('x', { stage_since: 0, stage_due: 100 * MIN });
@@ -103,6 +127,8 @@ describe('the command bar', () => {
   });
   test('a code is meant whole or by its number, never by a piece of it', () => {
     expect([meant('u7', world.units), meant('7', world.units), meant('0241', world.cases), meant('10238', world.cases).length]).toEqual([['U7'], [], [], 2]);
+    const rule = 'R261127065644-0a704e08';
+    expect([brief(rule), meant(brief(rule), [rule]), meant('0a70', [rule])]).toEqual(['1127-0a70', [rule], []]);
     expect([brief('C20261126-00320'), brief('C-10241'), meant('1126-00320', ['C20261126-00320']), meant('320', ['C20261126-00320', 'C20261127-00321'])]).toEqual(['1126-00320', 'C-10241', ['C20261126-00320'], ['C20261126-00320']]);
     expect([duration('30'), duration('2小时'), duration('1d'), duration('x')]).toEqual([1_800_000, 7_200_000, 86_400_000, NaN]);
     expect([completion('派 10241 U5', world), completion('派 C-10241 U1', world), completion('', world)]).toEqual(['', '7', '']);

@@ -3,7 +3,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import { hms } from '../format';
 import { t, word } from '../i18n';
-import { acknowledging, open } from './alarms';
+import { acknowledging, open, type Group } from './alarms';
 import { brief, parse, type Command, type Meaning, type World } from './grammar';
 import type { Alarm, Candidate, File } from './nouns';
 import { deadline, nextMove } from './queue';
@@ -181,12 +181,26 @@ export function acknowledge(members: readonly Alarm[] | undefined): void {
   if (first) void perform(list, () => told(first, list.length));
 }
 
-/** What key A acknowledges: the worst group with something open. */
-export const worst = (): readonly Alarm[] | undefined => groups.peek().find((g) => g.unacked > 0)?.members;
+/** What key A acknowledges: what is open of the selected case, so that nothing new slips under the hand; else the worst group. */
+export const next = computed<Group | undefined>(() => {
+  const code = selected.value;
+  const list = groups.value.filter((g) => g.unacked > 0);
+  return (code && list.find((g) => !g.rest && g.members.some((a) => a.case === code && open(a)))) || list[0];
+});
 
 /** Go to what an alarm is about. */
 export function goTo(a: Alarm): void {
   if (a.case) { select(a.case); sheet.value = null; }
+}
+
+/** Key J: to the case of the worst open alarm that has one, pressed again to that of the next; where none is open, of the newest. */
+export function goToAlarm(): void {
+  const list = groups.peek().flatMap((g) => g.members).filter((a) => a.case && caseNow(a.case));
+  const [newest] = [...list].sort((a, b) => b.since - a.since);
+  const waiting = list.filter(open);
+  const to = waiting[(waiting.findIndex((a) => a.case === selected.peek()) + 1) % Math.max(1, waiting.length)] ?? newest;
+  if (to) goTo(to);
+  else tell(false, () => t('alarms.noCase'));
 }
 
 /** The bar with the beginning of a command about the selected case. */

@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact';
 import { age, hm, hms } from '../format';
-import { say, t } from '../i18n';
+import { lang, say, t } from '../i18n';
 import { Mark, NUMERAL } from '../parts';
 import { city, health, link, now } from '../store';
 import type { Level } from '../types';
@@ -75,13 +75,19 @@ function Clock(): JSX.Element {
   );
 }
 
+/** A name in both languages, `派遣员 Dispatcher`, in the one that is spoken. */
+function personal(name: string): string {
+  const parts = /^([^\x00-\x7f]+) ([\x20-\x7e]+)$/.exec(name);
+  return (lang.value === 'zh' ? parts?.[1] : parts?.[2]) ?? name;
+}
+
 function Person(): JSX.Element | null {
   const who = me.value;
   if (who === null || who === 'out') return null;
   const end = shiftEnd.value;
   return (
     <>
-      <span class="m el who" title={who.roles.map(say).join(' · ')} data-testid="me">{who.name || who.user}</span>
+      <a class="m el who" href={`/sign-in?next=${location.pathname}`} title={`${who.roles.map(say).join(' · ')} · ${t('bar.other')}`} data-testid="me">{personal(who.name) || who.user}</a>
       {Number.isFinite(end) && <span class={`s wide nw ${end - second.value < 1_800_000 ? '' : 'd'}`}>{t('bar.shift', hm(end, zone.value))}</span>}
     </>
   );

@@ -11,7 +11,7 @@ import { brief } from './grammar';
 import type { Duplicate, File, Part, Plan } from './nouns';
 import { Sign } from './parts';
 import { deadline, lead, metres, nextMove, span, stages } from './queue';
-import { Left, nameOf, whereOf } from './list';
+import { Left, lentTo, nameOf, whereOf } from './list';
 import { caseNow, file, fileTrouble, may, second, zone } from './store';
 
 function Stages({ c }: { c: File }): JSX.Element {
@@ -142,7 +142,7 @@ export function CasePanel(): JSX.Element {
   return (
     <section key={c.code} class="cs" aria-label={`${t('case')} ${c.code}`} data-testid="case" data-code={c.code} data-rev={c.rev}>
       <div class="ch">
-        <Mark level={c.level} size={1.125} /><h2 class="el">{c.code} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}
+        <Mark level={c.level} size={1.125} /><h2 class="el" title={c.code}>{brief(c.code)} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}{c.lent.length > 0 && <i class="tag" data-testid="lent">{lentTo(c)}</i>}
         <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : ''].filter(Boolean).join(' · ')}</span>
         <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>
       </div>

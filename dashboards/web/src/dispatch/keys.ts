@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 import { toggleLang, toggleTheme } from '../actions';
 import { lang } from '../i18n';
-import { acknowledge, advance, begin, candidates, close, focusBar, merge, send, sendBest, sheet, stepDone, unlike, worst } from './act';
+import { acknowledge, advance, begin, candidates, close, focusBar, goToAlarm, merge, send, sendBest, sheet, next, stepDone, unlike } from './act';
 import { toggleSound } from './sound';
 import { file, step } from './store';
 
@@ -25,7 +25,8 @@ export const KEYS: Binding[] = [
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit),
   { key: 'm', shown: 'M', name: 'merge', foot: true, run: () => merge(file.peek()?.duplicates[0]?.code) },
   { key: 'u', shown: 'U', name: 'unlike', run: () => unlike(file.peek()?.duplicates[0]?.code) },
-  { key: 'a', shown: 'A', name: 'ack', foot: true, run: () => acknowledge(worst()) },
+  { key: 'a', shown: 'A', name: 'ack', foot: true, run: () => acknowledge(next.peek()?.members) },
+  { key: 'j', shown: 'J', name: 'goto', foot: true, run: goToAlarm },
   { key: 'w', shown: 'W', name: 'alarms', run: sheetKey('alarms') },
   { key: 'g', shown: 'G', name: 'map', foot: true, run: () => { recentre.value += 1; } },
   { key: 't', shown: 'T', name: 'transfer', run: verb('转', 'transfer') },
@@ -47,7 +48,7 @@ export const KEYS: Binding[] = [
 ];
 
 /** Keys that a sheet leaves alone: what lies under it is not worked on blindly. */
-const IN_SHEET = new Set(['Escape', '?', 'a', 's', 'w', 'l', 'b']);
+const IN_SHEET = new Set(['Escape', '?', 'a', 'j', 's', 'w', 'l', 'b']);
 
 function writes(target: EventTarget | null): boolean {
   return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;

@@ -6,13 +6,14 @@ import { useLayoutEffect, useRef } from 'preact/hooks';
 import { countdown, hms } from '../format';
 import { lang, say, t, word } from '../i18n';
 import { Mark } from '../parts';
-import { placeName } from '../store';
-import { acknowledge, goTo, sheet } from './act';
+import { placeName, rowOf, scopeName } from '../store';
+import { acknowledge, goTo, next, sheet } from './act';
 import { titled, type Group } from './alarms';
 import { brief } from './grammar';
 import type { Case } from './nouns';
 import { deadline, lead, pressure, used, windowed } from './queue';
-import { groups, queue, second, select, selected, zone } from './store';
+import { grouping } from './told';
+import { groups, queue, second, select, selected, turnOf, zone } from './store';
 
 export const nameOf = (c: Pick<Case, 'title' | 'category'>): string => say(c.title) || word('category', c.category);
 
@@ -25,6 +26,9 @@ function stateOf(c: Case): string {
   return unit && ['dispatched', 'received', 'arrived'].includes(c.state) ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : word('await', c.state);
 }
 
+/** The districts that help with it, by name. */
+export const lentTo = (c: Pick<Case, 'lent'>): string => (c.lent.length ? t('case.lent', c.lent.map((code) => { const row = rowOf(code); return row < 0 ? code : scopeName(row, lang.value); }).join(' ')) : '');
+
 /** The time that is left, inverse once it is over. */
 export function Left({ c, big = false }: { c: Case; big?: boolean }): JSX.Element {
   const left = deadline(c) - second.value;
@@ -32,14 +36,14 @@ export function Left({ c, big = false }: { c: Case; big?: boolean }): JSX.Elemen
   return big ? <b class={left < 0 ? 'inv' : ''} data-testid="left">{text}</b> : <span class={left < 0 ? 'tl2 od' : 'tl2'}>{text}</span>;
 }
 
-function Row({ c, at }: { c: Case; at: number }): JSX.Element {
+function Row({ c, at, cut }: { c: Case; at: number; cut: boolean }): JSX.Element {
   const share = used(c, second.value);
   const chosen = selected.value === c.code;
   return (
-    <div id={`q-${c.code}`} class={`qr${chosen ? ' sel' : ''}`} role="option" aria-selected={chosen} aria-posinset={at + 1} aria-setsize={queue.value.length} onClick={() => select(c.code)} data-code={c.code}>
+    <div id={`q-${c.code}`} class={`qr${chosen ? ' sel' : ''}${cut ? ' cut' : ''}`} role="option" aria-selected={chosen} aria-posinset={at + 1} aria-setsize={queue.value.length} onClick={() => select(c.code)} data-code={c.code}>
       <span><Mark level={c.level} /></span>
       <span class="id" title={c.code}>{brief(c.code)}</span>
-      <span>{c.drill && <i class="tag">{t('desk.drill')}</i>} {nameOf(c)}</span>
+      <span>{c.drill && <i class="tag">{t('desk.drill')}</i>} {nameOf(c)} {c.lent.length > 0 && <i class="tag" title={lentTo(c)}>{t('case.lentShort')}</i>}</span>
       <span class="m">{whereOf(c)}</span>
       <span class="r m">{countdown(Math.max(0, second.value - c.reported), lang.value)}</span>
       <span class={`sla ${pressure(c, second.value)}`}><i style={{ width: `${100 * (Number.isFinite(share) ? share : 0)}%` }} /></span>
@@ -54,16 +58,17 @@ function Urgent({ list }: { list: Group[] }): JSX.Element | null {
   if (list.length === 0) return null;
   return (
     <div class="urg" role="alert" data-testid="urgent">
-      {list.slice(0, 2).map((g) => (
+      {list.slice(0, 2).map((g, i) => (
         <div class={`ua l${g.priority}w`} key={g.key} data-alarm={g.first.code}>
-          <Mark level={g.priority} /><b class="el">{say(titled(g.first))}</b>
+          <Mark level={g.priority} /><b class="el">{g.rest ? t('alarms.rest') : say(titled(g.first))}</b>
           {g.members.length > 1 && <i class="tag">{t('alarms.group', g.members.length)}</i>}
+          <span class="s d el gp">{grouping(g)}</span>
           <span class="s d nw">{hms(g.first.since, zone.value)}</span>
-          {g.first.case && <button class="btn" onClick={() => goTo(g.first)}>{brief(g.first.case)}</button>}
-          <button class="btn pri" onClick={() => acknowledge(g.members)}>{t('alarms.ack')} <kbd>A</kbd></button>
+          {g.first.case && <button class="btn" onClick={() => goTo(g.first)}>{brief(g.first.case)}{i === 0 && <> <kbd>J</kbd></>}</button>}
+          <button class="btn pri" onClick={() => acknowledge(g.members)}>{t('alarms.ack')}{g === next.value && <> <kbd>A</kbd></>}</button>
         </div>
       ))}
-      {list.length > 2 && <button class="more s d" onClick={() => (sheet.value = 'alarms')}>{t('strip.more', list.length - 2)} <kbd>W</kbd></button>}
+      {list.length > 2 && <button class="more s d" onClick={() => (sheet.value = 'alarms')}>{t('alarms.more', list.length - 2)} <kbd>W</kbd></button>}
     </div>
   );
 }
@@ -102,7 +107,7 @@ export function Queue(): JSX.Element {
       <div ref={box} id="desk-queue" class="ql" role="listbox" tabIndex={0} aria-label={t('queue')} aria-activedescendant={at >= 0 ? `q-${selected.value}` : undefined} onScroll={(e) => (top.value = e.currentTarget.scrollTop)} data-testid="queue">
         {list.length === 0 && <p class="none s">{t('cases.none')}</p>}
         <div style={{ height: `${from * row}px` }} />
-        {list.slice(from, to).map((c, i) => <Row key={c.code} c={c} at={from + i} />)}
+        {list.slice(from, to).map((c, i) => <Row key={c.code} c={c} at={from + i} cut={from + i > 0 && turnOf(c) !== turnOf(list[from + i - 1] as Case)} />)}
         <div style={{ height: `${(list.length - to) * row}px` }} />
       </div>
     </section>

@@ -11,6 +11,8 @@ export interface Case {
   stageDue: number; stageSince: number; due: number; deferred: number; scope: number; where: Text; lon: number; lat: number;
   reported: number; filed: number; since: number; owner: string; drill: boolean; channel: string;
   text: string; address: string; units: Assigned[]; merged: string[]; into: string;
+  /** Codes of other districts whose units work on it: they see it meanwhile. */
+  lent: string[];
 }
 
 export interface Evidence { type: string; id: string; at: number }
@@ -20,7 +22,7 @@ export interface Why { rule: string; version: string; confidence: number; at: nu
 export interface Entry { at: number; type: string; actor: string; text: string; id: string; hash: string }
 export interface Terms { [name: string]: number }
 export interface Duplicate { code: string; level: Level; title: Text; score: number; distance: number; gap: number; terms: Terms }
-export interface Candidate { unit: string; name: string; state: string; eta: number; distance: number; terms: Terms; score: number; feasible: boolean; why: Text }
+export interface Candidate { unit: string; name: string; state: string; eta: number; distance: number; terms: Terms; score: number; feasible: boolean; late: boolean; why: Text }
 export interface Step { n: number; title: Text; role: string; doneBy: string; doneAt: number }
 export interface Plan { run: string; plan: string; title: Text; steps: Step[] }
 export interface Report { at: number; channel: string; text: string }
@@ -72,7 +74,7 @@ export function caseOf(x: Item, old?: Case): Case {
     reported: n('reported_at', old?.reported), filed: n('filed_at', old?.filed), since: n('since', old?.since), owner: has('owner') ? (typeof x.owner === 'string' ? x.owner : text(item(x.owner).unit)) : (old?.owner ?? ''),
     drill: has('drill') ? x.drill === true : (old?.drill ?? false), channel: s('channel', old?.channel), text: s('text', old?.text), address: s('address', old?.address),
     units: has('units') ? list(x.units).map((u) => ({ unit: text(u.unit), role: text(u.role), state: text(u.state), since: num(u.since) })) : (old?.units ?? []),
-    merged: has('merged') ? names(x.merged) : (old?.merged ?? []), into: s('into', old?.into),
+    merged: has('merged') ? names(x.merged) : (old?.merged ?? []), into: s('into', old?.into), lent: has('lent') ? names(x.lent) : (old?.lent ?? []),
   };
 }
 
@@ -106,7 +108,7 @@ export function fileOf(x: Item): File {
     ...caseOf(x), legal: names(x.legal), why: whyOf(x.why), plan: planOf(x.plan),
     timeline: list(x.timeline).map((e) => ({ at: num(e.t), type: text(e.type), actor: text(e.actor), text: text(e.text), id: text(e.id), hash: text(e.hash) })),
     duplicates: list(x.duplicates).map((d) => ({ code: text(d.code), level: levelOf(d.level), title: words(d.title), score: num(d.score), distance: num(d.distance_m), gap: num(d.gap_s), terms: numbers(d.terms) })),
-    candidates: list(x.candidates).map((c) => ({ unit: text(c.unit), name: text(c.name), state: text(c.state), eta: num(c.eta_s), distance: num(c.distance_m), terms: numbers(c.terms), score: num(c.score), feasible: c.feasible !== false, why: words(c.why) })),
+    candidates: list(x.candidates).map((c) => ({ unit: text(c.unit), name: text(c.name), state: text(c.state), eta: num(c.eta_s), distance: num(c.distance_m), terms: numbers(c.terms), score: num(c.score), feasible: c.feasible !== false, late: c.late === true, why: words(c.why) })),
     reports: list(x.reports).map((r) => ({ at: num(r.t ?? r.time ?? r.reported_at), channel: text(r.channel), text: text(r.text) })),
   };
 }

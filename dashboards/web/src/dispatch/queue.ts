@@ -12,12 +12,14 @@ export function deadline(c: Pick<Case, 'stageDue' | 'due'>): number {
   return Number.isFinite(c.due) ? Math.min(c.stageDue, c.due) : c.stageDue;
 }
 
-/** By remaining time, overdue first; then by level; those without a clock at the end. Equal for equal input. */
-export function sorted<T extends Case>(cases: Iterable<T>): T[] {
+/** By whose turn it is (`turn`: the lower the earlier), then by remaining time, overdue first; then by level; those without a clock at the end. Equal for equal input. */
+export function sorted<T extends Case>(cases: Iterable<T>, turn: (c: T) => number = () => 0): T[] {
   const at = (c: Case): number => { const d = deadline(c); return Number.isFinite(d) ? d : Infinity; };
   const rank = (c: Case): number => c.level || 5;
   return [...cases].filter((c) => !isOver(c)).sort((a, b) => {
     const [x, y] = [at(a), at(b)];
+    const first = turn(a) - turn(b);
+    if (first !== 0) return first;
     return x === y ? rank(a) - rank(b) || (a.code < b.code ? -1 : a.code > b.code ? 1 : 0) : x - y;
   });
 }
@@ -64,13 +66,21 @@ export function stages(c: Case & Partial<Pick<File, 'timeline'>>): { stage: Stag
   }));
 }
 
+const WANTED: Record<string, string> = {
+  reported: 'case.accepted', accepted: 'case.filed', filed: 'case.dispatched', returned: 'case.dispatched', reopened: 'case.dispatched', deferred: 'case.dispatched', parked: 'case.dispatched',
+  handled: 'case.verified', verified: 'case.closed',
+};
+
+/** Whose turn it is: 0 = waits for a decision that one may take, 1 = for a check or an end that one may give, 2 = for others, or for a time. */
+export function turn(state: string, may: (op: string) => boolean): 0 | 1 | 2 {
+  const move = state === 'deferred' || state === 'parked' ? '' : (WANTED[state] ?? '');
+  if (!move || !may(move)) return 2;
+  return move === 'case.verified' || move === 'case.closed' ? 1 : 0;
+}
+
 /** What to do next with a case, as far as it may be done. */
 export function nextMove(state: string, legal: readonly string[]): string {
-  const wanted: Record<string, string> = {
-    reported: 'case.accepted', accepted: 'case.filed', filed: 'case.dispatched', returned: 'case.dispatched', deferred: 'case.dispatched', parked: 'case.dispatched',
-    handled: 'case.verified', verified: 'case.closed',
-  };
-  const move = wanted[state] ?? '';
+  const move = WANTED[state] ?? '';
   return legal.includes(move) ? move : '';
 }
 

@@ -9,7 +9,7 @@ import { acknowledge, bar, focusBar, goTo, sheet } from './act';
 import { titled, type Group } from './alarms';
 import { KEYS } from './keys';
 import { Over } from './parts';
-import { fate, placed } from './told';
+import { fate, grouping } from './told';
 import { groups, unacked, zone } from './store';
 
 const shut = (): void => { sheet.value = null; };
@@ -28,7 +28,7 @@ function Row({ g }: { g: Group }): JSX.Element {
   return (
     <li class={`alr${g.unacked ? ' un' : ''}${g.unacked && g.priority === 1 ? ' wash' : ''}`} data-alarm={a.code}>
       <span><Mark level={g.priority} /></span>
-      <span class="el"><b class="el">{g.rest ? t('alarms.rest') : say(titled(a))}</b> {g.members.length > 1 && <i class="tag">{t('alarms.group', g.members.length)}</i>} {a.firstOut && g.members.length > 1 && <i class="tag">{t('alarms.first')}</i>} {a.drill && <i class="tag">{t('desk.drill')}</i>}<br /><span class="s d">{placed(a)}</span></span>
+      <span class="el"><b class="el">{g.rest ? t('alarms.rest') : say(titled(a))}</b> {g.members.length > 1 && <i class="tag">{t('alarms.group', g.members.length)}</i>} {a.firstOut && g.members.length > 1 && <i class="tag">{t('alarms.first')}</i>} {a.drill && <i class="tag">{t('desk.drill')}</i>}<br /><span class="s d">{g.rest ? '' : grouping(g)}</span></span>
       <span class="r"><span class="nw">{hms(a.since, zone.value)}</span><br /><span class="s d nw">{fate(a)}</span></span>
       <span class="bt">{g.unacked > 0 && <button class="btn pri" onClick={() => acknowledge(g.members)}>{t('alarms.ack')}{g.unacked > 1 ? ` ${g.unacked}` : ''}</button>}{a.case && <button class="btn" onClick={() => goTo(a)}>{t('alarms.go')}</button>}{a.active && !g.rest && <button class="btn" onClick={shelve}>{t('alarms.shelve')}</button>}</span>
     </li>

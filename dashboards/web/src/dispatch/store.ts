@@ -1,6 +1,6 @@
 /** What the desk knows: cases, units, alarms, who one is; and what was asked of the server. */
 
-import { batch, computed, signal } from '@preact/signals';
+import { batch, computed, effect, signal } from '@preact/signals';
 import { listen } from '../link';
 import { read, Refused } from '../reads';
 import { city, now } from '../store';
@@ -8,7 +8,7 @@ import type { Level } from '../types';
 import type { Item } from '../wire';
 import { counted, grouped, open, sounding } from './alarms';
 import { alarmOf, caseOf, fileOf, meOf, unitOf, type Alarm, type Case, type File, type Me, type Unit } from './nouns';
-import { isOver, sorted } from './queue';
+import { isOver, sorted, turn } from './queue';
 
 const cases = new Map<string, Case>();
 const units = new Map<string, Unit>();
@@ -17,8 +17,17 @@ const casesRev = signal(0);
 const unitsRev = signal(0);
 const alarmsRev = signal(0);
 
-/** Open cases in the order of the queue. */
-export const queue = computed(() => { void casesRev.value; return sorted(cases.values()); });
+/** null: not known yet; 'out': the server wants to know who one is. */
+export const me = signal<Me | 'out' | null>(null);
+/** Whether it was asked who one is: until then the order of the queue is not that of anybody. */
+const asked = signal(false);
+/** What one may say; changes only with the person. */
+const rights = computed(() => { const who = me.value; return new Set(who === null || who === 'out' ? [] : who.may); });
+/** Whose turn a case is: see `turn`. */
+export const turnOf = (c: Pick<Case, 'state'>): 0 | 1 | 2 => turn(c.state, (op) => rights.value.has(op));
+
+/** Open cases in the order of the queue: what waits for who sits here comes first. */
+export const queue = computed(() => { void casesRev.value; return sorted(cases.values(), turnOf); });
 export const fleet = computed(() => { void unitsRev.value; return [...units.values()].sort((a, b) => a.code.localeCompare(b.code, 'en', { numeric: true })); });
 export const groups = computed(() => { void alarmsRev.value; return grouped(alarms.values()); });
 export const counts = computed(() => { void alarmsRev.value; return counted(alarms.values()); });
@@ -38,8 +47,6 @@ export const selected = signal('');
 export const file = signal<File | null>(null);
 /** Why there is no newer one: the server's words, '' when all is well. */
 export const fileTrouble = signal('');
-/** null: not known yet; 'out': the server wants to know who one is. */
-export const me = signal<Me | 'out' | null>(null);
 export interface Duty { post: string; person: string; until: number }
 export const duty = signal<Duty[]>([]);
 
@@ -96,6 +103,8 @@ export function renew(code: string): Promise<void> {
 /** Choose a case: its short form stands at once, the rest comes. */
 export function select(code: string): void {
   if (code === selected.peek()) return;
+  const index = queue.peek().findIndex((c) => c.code === code);
+  chosenAt = { index, turn: index < 0 ? 2 : turnOf(queue.peek()[index] as Case) };
   batch(() => {
     selected.value = code;
     const short = cases.get(code);
@@ -106,22 +115,31 @@ export function select(code: string): void {
   if (code) void look(code);
 }
 
-/** The next or the previous case of the queue. */
+/** Where in the queue the selected case was when it was chosen, and whose turn it was. */
+let chosenAt = { index: -1, turn: 2 };
+
+/** The next or the previous case of the queue; of a case that was passed on, the next is the one that was behind it. */
 export function step(by: number): void {
   const list = queue.peek();
-  const at = list.findIndex((c) => c.code === selected.peek());
-  const to = list[at < 0 ? (by > 0 ? 0 : list.length - 1) : Math.max(0, Math.min(list.length - 1, at + by))];
+  const now = list.findIndex((c) => c.code === selected.peek());
+  const one = list[now];
+  const moved = now < 0 || (one !== undefined && turnOf(one) !== chosenAt.turn);
+  const next = moved ? Math.max(chosenAt.index, 0) + (by > 0 ? by - 1 : by) : now + by;
+  const to = list[Math.max(0, Math.min(list.length - 1, next))];
   if (to) select(to.code);
 }
 
-/** Who one is, and until when one works. */
-export async function identify(): Promise<void> {
+/** Who one is, and (`roster`) until when one works. */
+export async function identify(roster = true): Promise<void> {
   try {
     me.value = meOf(await read<Item>('/api/v1/me'));
   } catch (error) {
     if (error instanceof Refused && error.status === 401) me.value = 'out';
     return;
+  } finally {
+    asked.value = true;
   }
+  if (!roster || !may('read.duty')) return;
   try {
     const told = await read<{ items?: Item[] }>('/api/v1/duty');
     const t = (v: unknown): string => (typeof v === 'string' ? v : '');
@@ -134,9 +152,7 @@ export async function identify(): Promise<void> {
 
 /** Whether one may say a command, as far as is known: what the server says counts. */
 export function may(op: string): boolean {
-  const who = me.value;
-  if (who === null || who === 'out') return false;
-  return who.may.includes(op);
+  return rights.value.has(op);
 }
 
 /** End of the shift of the one who is signed in; NaN where the roster does not say. */
@@ -153,7 +169,7 @@ export const zone = computed(() => city.value.timezone);
 export function attend(): () => void {
   void identify();
   const first = (): void => { if (!selected.peek()) { const worst = queue.peek()[0]; if (worst) select(worst.code); } };
-  const stop = queue.subscribe(first);
+  const stop = effect(() => { if (asked.value && queue.value.length) first(); });
   const timer = window.setInterval(() => { if (selected.peek() && document.visibilityState === 'visible') void look(selected.peek()); }, AGAIN_MS);
   return () => { stop(); clearInterval(timer); };
 }

@@ -2,9 +2,11 @@
 
 import type { JSX } from 'preact';
 import { hms } from '../format';
-import { say, t, word } from '../i18n';
+import { lang, say, t, word } from '../i18n';
+import { rowOf, scopeName } from '../store';
 import { busy, candidates, recommended, send } from './act';
-import type { Candidate } from './nouns';
+import { speaker, words } from './lines';
+import type { Candidate, Entry } from './nouns';
 import { nextMove, span } from './queue';
 import { file, fleet, may, zone } from './store';
 
@@ -24,7 +26,7 @@ function Row({ c, n }: { c: Candidate; n: number }): JSX.Element {
       <td class="d">{n <= 9 ? n : ''}</td>
       <td class="el"><b>{c.unit}</b> {c.name}</td>
       <td class="el">{word('ustate', c.state)}</td>
-      <td class="r et">{span(c.eta)}</td>
+      <td class="r et">{c.late ? <span class="od" title={t('units.late')}>{span(c.eta)}</span> : span(c.eta)}</td>
       {c.feasible ? TERMS.map((name) => <td key={name}><Term value={c.terms[name]} /></td>) : <td colSpan={4} class="s d el">{say(c.why)}</td>}
       <td class="tot">{Number.isFinite(c.score) ? c.score.toFixed(2) : '—'}</td>
       <td><button class={`btn${best && next ? ' pri' : ''}`} disabled={!legal || busy.value > 0} onClick={() => send(c)} title={say(c.why)} aria-label={t('units.sendTo', c.unit)}>{t('units.send')} {n <= 9 && <kbd>{best && next ? 'Enter' : n}</kbd>}</button></td>
@@ -50,6 +52,22 @@ export function Units(): JSX.Element {
   );
 }
 
+/** Who a line is of: the desk itself, somebody by name, or whom a simulator plays. */
+function who(actor: string): string {
+  const name = speaker(actor);
+  return name ? word('actor', name) : t('timeline.system');
+}
+
+function Line({ e }: { e: Entry }): JSX.Element {
+  const said = words(e, lang.value, (code) => { const row = rowOf(code); return row < 0 ? '' : scopeName(row, lang.value); });
+  return (
+    <li class="tlx">
+      <span>{hms(e.at, zone.value)}</span><span class="d" title={e.actor}>{who(e.actor)}</span>
+      <span title={said}><b>{word('event', e.type)}</b>{said ? ` ${word('said', said)}` : ''}</span><span class="hx">{e.hash.slice(0, 4)}</span>
+    </li>
+  );
+}
+
 export function Timeline(): JSX.Element {
   const list = [...(file.value?.timeline ?? [])].reverse();
   const chained = list.length > 0 && list.every((e) => e.hash);
@@ -57,7 +75,7 @@ export function Timeline(): JSX.Element {
     <section class="tls" aria-label={t('timeline')}>
       <div class="gh"><b>{t('timeline')}</b><span class="d s">{t(chained ? 'timeline.chained' : 'timeline.only')}</span><span class="e">{t('timeline.sum', list.length)}</span></div>
       <ol class="tlb" tabIndex={0} aria-label={t('timeline')} data-testid="timeline">
-        {list.map((e) => <li class="tlx" key={e.id || `${e.at}${e.type}`}><span>{hms(e.at, zone.value)}</span><span class="d">{e.actor || t('timeline.system')}</span><span title={e.text}>{word('event', e.type)}{e.text && !e.type.endsWith(`.${e.text}`) ? ` ${e.text}` : ''}</span><span class="hx">{e.hash.slice(0, 4)}</span></li>)}
+        {list.map((e) => <Line key={e.id || `${e.at}${e.type}`} e={e} />)}
       </ol>
     </section>
   );

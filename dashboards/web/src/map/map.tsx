@@ -90,7 +90,7 @@ async function loadAll(map: CityMap, small: boolean, guest?: Guest): Promise<voi
   if (whole) map.fit(whole, small ? 16 : 40);
   for (const name of ['water', 'metro'] as const) await loadLayer(map, name);
   await loadAreas(map, 2);
-  await loadAreas(map, 3);
+  if (!guest?.plain) await loadAreas(map, 3);
   if (city !== map) return;
   if (focus.value === 0 && !small) map.home();
   for (const name of ['roads', 'buildings'] as const) await loadLayer(map, name);
@@ -143,6 +143,8 @@ export interface Guest {
   attach: (map: CityMap, scale: number) => () => void;
   /** Whether it has chosen what is looked at, so that the whole city is not. */
   placed: () => boolean;
+  /** Whether places are enough: no values, and no areas below the streets. */
+  plain?: boolean;
 }
 
 /** `small`: a map of values alone, without cases, devices and units. */
@@ -153,8 +155,8 @@ function wire(map: CityMap, small: boolean, guest?: Guest): () => void {
     effect(() => map.visible(['entities'], flags.value.devices)),
     effect(() => { const on = flags.value.three; untracked(() => map.three(on)); }),
   ];
+  if (!guest?.plain) stops.push(effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }));
   stops.push(
-    effect(() => { void frame.value; void loaded.value; void zoom.value; void focus.value; if (chosen.value) { wantValues(chosen.value, shownLevel()); paint(map); } }),
     effect(() => map.language(lang.value)),
     effect(() => { void theme.value; queueMicrotask(() => { if (city === map) map.theme(); }); }),
     effect(() => map.visible(['district-names', 'street-names', 'station-names', 'water-names'], flags.value.labels)),

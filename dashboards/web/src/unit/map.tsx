@@ -12,6 +12,7 @@ const ZOOM = 15;
 
 const guest: Guest = {
   placed: () => at.peek() !== null,
+  plain: true,
   attach: (map, scale) => {
     const overlay = new Overlay(map.map, scale);
     let seen = '';

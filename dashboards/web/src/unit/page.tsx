@@ -10,6 +10,7 @@ import { lang, say, t, word } from '../i18n';
 import { Mark, Spark, unit as unitName } from '../parts';
 import { city, health, link, now } from '../store';
 import type { Indicator } from '../types';
+import { brief } from '../dispatch/grammar';
 import type { File, Part } from '../dispatch/nouns';
 import { Sign, SignIn } from '../dispatch/parts';
 import { metres, span } from '../dispatch/queue';
@@ -17,7 +18,7 @@ import { fleet, identify, me, second, select } from '../dispatch/store';
 import { UnitMap } from './map';
 import { reduced } from './photo';
 import { STEPS } from './offline';
-import { advance, at, attend, chosen, distance, eta, far, flush, mine, next, press, refused, said, task, times, unit, unkept, waiting } from './state';
+import { advance, at, attend, chosen, distance, done, eta, far, flush, mine, next, press, refused, said, task, times, unit, unkept, waiting } from './state';
 
 type Open = 'return' | 'note' | null;
 const open = signal<Open>(null);
@@ -127,7 +128,7 @@ function Ask({ c }: { c: File }): JSX.Element | null {
       <h2>{t(kind === 'note' ? 'crew.note' : 'crew.returnWhy')}</h2>
       {kind === 'return' && <div class="rs" role="radiogroup" aria-label={t('crew.returnWhy')}>{REASONS.map((r) => <button type="button" key={r} role="radio" aria-checked={why.value === r} onClick={() => (why.value = r)}>{word('giveback', r)}</button>)}</div>}
       <textarea ref={field} rows={3} maxLength={1300} value={words.value} onInput={(e) => (words.value = e.currentTarget.value)} aria-label={t('crew.words')} placeholder={t('crew.words')} />
-      <div class="two3"><button type="button" onClick={() => (open.value = null)}>{t('pop.close')}</button><button class="pri" disabled={!ready}>{t('crew.send')}</button></div>
+      <div class="two3"><button type="button" onClick={() => (open.value = null)}>{t('pop.close')}</button><button class="pri" disabled={!ready} data-testid="do-send">{t('crew.send')}</button></div>
     </form>
   );
 }
@@ -139,8 +140,8 @@ function Main({ c }: { c: File }): JSX.Element {
   return (
     <>
       <Steps />
-      <div class="hd1"><h1><Mark level={c.level} size={1.5} />{c.drill && <i class="tag">{t('desk.drill')}</i>}{say(c.title) || word('category', c.category)}</h1><div class="w">{say(c.where)} {c.address} <span class="nw">{c.code}</span></div></div>
-      <div class="mapslot"><UnitMap /><div class="eta">{Number.isFinite(eta.value) ? <><b>{span(eta.value)}</b><span class="m">{metres(distance.value)}</span></> : <b>{metres(distance.value)}</b>}</div></div>
+      <div class="hd1"><h1><Mark level={c.level} size={1.5} />{c.drill && <i class="tag">{t('desk.drill')}</i>}{say(c.title) || word('category', c.category)}</h1><div class="w">{say(c.where)} {c.address} <span class="nw">{brief(c.code)}</span></div></div>
+      <div class="mapslot"><UnitMap /><div class="eta" data-testid="eta">{far.value >= 2 ? <b>{word('ustate', 'on_scene')}</b> : Number.isFinite(eta.value) ? <><b>{span(eta.value)}</b><span class="m">{metres(distance.value)}</span></> : <b>{metres(distance.value)}</b>}</div></div>
       <Facts c={c} />
       <Warn c={c} />
       <div class="do">
@@ -161,6 +162,7 @@ function Idle(): JSX.Element {
   return (
     <main class="idle">
       <p class="st0">{u ? word('ustate', u.state) : t('crew.choose')}</p>
+      {done.value && <p data-testid="done"><b>{brief(done.value)} {t('crew.done')}</b> {t('crew.verify')}</p>}
       {u && <p class="d">{t('crew.idle')}</p>}
       {u && <div class="two3"><button onClick={() => put('off')} disabled={u.state === 'off'}>{word('do', 'off')}</button><button class="pri" onClick={() => put('ready')} disabled={u.state === 'ready'}>{word('do', 'ready')}</button></div>}
       {!u && <ul class="un0">{fleet.value.map((x) => <li key={x.code}><button onClick={() => (chosen.value = x.code)}><b>{x.code}</b> {x.name} <span class="d">{word('ustate', x.state)}</span></button></li>)}</ul>}
@@ -176,20 +178,20 @@ function Trouble(): JSX.Element {
       {out && <p class="cut">{waiting.value.length ? t('crew.cutHeld', waiting.value.length) : t('crew.cut')}</p>}
       {unkept.value && <p class="cut">{t('crew.unkept')}</p>}
       {lines.length > 0 && <div class="cut">{lines}<button onClick={() => (refused.value = [])}>{t('crew.seen')}</button></div>}
-      {said.value && <p class="s d">{said.value()}</p>}
+      {said.value && waiting.value.length > 0 && <p class="s d">{said.value()}</p>}
     </div>
   );
 }
 
 export function UnitPage(): JSX.Element {
-  useEffect(() => { void identify(); return attend(); }, []);
+  useEffect(() => { void identify(false); return attend(); }, []);
   if (me.value === 'out') return <SignIn />;
   const c = at.value;
   return (
     <>
       <Top />
       <Trouble />
-      {mine.value.length > 1 && <nav class="tabs" aria-label={t('crew.cases')}>{mine.value.map((x) => <button key={x.code} aria-current={x.code === c?.code} onClick={() => select(x.code)}><Mark level={x.level} size={0.8125} />{x.code}</button>)}</nav>}
+      {mine.value.length > 1 && <nav class="tabs" aria-label={t('crew.cases')}>{mine.value.map((x) => <button key={x.code} aria-current={x.code === c?.code} onClick={() => select(x.code)}><Mark level={x.level} size={0.8125} />{brief(x.code)}</button>)}</nav>}
       {c ? <main class="go"><Main c={c} /></main> : <Idle />}
     </>
   );

@@ -92,11 +92,15 @@ export function press(op: string, subject: string, fields: Record<string, unknow
 export const far = computed(() => (at.value ? reached(task.value?.state ?? '', waiting.value, at.value.code) : -1));
 export const next = computed<UnitStep | null>(() => STEPS[far.value + 1] ?? null);
 
+/** The case that was done last on this phone; '' = none. */
+export const done = signal('');
+
 /** The next step of the case. */
 export function advance(): void {
   const c = at.peek();
   const step = next.peek();
   if (!c || !step) return;
+  done.value = step === 'handled' ? c.code : '';
   if (step === 'enroute' || step === 'received') locate();
   press(opOf(step, task.peek()?.role ?? ''), c.code, {});
 }

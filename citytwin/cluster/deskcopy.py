@@ -125,13 +125,7 @@ class DeskCopy:
     async def _one(self, batch: EventBatch) -> Changes:
         if len(batch) == 0:
             return Changes(0, 0, 0, 0)
-        if self._writer is None:
-            self._writer = Writer(self.options.cluster)
-            try:
-                await self._writer.start()
-            except BaseException:
-                self._writer = None
-                raise
+        assert self._writer is not None  # it is there before the desk is
         offset = await self._writer.write(*self.place, to_bytes(Events(batch)))
         if offset in self._answers:
             return self._answers[offset]
@@ -158,6 +152,9 @@ class DeskCopy:
                         break
                     _log.warning("%s; trying again", error)
                     await asyncio.sleep(_AGAIN_S)
+                except Exception as error:  # half a record is no state to answer from
+                    _log.exception("the desk at %d", self._next)
+                    self._give_up(f"record {self._next}: {type(error).__name__}: {error}; start this gateway again")
         finally:
             self._ready.clear()
             for wanted in self._wanted.values():
@@ -168,6 +165,7 @@ class DeskCopy:
 
     def _give_up(self, why: str) -> None:
         self.trouble = f"there is no desk at this gateway: {why}"
+        self._ready.clear()
         self.restored.set()
         _log.error("%s", self.trouble)
 
@@ -175,6 +173,10 @@ class DeskCopy:
         if self._shard is None:
             self._shard, self._next = await asyncio.to_thread(self._restore)
             self.restored.set()
+        if self._writer is None:
+            writer = Writer(self.options.cluster)
+            await writer.start()
+            self._writer = writer
         async with Reader(self.options.cluster, {self.place: self._next}) as reader:
             end = (await reader.end_offsets([self.place]))[self.place]
             while not stop.is_set():

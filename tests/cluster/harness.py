@@ -33,7 +33,7 @@ from tests.conftest import proving
 from tests.indicators.histories import WORDS, Writer
 from tests.indicators.oracle_law import HOUR
 from tests.indicators.town import TYPES, batches, centre, town
-from tests.servers.process import ROOT, Server, free_ports, until
+from tests.servers.process import ROOT, SLOW, Server, free_ports, until
 
 T = TypeVar("T")
 TICK_MS = 1000
@@ -60,7 +60,7 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float = 60) -> T:
         """Do it and wait."""
-        return self.spawn(work).result(seconds)
+        return self.spawn(work).result(seconds * SLOW)
 
     def close(self) -> None:
         """End it; all tasks are over before."""

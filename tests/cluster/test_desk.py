@@ -29,8 +29,8 @@ from tests.conftest import proving
 from tests.servers.kafka import Kafka
 from tests.servers.process import until
 
-CASES = 1_000 if proving() else 150
-ROUNDS = 8 if proving() else 2
+CASES = 1_000 if proving() else 100
+ROUNDS = 8 if proving() else 1
 FLIGHT = 50
 SEED = int(datetime.now(UTC).strftime("%Y%m%d"))
 HOUR = 3_600_000
@@ -155,7 +155,8 @@ def victims(driver: Driver, chance: random.Random) -> list[Process]:
     if isinstance(driver, OneProcess):
         return [driver.run]
     assert isinstance(driver, OnKafka)
-    return chance.choice([driver.members, [driver.gateway], driver.workers, [driver.gateway, driver.clock]])
+    some = [driver.members, [driver.gateway], driver.workers, [driver.gateway, driver.clock]]
+    return chance.choice(some) if ROUNDS > 1 else driver.members
 
 
 def test_killed_in_the_midst(desk: Desk, figure: Callable[[str, float, str], None]) -> None:

@@ -278,6 +278,7 @@ class Gateway:
             return Close.BAD_MESSAGE, (message or "messages are JSON texts of at most 64 KB")[:100]
         if isinstance(message, Hello):
             return Close.BAD_MESSAGE, "hello comes once"
+        self._reright()  # what is asked for now is judged by the rights of now, not those of the last frame
         if isinstance(message, Sub) and connection.person is not None:
             self._note(connection.person, message)
         kind = self.hub.unseeded(message)

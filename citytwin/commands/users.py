@@ -23,6 +23,11 @@ _scope = click.option(
     metavar="CODE",
     help="Code of a district or the like; * is the city.",
 )
+_unchecked = click.option(
+    "--unchecked", is_flag=True, help="Take the scope as it is: the city has one that the pack does not know."
+)
+#: Scopes that a refusal names.
+_NAMED = 30
 _stdin = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of stdin.")
 
 
@@ -51,6 +56,30 @@ def _open(config_path: Path | None, data: Path | None) -> Iterator[Accounts]:
         yield accounts
 
 
+def _check(config_path: Path | None, data: Path | None, pack: str | None, scope: str) -> None:
+    """Raise ClickException for a scope that the city's pack does not have: a right there would cover nothing."""
+    from citytwin.models.desk.rights import EVERYWHERE
+    from citytwin.twin.pack import PackError, load_city
+
+    if scope == EVERYWHERE:
+        return
+    flags = {"city__pack": pack} if pack else {}
+    given = options.settings(config_path, data__dir=data, **flags).config.city.pack
+    try:
+        scopes = load_city(given).scopes
+    except PackError as error:
+        said = f"{error}\nso the scope cannot be looked up; --unchecked takes it as it is"
+        raise click.ClickException(said) from error
+    if scopes.row(scope) >= 0:
+        return
+    rows = [r for r in scopes.at_level(1).tolist() if not scopes.unlocated[r]][:_NAMED]
+    known = ", ".join(f"{scopes.code[r]} {scopes.name[r]}" for r in rows)
+    raise click.ClickException(
+        f"there is no scope {scope} in the city pack {given}. Give the code of a district ({known}), street or grid, "
+        "or * for the whole city; name another pack with --city; --unchecked takes one that the pack does not know"
+    )
+
+
 def _password(stdin: bool) -> str:
     if stdin:
         return sys.stdin.readline().rstrip("\r\n")
@@ -65,11 +94,13 @@ def _password(stdin: bool) -> str:
 @click.option("--unit", default="", metavar="CODE", help="Code of the unit that a handler belongs to.")
 @click.option("--role", "roles", multiple=True, metavar="ROLE", help="A role to give at once; may be repeated.")
 @_scope
+@_unchecked
+@options.city
 @_stdin
 @click.option("--external", is_flag=True, help="No password: a provider of identities vouches for this user.")
 def add(
     config_path: Path | None, data: Path | None, user: str, name: str, unit: str, roles: tuple[str, ...], scope: str,
-    password_stdin: bool, external: bool,
+    unchecked: bool, city: str | None, password_stdin: bool, external: bool,
 ) -> None:  # fmt: skip
     """Make the account USER and ask for its password."""
     from citytwin.models.desk.rights import Rights
@@ -78,6 +109,8 @@ def add(
         Rights.of((role, scope) for role in roles)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    if not unchecked:
+        _check(config_path, data, city, scope)
     with _open(config_path, data) as accounts:
         accounts.add(user, None if external else _password(password_stdin), name=name, unit=unit)
         for role in roles:
@@ -115,8 +148,14 @@ def passwd(config_path: Path | None, data: Path | None, user: str, password_stdi
 @click.argument("user")
 @click.argument("role")
 @_scope
-def grant(config_path: Path | None, data: Path | None, user: str, role: str, scope: str) -> None:
+@_unchecked
+@options.city
+def grant(
+    config_path: Path | None, data: Path | None, user: str, role: str, scope: str, unchecked: bool, city: str | None
+) -> None:
     """Give USER the role ROLE at a scope."""
+    if not unchecked:
+        _check(config_path, data, city, scope)
     with _open(config_path, data) as accounts:
         accounts.grant(user, role, scope)
     click.echo(f"user {user} is {role} at {scope}")

@@ -275,6 +275,14 @@ def test_the_commands(tmp_path: Path) -> None:
     assert not known(Config(data=Data(dir=str(data))), data)
     assert "anna                  disabled  anna" in call(data, "users", "list")[1]
     assert "no role boss; there are" in str(call(data, "users", "grant", "anna", "boss")[0])
+    for verb, *more in (("grant", "anna", "dispatcher"), ("add", "bob", "--role", "dispatcher", "--external")):
+        said = str(call(data, "users", verb, *more, "--scope", "420999")[0])
+        assert "no scope 420999 in the city pack wuhan" in said
+        assert "420102 江岸区" in said
+        assert "--unchecked" in said
+    there = ("users", "grant", "anna", "dispatcher", "--scope")
+    assert "cannot be looked up" in str(call(data, *there, "x", "--city", str(tmp_path))[0])
+    assert "no scope 420102" in str(call(data, *there, "420102", "--city", "new_york")[0])
     assert "no user bob" in str(call(data, "users", "passwd", "bob", "--password-stdin", given=password)[0])
     assert "no role boss" in str(call(data, "users", "add", "bob", "--role", "boss", "--password-stdin")[0])
     rows = [json.loads(line) for line in call(data, "audit", "list")[1].splitlines()]

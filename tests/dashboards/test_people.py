@@ -258,6 +258,52 @@ def test_a_right_withdrawn_acts_on_what_is_open_before_the_next_frame(city: City
         assert "case" in until(ws, "welcome")["channels"]
 
 
+def test_a_right_withdrawn_acts_on_all_four_ways_at_once(city: City) -> None:
+    """HTTP, a new subscription on an open WebSocket, a subscription that is open, and one that is resumed."""
+    city.accounts.grant("anna", "dispatcher", "D0")
+    me, path = city.cookie(), "/indicators/calls/values?scope=D0&level=district"
+    assert city.get(path, headers=me).status_code == 200
+    assert [c["code"] for c in city.get("/cases", headers=me).json()["items"]] == ["K1", "K2", "K3", "K5"]
+
+    heard: list[dict[str, Any]] = []
+
+    def sub(ws: ClientConnection, id: int, channel: str = "ind", **more: Any) -> dict[str, Any]:
+        filter = {"level": "district"} if channel == "ind" else {"scope": "D0"}
+        ws.send(json.dumps({"type": "sub", "id": id, "channel": channel, "filter": filter, **more}))
+        said: list[dict[str, Any]] = []
+        while not any(m["type"] in ("live", "error") for m in said):
+            assert len(heard) < 100
+            heard.extend(json.loads(ws.recv(timeout=10)))
+            said = [m for m in heard if m.get("id") == id]
+        return {**said[-1], "k": {k for m in said for c in m.get("values", {}).values() for k in c["k"]}}
+
+    with city.dial(me) as ws:
+        until(ws, "welcome")
+        live = sub(ws, 1)
+        assert live["k"] == {1, 4}
+        assert sub(ws, 2, "case")["type"] == "live"
+        resume = {"epoch": live["epoch"], "seq": live["seq"]}
+        heard.clear()
+        city.accounts.revoke("anna", "dispatcher", "D0")
+        assert city.get(path, headers=me).status_code == 403, "HTTP"
+        assert [c["code"] for c in city.get("/cases", headers=me).json()["items"]] == ["K2", "K3", "K5"]
+        again = sub(ws, 3, "case")
+        assert (again["type"], again.get("reason")) == ("error", "forbidden"), "WebSocket"
+        city.web.gateway.publish(Frame(2, 2, 2, {"calls": values([1, 4], [7.0, 8.0])}))
+        for _ in range(20):  # heartbeats come in between
+            if not any(m["type"] == "delta" for m in heard):
+                heard.extend(json.loads(ws.recv(timeout=10)))
+        assert {k for m in heard for c in m.get("values", {}).values() for k in c["k"]} == {4}, "open subscription"
+        assert ("forbidden", 2) in {(m.get("reason"), m.get("id")) for m in heard if m["type"] == "error"}
+    heard.clear()
+    with city.dial(me) as ws:
+        until(ws, "welcome")
+        live = sub(ws, 1, resume=resume)
+        assert (live.get("resumed"), live["k"]) == (None, {4}), "resume"
+        gone = sub(ws, 2, "case", resume=resume)
+        assert (gone["type"], gone["reason"]) == ("error", "forbidden")
+
+
 def test_a_session_that_is_over_ends_open_connections(city: City) -> None:
     with city.dial(city.cookie()) as ws:
         until(ws, "welcome")

@@ -13,11 +13,12 @@ import msgspec
 import numpy as np
 
 from citytwin import caserows
+from citytwin.casefiles import CaseFiles
 from citytwin.facts import CASES_MAX, OVER
 from citytwin.geo.travel import Straight, Travel
 from citytwin.intake import CityLike
 from citytwin.models.columns import Int64
-from citytwin.models.desk import casefile, categories, escalation, moves, plantoml
+from citytwin.models.desk import categories, escalation, moves, plantoml
 from citytwin.models.desk.candidates import ARRIVE_S, Force, Need, Policy, candidates
 from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.duplicates import Likeness, Report
@@ -57,6 +58,8 @@ class Casework:
         self.categories, self.stages = tables.categories, tables.stages
         self._edition = days.edition
         self.law = CaseLaw(limit=self._limit)
+        cases = engine.cases
+        self._made = None if cases is None else CaseFiles(cases, self.law, lambda: days.edition)
         self.live = False
         self.files: dict[str, CaseFile] = {}
         #: By open case: when something of it is due next.
@@ -84,13 +87,7 @@ class Casework:
 
     def file(self, code: str) -> CaseFile | None:
         """The file of a case, None for an unknown code."""
-        cases = self.engine.cases
-        if cases is None or cases.rev(code) == 0:
-            return None
-        kept = self.files.get(code)
-        if kept is not None and kept.rev == cases.rev(code):
-            return kept
-        return casefile.fold(code, cases.events_of(code), self.law, rev=cases.rev(code), newest=cases.newest(code))
+        return None if self._made is None else self._made.file(code)
 
     def check(self, event: Event) -> Refusal | None:
         """Why a command about a case is not taken."""

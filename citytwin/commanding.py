@@ -29,7 +29,8 @@ PATIENCE_S = 20
 _KIND = "application/cloudevents+json"
 #: HTTP status of each reason for which the desk refuses.
 STATUS = {
-    "stale_rev": 409, "conflict": 409, "illegal_move": 422, "not_now": 422, "unknown_case": 404, "not_allowed": 403,
+    "stale_rev": 409, "conflict": 409, "illegal_move": 422, "not_now": 422, "full": 422, "unknown_case": 404,
+    "not_allowed": 403,
 }  # fmt: skip
 _TITLES = {
     409: "It was changed meanwhile", 422: "That is not possible now", 404: "There is no such thing",

@@ -142,6 +142,8 @@ class Engine:
         if corrects.any():
             self.revisions.check(batch, kind, corrects, self.now, refusals)
         scope = self.places.resolve(batch, entity, refusals)
+        if kind.family == "case" and self.cases is not None:
+            intake.check_cases(batch, kind, self.cases, self.revisions, refusals)
         desking.admit(self, batch, kind, scope, refusals)
         if not refusals.ok.all():
             rows = np.flatnonzero(refusals.ok)

@@ -13,12 +13,20 @@ from citytwin.models.batch import EventBatch, Rejection
 from citytwin.models.columns import MISSING, Bool, Coded, Column, Float64, Int32, Int64, Strings, UInt64
 from citytwin.models.entities import KIND_NUMBER
 from citytwin.models.hashing import Keys, combine, fold, hash_coded, hash_strings
+from citytwin.models.lifecycle import EVENTS_MAX, WORDS, WORDS_MAX
 from citytwin.models.vocabulary import ALWAYS, EventType, Vocabulary
+from citytwin.twin.cases import CaseTable
 from citytwin.twin.entities import Entities
 from citytwin.twin.growable import Grow
 
 #: 1900-01-01: no event of a city that runs is older.
 EARLIEST_MS = -2_208_988_800_000
+
+
+class Knows(Protocol):
+    """What knows which keys came before."""
+
+    def knows(self, keys: Keys) -> Bool: ...
 
 
 class CityLike(Protocol):
@@ -194,6 +202,16 @@ def check_corrections(batch: EventBatch, kind: EventType, refusals: Refusals) ->
             batch.retracted, "bad_correction", "retracted", "a register entry is removed by its remove event"
         )
     return corrects
+
+
+def check_cases(batch: EventBatch, kind: EventType, cases: CaseTable, before: Knows, refusals: Refusals) -> None:
+    """Refuse what would be more events than a case may have; what came before is a duplicate all the same."""
+    full = cases.full(kind.name, batch.subject)
+    if full.any():
+        full &= ~before.knows(event_keys(batch))
+        words = f"{WORDS_MAX:,} events; what is no move of its life is not taken any more"
+        most = words if kind.name in WORDS else f"{EVENTS_MAX:,} events, no more are taken"
+        refusals.refuse(full, "full", "subject", f"the case has {most}")
 
 
 def event_keys(batch: EventBatch) -> Keys:

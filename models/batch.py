@@ -130,6 +130,7 @@ REASONS: dict[str, str] = {
     "unknown_case": "no case, alarm, unit or plan of that code",
     "not_allowed": "the actor may not do that, or not with this",
     "not_now": "that cannot be done with it in the state that it is in",
+    "full": "the case has as many events as one may have",
     "invalid_entity": "the entity breaks a rule of its kind",
     "damaged": "the record of a topic is damaged, or of another version",
     "misplaced": "the event lies in a topic or partition that is not its own",

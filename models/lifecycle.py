@@ -188,6 +188,11 @@ MOVES: NDArray[np.int8]
 KEEPS: Bool
 MOVES, KEEPS = _tables()
 
+#: Event types that never lead to another state: notes, requests, what is said of units.
+WORDS: frozenset[str] = frozenset(name for name in MOVE_TYPES if all(target == "=" for _, target in _LAW[name]))
+#: Events that a case may have: words up to the first, moves up to the second, so that a case full of words can end.
+WORDS_MAX, EVENTS_MAX = 10_000, 20_000
+
 #: bool[states]: filed and not finished: the backlog, what can be overdue.
 OPEN: Bool = _mask(_OPEN)
 #: bool[states]: finished; exactly one such state ends a case, unless it is reopened.

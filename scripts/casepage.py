@@ -9,7 +9,19 @@ from citytwin.models.desk.limits import HANDLING, STAGE_OF
 from citytwin.models.desk.reports import CASES, REPORTS, case_of, report_of
 from citytwin.models.desk.roles import PERMISSIONS, ROLES
 from citytwin.models.events import TITLES as EVENTS
-from citytwin.models.lifecycle import BEFORE, FAILED, KEEPS, MOVE_TYPES, MOVES, OPEN, STATES, TERMINAL, TITLES
+from citytwin.models.lifecycle import (
+    BEFORE,
+    EVENTS_MAX,
+    FAILED,
+    KEEPS,
+    MOVE_TYPES,
+    MOVES,
+    OPEN,
+    STATES,
+    TERMINAL,
+    TITLES,
+    WORDS_MAX,
+)
 from citytwin.twin.desk.transfers import EMERGENCY_MS, OTHERS_MS
 
 Table = Callable[[Iterable[str], Iterable[Iterable[object]]], str]
@@ -89,6 +101,14 @@ Every report is in one part: {reports}.
 The opened ones are cases: {cases}. What a rule found (channel `rule`) has an account of its own, drills are in
 none. Each report that was merged into a case keeps its own reply, call back and satisfaction.
 
+## How many events a case may have
+
+A command costs the same for a case of ten events and of ten thousand: the file of a case follows it event by event, and
+is folded from its beginning only after a correction, an event that is dated before others, or another edition of the
+calendar. A case takes {words:,} events; from then on words (`=` in the table for all states: notes, photos, urging,
+units) are refused with the reason `full`, while the moves of its life are taken up to {events:,}, so that a case full
+of words can still be ended. Whatever came before is a duplicate all the same.
+
 """
 
 
@@ -134,6 +154,7 @@ def _states(table: Table) -> str:
 def cases(note: str, table: Table) -> str:
     """The page; `table` writes a table of a head and rows."""
     words = _WORDS.format(
+        words=WORDS_MAX, events=EVENTS_MAX,
         returns=_LAW.returns_max, days=_LAW.reopen_ms // 86_400_000, soon=EMERGENCY_MS // 60_000,
         late=OTHERS_MS // 3_600_000,
         reports=", ".join(f"{t['en']} ({t['zh']})" for t in REPORTS.values()),

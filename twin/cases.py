@@ -16,7 +16,20 @@ from citytwin.models.columns import MISSING, Bool, Coded, Float64, Int32, Int64,
 from citytwin.models.desk.event import DRILL, Event
 from citytwin.models.desk.reports import RULE_CHANNEL, Account, account
 from citytwin.models.hashing import HashIndex, Keys, fold, hash_strings
-from citytwin.models.lifecycle import COUNTED, DONE, HELD, KEEPS, MOVES, OPEN, STATES, TERMINAL, move_codes
+from citytwin.models.lifecycle import (
+    COUNTED,
+    DONE,
+    EVENTS_MAX,
+    HELD,
+    KEEPS,
+    MOVES,
+    OPEN,
+    STATES,
+    TERMINAL,
+    WORDS,
+    WORDS_MAX,
+    move_codes,
+)
 from citytwin.models.vocabulary import Kind
 from citytwin.twin.casefold import COLUMNS, STATE, fold_cases, sorted_rows
 from citytwin.twin.caselinks import CaseLinks
@@ -49,6 +62,8 @@ class CaseTable:
         self._lon, self._lat = Grow(np.float64, np.nan), Grow(np.float64, np.nan)
         self._rev = Grow(np.int64)
         self._drill = Grow(np.bool_, False)
+        #: Events of the case that has the most.
+        self._most = 0
         self._links = CaseLinks()
         self.todo, self.dirty = Dirty(), Dirty()
         self._told = Grow(np.bool_, False)
@@ -89,7 +104,9 @@ class CaseTable:
             column.resize(self._ledger.end)
         self._told_of.extend(self._ledger.told(self._fields, index))
         hang(index, self._ledger.slot.data, self._head.data, self._prev.data)
-        np.add.at(self._rev.data, self._ledger.slot.data[index], 1)
+        slot = self._ledger.slot.data[index]
+        np.add.at(self._rev.data, slot, 1)
+        self._most = max(self._most, int(self._rev.data[slot].max(initial=0)))
 
     def apply(self, index: Int64, sign: int) -> None:
         """Ledger rows began or ceased to count: their cases are folded again at the next `settle`."""
@@ -196,6 +213,33 @@ class CaseTable:
         )
         return [event_at(ledger, at) for at in rows[:n].tolist()]
 
+    def since(self, code: str, rev: int) -> list[Event] | None:
+        """Events that came after a revision, in their order of arrival; None if any of them touches what was before.
+
+        That is a correction, and one of which another counts.
+        """
+        at, rows = int(self._head.data[self.slot(code)]), list[int]()
+        for _ in range(self.rev(code) - rev):
+            rows.append(at)
+            at = int(self._prev.data[at])
+        ledger = self._ledger
+        if ledger.revision.data[rows].any() or not ledger.live.data[rows].all():
+            return None
+        return [event_at(ledger, row) for row in reversed(rows)]
+
+    def full(self, type: str, subject: Strings) -> Bool:
+        """Which events of a type would be too many for their cases, after those before them in the batch (bool[n])."""
+        most = WORDS_MAX if type in WORDS else EVENTS_MAX
+        full = np.zeros(len(subject), np.bool_)
+        if self._most + len(subject) <= most:
+            return full
+        slot = self._index.find(hash_strings(subject))
+        found, of = np.unique(slot, return_inverse=True)
+        for case in np.flatnonzero(found >= 0).tolist():
+            rows = np.flatnonzero(of == case)
+            full[rows] = self._rev.data[found[case]] + np.arange(len(rows)) >= most
+        return full
+
     def rev(self, code: str) -> int:
         """Number of events ever taken for a case, also corrections and retractions; 0 for an unknown code."""
         slot = self.slot(code)
@@ -264,7 +308,7 @@ class CaseTable:
             column.load(state[name])
         self.code.load(Strings(state["code.data"], state["code.ends"]))
         self._drill.load(starts_with(self.code.strings, DRILL.encode()))
-        self.n = self.key_a.n
+        self.n, self._most = self.key_a.n, int(self._rev.data.max(initial=0))
         self._index.rebuild(Keys(self.key_a.data, self.key_b.data), np.arange(self.n, dtype=np.int64))
         self._room()
         self._suspect_since = dict(zip(*(c.tolist() for c in state["suspect"]), strict=True))

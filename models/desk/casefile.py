@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 
 from citytwin.models.columns import MISSING
 from citytwin.models.desk.casebody import ON_HOLD, CaseFile, CaseLaw, actor_of, entry_of
@@ -42,6 +43,19 @@ def fold(
     if newest is not None:
         file.by, file.at = actor_of(newest), newest.time
     return file
+
+
+def follow(file: CaseFile, events: Sequence[Event], law: CaseLaw) -> bool:
+    """Let events that came since, in their order of arrival, change the file; whether they did.
+
+    Only where each comes after all before it in the order of the fold; else the file stays as it was.
+    """
+    places = [file.last, *((e.time, e.source, e.id) for e in events)]
+    if any(later <= place for place, later in pairwise(places)):
+        return False
+    for event in events:
+        take(file, event, law)
+    return True
 
 
 def take(file: CaseFile, event: Event, law: CaseLaw) -> bool:

@@ -35,7 +35,7 @@ def reading(device: str, prop: str, value: float, at_ms: int, source: str = "tes
     time_of = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms / 1000)) + f".{at_ms % 1000:03d}Z"
     return {
         "specversion": "1.0", "type": "obs", "source": source, "id": f"{device}.{prop}.{at_ms}", "subject": device,
-        "time": time_of, "data": {"property": prop, "value": value},
+        "time": time_of, "data": {"property": prop, "value": value, "quality": "good"},
     }  # fmt: skip
 
 

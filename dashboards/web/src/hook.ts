@@ -13,6 +13,15 @@ export function show(map: unknown): void {
   shown = map;
 }
 
+/** What sounded on this page, and when. */
+const heard: { priority: number; at: number }[] = [];
+
+/** Remember that an alarm of a priority sounded. */
+export function hear(priority: number): void {
+  heard.push({ priority, at: Date.now() });
+  if (heard.length > 100) heard.shift();
+}
+
 /** Remember a frame; its paint is the second animation frame from here. */
 export function stamped(seq: number, t: number): void {
   const received = Date.now();
@@ -28,6 +37,7 @@ export interface Hook {
   readonly frames: number;
   readonly link: string;
   readonly stamps: readonly Stamp[];
+  readonly heard: readonly { priority: number; at: number }[];
   readonly hash: string;
   readonly cases: number;
   readonly notices: number;
@@ -46,6 +56,7 @@ export function expose(tally: Record<string, number>): Hook {
     get frames() { return frame.peek(); },
     get link() { return link.peek().state; },
     get stamps() { return stamps; },
+    get heard() { return heard; },
     get hash() { return board.hash(); },
     get cases() { return cases.size; },
     get notices() { return notices.peek().length; },

@@ -9,7 +9,7 @@ import type { Alarm, Candidate, File } from './nouns';
 import { deadline, nextMove } from './queue';
 import type { Answer } from './answer';
 import { command, key } from './send';
-import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, renew, second, select, selected, unitNow, zone } from './store';
+import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, renew, second, select, selected, settled, unitNow, zone } from './store';
 
 export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover';
 export const sheet = signal<Sheet | null>(null);
@@ -88,12 +88,26 @@ async function say(asked: Command): Promise<boolean> {
   return false;
 }
 
+/** How many commands that have nothing to do with each other are under way at once. */
+const AT_ONCE = 16;
+
+/** Say commands that do not depend on each other, all of them: one that fails holds up none. */
+async function each(commands: readonly Command[]): Promise<boolean> {
+  let all = true;
+  for (let i = 0; i < commands.length; i += AT_ONCE) {
+    const answers = await Promise.all(commands.slice(i, i + AT_ONCE).map(say));
+    all = answers.every(Boolean) && all;
+  }
+  return all;
+}
+
 /** Say commands in order; the first that fails ends it. Gives whether all were taken. */
 export async function perform(commands: readonly Command[], done: () => string): Promise<boolean> {
   busy.value += 1;
   notice.value = null;
   let all = true;
-  for (const one of commands) if (all) all = await say(one);
+  if (commands.every((one) => one.op === 'alarm.acknowledged')) all = await each(commands);
+  else for (const one of commands) if (all) all = await say(one);
   if (selected.peek()) await renew(selected.peek()); // what is pressed next is about the case as it is now
   busy.value -= 1;
   if (all) tell(true, done);
@@ -119,6 +133,7 @@ export function send(unit: Candidate | undefined): void {
 
 /** The selected case in full: a key that was quicker than the answer waits for it. */
 async function whole(): Promise<File | null> {
+  if (!selected.peek()) await settled();
   if (file.peek()?.legal.length === 0 && selected.peek()) await look(selected.peek());
   return file.peek();
 }

@@ -1,6 +1,6 @@
 /** The map of the desk: the case, others near it, units that may come, rings of distance, over the values of the wall. */
 
-import { effect } from '@preact/signals';
+import { effect, untracked } from '@preact/signals';
 import type { JSX } from 'preact';
 import { hm } from '../format';
 import { say, t } from '../i18n';
@@ -47,7 +47,7 @@ function alarmSpots(map: CityMap): Spot[] {
   return allAlarms.value.filter((a) => open(a) && (a.priority === 1 || a.priority === 2) && !known.has(a.case)).slice(0, 40).flatMap((a): Spot[] => {
     const row = rowOf(a.scope);
     const at = row < 0 ? null : map.middle(path(row));
-    return at ? [{ id: a.case, lon: at[0], lat: at[1], icon: `lv${a.priority}`, label: say(a.title) }] : [];
+    return at ? [{ id: a.case || a.code, lon: at[0], lat: at[1], icon: `lv${a.priority}`, label: say(a.title) }] : [];
   });
 }
 
@@ -86,22 +86,42 @@ function aim(map: CityMap, wide: boolean): void {
   map.fit([Math.min(...all.map((p) => p.lon)), Math.min(...all.map((p) => p.lat)), Math.max(...all.map((p) => p.lon)), Math.max(...all.map((p) => p.lat))], 70);
 }
 
+/** The map is drawn after the lists: a key is answered first. At most so long after what changed, ms. */
+const DRAW_MS = 80;
+/** The map goes to a case when one stays at it for so long, ms: whoever walks down the queue is not held up by it. */
+const STAY_MS = 150;
+
+/** Do the same thing once, a while after it was last (`rest`) or first asked for. */
+function soon(run: () => void, wait: number, rest: boolean): { ask: () => void; stop: () => void } {
+  let timer = 0;
+  const go = (): void => { timer = 0; run(); };
+  return { ask: () => { if (timer && !rest) return; clearTimeout(timer); timer = window.setTimeout(go, wait); }, stop: () => clearTimeout(timer) };
+}
+
+/** All that a scene is made of; reading it is what makes it drawn anew. */
+function watched(): void {
+  void [lang.value, file.value, queue.value, allAlarms.value, candidates.value, fleet.value];
+}
+
 const guest: Guest = {
   placed: () => placed(file.peek() ?? undefined),
   attach: (map, scale) => {
     const overlay = new Overlay(map.map, scale);
     let wide = false;
     let seen = '';
-    map.map.on('click', 'desk-spots', (e) => { const code = String(e.features?.[0]?.properties.id ?? ''); if (code) select(code); });
+    const drawing = soon(() => untracked(() => overlay.draw(scene(map))), DRAW_MS, false);
+    const going = soon(() => {
+      const code = file.peek() && placed(file.peek() ?? undefined) ? (file.peek()?.code ?? '') : '';
+      if (code && code !== seen) { seen = code; wide = false; aim(map, false); }
+    }, STAY_MS, true);
+    map.map.on('click', 'desk-spots', (e) => { const code = String(e.features?.[0]?.properties.id ?? ''); if (caseNow(code)) select(code); });
     map.map.on('mouseenter', 'desk-spots', () => { map.map.getCanvas().style.cursor = 'pointer'; });
     map.map.on('mouseleave', 'desk-spots', () => { map.map.getCanvas().style.cursor = ''; });
     const stops = [
-      effect(() => { void lang.value; overlay.draw(scene(map)); }),
+      effect(() => { watched(); drawing.ask(); }),
       effect(() => { void theme.value; queueMicrotask(() => overlay.repaint()); }),
-      effect(() => {
-        const code = file.value && placed(file.value) ? file.value.code : '';
-        if (code && code !== seen) { seen = code; wide = false; aim(map, false); }
-      }),
+      effect(() => { if (file.value && placed(file.value)) going.ask(); }),
+      drawing.stop, going.stop,
       effect(() => { if (recentre.value > 0) { wide = !wide; aim(map, wide); } }),
     ];
     return () => stops.forEach((stop) => stop());

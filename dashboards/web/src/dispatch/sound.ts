@@ -2,6 +2,7 @@
 
 import { effect, signal } from '@preact/signals';
 import { memory } from '../actions';
+import { hear } from '../hook';
 import type { Level } from '../types';
 import { PATTERNS, TEST, type Pattern } from './alarms';
 import { siren } from './store';
@@ -9,8 +10,6 @@ import { siren } from './store';
 /** `blocked`: the browser lets nothing sound before the first press; `none`: it has no sound at all. */
 export type Sound = 'on' | 'muted' | 'blocked' | 'none';
 export const sound = signal<Sound>('blocked');
-/** What sounded: for tests, and for the mark beside the count. */
-export const heard: { priority: Level; at: number }[] = [];
 
 let audio: AudioContext | null = null;
 let timer = 0;
@@ -38,9 +37,10 @@ function settle(): void {
   else sound.value = at.state === 'running' ? 'on' : 'blocked';
 }
 
-function play(pattern: Pattern): void {
+/** Sound a pattern; gives whether it is heard. */
+function play(pattern: Pattern): boolean {
   const at = audio;
-  if (!at || sound.peek() !== 'on') return;
+  if (!at || sound.peek() !== 'on') return false;
   for (const [start, length, pitch] of pattern.tones) {
     const tone = at.createOscillator();
     const gain = at.createGain();
@@ -55,6 +55,7 @@ function play(pattern: Pattern): void {
     tone.start(from);
     tone.stop(from + length);
   }
+  return true;
 }
 
 /** Sound now and again, as long as this priority is due. */
@@ -62,9 +63,7 @@ function ring(priority: Level): void {
   clearTimeout(timer);
   if (priority < 1 || priority > 3) return;
   const pattern = PATTERNS[priority as 1 | 2 | 3];
-  play(pattern);
-  heard.push({ priority, at: Date.now() });
-  if (heard.length > 100) heard.shift();
+  if (play(pattern)) hear(priority);
   timer = window.setTimeout(() => ring(priority), pattern.every * 1000);
 }
 

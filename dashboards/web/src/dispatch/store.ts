@@ -150,6 +150,10 @@ export async function identify(roster = true): Promise<void> {
   }
 }
 
+let known: Promise<void> = Promise.resolve();
+/** Once it is known who one is, and so which case is the first. */
+export const settled = (): Promise<void> => known;
+
 /** Whether one may say a command, as far as is known: what the server says counts. */
 export function may(op: string): boolean {
   return rights.value.has(op);
@@ -167,7 +171,7 @@ export const zone = computed(() => city.value.timezone);
 
 /** Keep the first case chosen until somebody chooses, and the terms of the chosen one fresh; gives what ends it. */
 export function attend(): () => void {
-  void identify();
+  known = identify();
   const first = (): void => { if (!selected.peek()) { const worst = queue.peek()[0]; if (worst) select(worst.code); } };
   const stop = effect(() => { if (asked.value && queue.value.length) first(); });
   const timer = window.setInterval(() => { if (selected.peek() && document.visibilityState === 'visible') void look(selected.peek()); }, AGAIN_MS);

@@ -57,7 +57,8 @@ const pointOf = (s: Spot, order: number): Feature => ({ type: 'Feature', geometr
 const km = (m: number): string => `${m / 1000} km`;
 
 export class Overlay {
-  private shown = '';
+  /** What each source holds, as text: setting it lays the whole map out and draws it anew. */
+  private readonly held = new Map<string, string>();
 
   constructor(private readonly map: GlMap, scale: number) {
     for (const source of ['desk-lines', 'desk-names', 'desk-spots', 'desk-units']) map.addSource(source, { type: 'geojson', data: collection([]) });
@@ -65,14 +66,14 @@ export class Overlay {
   }
 
   private set(source: string, features: Feature[]): void {
+    const key = JSON.stringify(features);
+    if ((this.held.get(source) ?? '[]') === key) return;
+    this.held.set(source, key);
     void (this.map.getSource(source) as GeoJSONSource | undefined)?.setData(collection(features));
   }
 
-  /** Draw a scene; nothing is done when it is the one that stands. */
+  /** Draw a scene; only what is otherwise than it stands reaches the map. */
   draw(s: Scene): void {
-    const key = JSON.stringify(s);
-    if (key === this.shown) return;
-    this.shown = key;
     const { centre } = s;
     const rings = centre ? s.rings.map((m) => lineOf('ring', circle(centre, m))) : [];
     const fence = centre && s.fence ? [lineOf('fence', circle(centre, s.fence))] : [];

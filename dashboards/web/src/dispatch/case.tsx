@@ -10,7 +10,7 @@ import { advance, begin, busy, merge, moveName, recommended, send, stepDone, unl
 import { brief } from './grammar';
 import type { Duplicate, File, Part, Plan } from './nouns';
 import { Sign } from './parts';
-import { deadline, lead, metres, nextMove, span, stages } from './queue';
+import { deadline, isOver, lead, metres, nextMove, span, stages } from './queue';
 import { Left, lentTo, nameOf, whereOf } from './list';
 import { caseNow, file, fileTrouble, may, second, zone } from './store';
 
@@ -144,7 +144,7 @@ export function CasePanel(): JSX.Element {
       <div class="ch">
         <Mark level={c.level} size={1.125} /><h2 class="el" title={c.code}>{brief(c.code)} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}{c.lent.length > 0 && <i class="tag" data-testid="lent">{lentTo(c)}</i>}
         <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : ''].filter(Boolean).join(' · ')}</span>
-        <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>
+        {!isOver(c) && <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>}
       </div>
       {fileTrouble.value && <p class="s" role="alert">{fileTrouble.value}</p>}
       <Stages c={c} />

@@ -80,21 +80,25 @@ class GatewayViews(Views):
         held = [self._shown.devices.get(r, (0, None))[1] for r in rows.tolist()]
         return [None if values is None else dict(values) for values in held]
 
-    def _cases(self, scope: int | None, open: bool | None) -> list[dict[str, Any]]:
+    def _cases(
+        self, scope: int | None, open: bool | None, states: frozenset[str] = frozenset()
+    ) -> list[dict[str, Any]]:
         if open is not True:
-            return self._of_the_desk(scope, open)
+            return self._of_the_desk(scope, open, states)
         found = [{**case, "open": True} for case in self._shown.open_cases.values()]
+        if states:
+            found = [c for c in found if c["state"] in states]
         if scope is None:
             return found
         return [c for c in found if c["scope"] is not None and scope in self.engine.scopes.path(int(c["scope"]))]
 
-    def _of_the_desk(self, scope: int | None, open: bool | None) -> list[dict[str, Any]]:
+    def _of_the_desk(self, scope: int | None, open: bool | None, states: frozenset[str]) -> list[dict[str, Any]]:
         """Cases that are over are not on the board; the desk has them."""
         if self._copy is None or (engine := self._copy.engine) is None:
             raise Refused(404, "not_here", "Not Found", _ELSEWHERE.format("cases that are over are not among it"))
         desk = Views(cast(Runtime, self._copy), engine, None, None)
         try:
-            return self._copy.call(lambda: desk._cases(scope, open)).result()
+            return self._copy.call(lambda: desk._cases(scope, open, states)).result()
         except Unavailable as error:
             raise refused(error) from error
 
@@ -117,9 +121,11 @@ class GatewayViews(Views):
         counts = dict(self._shown.sys.get("rejected", {}))
         return {"total": sum(counts.values()), "by_reason": counts, "by_source": {}, "newest": []}
 
-    def cases(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
+    def cases(
+        self, scope: int | None, open: bool | None, limit: int, after: str, states: frozenset[str] = frozenset()
+    ) -> Page:
         """Cases ordered by code. Raises Refused for those that are over where there is no desk."""
-        return super().cases(scope, open, limit, after)
+        return super().cases(scope, open, limit, after, states)
 
     def ready(self) -> tuple[bool, Mapping[str, Any]]:
         """Whether frames come."""

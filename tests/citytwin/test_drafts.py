@@ -134,12 +134,17 @@ def _refuse(_: Any) -> Any:
 def test_reminders_of_a_case_are_said_once_and_heard(city: City) -> None:
     runtime, engine = city.node.runtime, city.node.engine
     runtime.call(lambda: desking.attend(engine)).result(30)
-    told = {"category": Coded.of(["flood.waterlog"]), "channel": Coded.of(["12345"]), "level": np.array([2])}
-    for type, fields in (
-        ("case.reported", told),
-        ("case.accepted", {}),
-        ("case.filed", {"due_at": np.array([NOW + 9])}),
-    ):
+    told: dict[str, Any] = {
+        "category": Coded.of(["flood.waterlog"]),
+        "channel": Coded.of(["12345"]),
+        "level": np.array([2]),
+    }
+    moves: dict[str, dict[str, Any]] = {
+        "case.reported": told,
+        "case.accepted": {},
+        "case.filed": {"due_at": np.array([NOW + 9])},
+    }
+    for type, fields in moves.items():
         made = EventBatch.of(type, [NOW], [type], "bureau", subject=["C-1"], fields=fields)
         assert runtime.submit([made]).result(30)[0].accepted == 1
     for step in range(1, 6):

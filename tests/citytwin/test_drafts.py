@@ -140,7 +140,7 @@ def test_reminders_of_a_case_are_said_once_and_heard(city: City) -> None:
         "level": np.array([2]),
     }
     moves: dict[str, dict[str, Any]] = {
-        "case.reported": told,
+        "case.reported": dict(told),
         "case.accepted": {},
         "case.filed": {"due_at": np.array([NOW + 9])},
     }

@@ -172,8 +172,7 @@ def test_a_case_that_makes_an_illegal_move(both: Both) -> None:
     both.expect("case_backlog", 1)
     shown = [[(c["code"], c["state"]) for c in d.city.cases(open=True)] for d in both.cities]
     assert shown == [[("K1", "filed")]] * 2
-    for driver in both.cities:
-        until(lambda d=driver: [c["code"] for c in d.city.cases(open=False)] == ["K2"], 20, "the one that is over")
+    until(lambda: [[c["code"] for c in d.city.cases(open=False)] for d in both.cities] == [["K2"]] * 2, 20, "the other")
 
 
 def test_a_device_is_registered_changed_and_removed(both: Both) -> None:

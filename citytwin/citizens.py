@@ -11,7 +11,7 @@ import hmac
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ from citytwin.dashboards.door_ports import Asked, Reply
 from citytwin.dashboards.ports import Refused
 from citytwin.door_config import Open311 as Settings
 from citytwin.models.columns import Bool, Coded, Float64, Int64
-from citytwin.models.desk.categories import KINDS, builtin
+from citytwin.models.desk.categories import KINDS, Category, builtin
 from citytwin.streams import open311
 from citytwin.streams.open311 import Document, Known, Question, Service, Wrong
 from citytwin.streams.open311text import MEDIA, encoded
@@ -41,11 +41,11 @@ _UNDER_WAY = 10_000
 _AT_ONCE = 100
 
 
-def services() -> dict[str, Service]:
-    """What may be reported: every category of the desk's table by its code."""
+def services(known: Iterable[Category] | None = None) -> dict[str, Service]:
+    """What may be reported: every category of the desk's table (None: that which is built in) by its code."""
     return {
         c.code: Service(c.code, c.title, KINDS[c.kind], {k: f"{c.class_title[k]}: {c.filing[k]}" for k in ("zh", "en")})
-        for c in builtin()
+        for c in (builtin() if known is None else known)
     }
 
 
@@ -54,7 +54,8 @@ class Citizens:
 
     def __init__(self, intake: Intake, settings: Settings, secret: bytes) -> None:
         self.intake, self.settings, self._secret = intake, settings, secret
-        self.services = services()
+        work = intake.engine.casework  # its table is the pack's over the one that is built in
+        self.services = services(work.categories if work is not None else None)
         self._keys = [k.encode() for k in settings.keys.split()]
         self._times: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()

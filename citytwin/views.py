@@ -169,9 +169,11 @@ class Views:
         facts = _rows(self._delta(rows, kind))[0]
         return {**facts, "attributes": attributes, "relations": relations, "readings": readings}
 
-    def cases(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
+    def cases(
+        self, scope: int | None, open: bool | None, limit: int, after: str, states: frozenset[str] = frozenset()
+    ) -> Page:
         """Cases ordered by code."""
-        return self.runtime.call(lambda: self._case_page(scope, open, limit, after)).result()
+        return self.runtime.call(lambda: self._case_page(scope, open, limit, after, states)).result()
 
     def open_cases(self) -> list[dict[str, Any]]:
         """Every case that is not over."""
@@ -181,12 +183,15 @@ class Views:
         """What is open of a part of the desk; none where it has no such part."""
         return desking.rows(self.engine, part)
 
-    def _case_page(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
-        found = sorted((c for c in self._cases(scope, open) if c["code"] > after), key=lambda c: str(c["code"]))
+    def _case_page(self, scope: int | None, open: bool | None, limit: int, after: str, states: frozenset[str]) -> Page:
+        some = (c for c in self._cases(scope, open, states) if c["code"] > after)
+        found = sorted(some, key=lambda c: str(c["code"]))
         page = desking.open_rows(self.engine, found[:limit])
         return Page(page, str(found[limit - 1]["code"]) if len(found) > limit else "")
 
-    def _cases(self, scope: int | None, open: bool | None) -> list[dict[str, Any]]:
+    def _cases(
+        self, scope: int | None, open: bool | None, states: frozenset[str] = frozenset()
+    ) -> list[dict[str, Any]]:
         table = self.engine.cases
         if table is None:
             return []
@@ -198,6 +203,9 @@ class Views:
         over = np.isin(state.codes, [i for i, n in enumerate(state.names) if n in OVER]) | (state.codes < 0)
         if open is not None:
             rows = rows[~over if open else over]
+        if states:
+            wanted = np.isin(state.codes, [i for i, n in enumerate(state.names) if n in states])
+            rows = rows[wanted if open is None else wanted[~over if open else over]]
         return [{**c, "open": c["state"] not in OVER} for c in case_facts(table, rows)]
 
     def find(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:

@@ -25,6 +25,7 @@ from citytwin.dashboards.seeing import CHUNK, at_scope, cut, page_of, shown
 from citytwin.dashboards.whys import Whys
 from citytwin.geo.scopes import LEVELS
 from citytwin.indicators.api import Spec
+from citytwin.models.lifecycle import STATES
 
 Read = Callable[[Request], Awaitable[Response]]
 
@@ -193,9 +194,12 @@ class Api:
 
     async def cases(self, request: Request) -> Response:
         """A page of cases."""
-        q = asked(request, "scope", "open", "limit", "after")
+        q = asked(request, "scope", "open", "state", "limit", "after")
         if q.get("open") not in (None, "true", "false"):
             raise Trouble(400, "parameter", "open is true or false")
+        states = frozenset(filter(None, q.get("state", "").split(",")))
+        if not states <= set(STATES[1:]):
+            raise Trouble(400, "parameter", f"state is some of {', '.join(STATES[1:])}, parted by commas")
         only = q["open"] == "true" if "open" in q else None
         limit, person = whole(q, "limit", 100, 1, 10_000), person_of(request)
         row = self._row(q.get("scope"))
@@ -203,7 +207,7 @@ class Api:
             scope_for(person, "case", row)
 
         def read(most: int, after: str) -> Page:
-            return self.reads.cases(row, only, most, after)
+            return self.reads.cases(row, only, most, after, states)
 
         page = await asyncio.to_thread(page_of, read, person, "case", limit, q.get("after", ""))
         assert page is not None

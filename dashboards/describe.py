@@ -55,7 +55,13 @@ READS: list[tuple[str, str, type, dict[str, Any]]] = [
     ("/scopes/{code}", "One scope with path and children", a.OneScope, {}),
     ("/entities/{kind}", "A page of entities", a.Entities, {"scope": _TEXT, "bbox": _BBOX, **_PAGE}),
     ("/entities/{kind}/{code}", "One entity with readings and relations", a.OneEntity, {}),
-    ("/cases", "A page of cases", a.Items, {"scope": _TEXT, "open": {"type": "boolean"}, **_PAGE}),
+    (
+        "/cases", "A page of cases, by code", a.Items,
+        {
+            "scope": _TEXT, "open": {"type": "boolean"},
+            "state": {**_TEXT, "description": "one or more states, parted by commas"}, **_PAGE,
+        },
+    ),
     (
         "/search", "Places, entities and indicators by code or name", a.Hits,
         {"q": {**_TEXT, "minLength": 1, "maxLength": 100}, "limit": {**_NUMBER, "minimum": 1, "maximum": 100}},

@@ -99,8 +99,10 @@ class CityReads(Protocol):
     def entity(self, kind: str, code: str) -> Mapping[str, Any] | None:
         """One entity with `attributes`, `readings` and `relations`; None if there is none."""
 
-    def cases(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
-        """Cases ordered by code."""
+    def cases(
+        self, scope: int | None, open: bool | None, limit: int, after: str, states: frozenset[str] = frozenset()
+    ) -> Page:
+        """Cases ordered by code; of these states only, where any is named."""
 
     def find(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:
         """Entities whose code or name holds the text: `kind`, `code`, `name`, `name_en`, `lon`, `lat`, `scope`."""

@@ -377,3 +377,31 @@ def test_a_unit_cannot_say_what_its_state_contradicts(city: City) -> None:
     assert "U7 is on_scene on it; it can say: case.handled, case.returned, case.cleared" in refused["detail"]
     city.done("case.handled", code, unit="U7")
     city.done("unit.state", "U7", state="off")
+
+
+def test_cases_are_listed_by_state_page_by_page(city: City) -> None:
+    codes = [opened(city) for _ in range(5)]
+    for code in codes[:3]:
+        city.done("case.voided", code)
+    city.done("case.dispatched", codes[4], unit="U7")
+
+    def listed(query: str) -> list[str]:
+        """All pages of two."""
+        found, after = [], ""
+        while True:
+            status, page = city.ask(f"/cases?limit=2&{query}&after={after}")
+            assert status == 200, page
+            found += [item["code"] for item in page["items"]]
+            after = page["next"]
+            if not after:
+                return found
+
+    city.clock.set(city.clock.now_ms() + 5000)
+    until(lambda: listed("state=dispatched") == [codes[4]], 30, "the tick has folded them")
+    assert listed("state=voided") == listed("open=false") == sorted(codes[:3])
+    assert listed("state=voided,dispatched") == sorted([*codes[:3], codes[4]])
+    assert listed("state=filed&open=true") == [codes[3]]
+    assert listed("state=filed&open=false") == []
+    assert listed("") == sorted(codes)
+    status, refused = city.ask("/cases?state=gone")
+    assert (status, "state is some of reported, accepted" in refused["detail"]) == (400, True)

@@ -196,7 +196,9 @@ class FakeReads:
         readings = [{"property": "speed", "value": 3.0, "unit": "m/s", "time": 1, "quality": "good"}]
         return {"kind": kind, "code": code, "readings": readings} if code == "V/1" else None
 
-    def cases(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
+    def cases(
+        self, scope: int | None, open: bool | None, limit: int, after: str, states: frozenset[str] = frozenset()
+    ) -> Page:
         return Page([{"code": "K1", "open": open is not False}])
 
     def find(self, text: str, limit: int) -> Sequence[Mapping[str, Any]]:

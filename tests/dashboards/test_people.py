@@ -41,7 +41,9 @@ class Reads(FakeReads):
         {"code": "K5", "scope": 5},
     )  # fmt: skip
 
-    def cases(self, scope: int | None, open: bool | None, limit: int, after: str) -> Page:
+    def cases(
+        self, scope: int | None, open: bool | None, limit: int, after: str, states: frozenset[str] = frozenset()
+    ) -> Page:
         rows = [c for c in self.CASES if str(c["code"]) > after]
         return Page(rows[:limit], str(rows[limit - 1]["code"]) if len(rows) > limit else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import datetime
 import itertools
 import json
@@ -18,11 +19,14 @@ from lxml import etree
 
 from citytwin.accounts import Accounts, Cost
 from citytwin.app import Node
+from citytwin.citizens import Citizens
 from citytwin.config import Config, Engine, Server
 from citytwin.door_config import HookTarget, Open311, Webhooks
 from citytwin.history_config import History
 from citytwin.indicators.registry import Registry
+from citytwin.models.desk.categories import Categories, builtin
 from citytwin.streams import capout
+from citytwin.streams.hooks import Target
 from citytwin.testing import TinyCity
 from tests.doors.receiver import Receiver
 from tests.doors.test_cap import BOMB, SCHEMA, document
@@ -133,6 +137,16 @@ def test_services_are_the_categories_of_the_desk(city: Running) -> None:
     assert xml.xpath("service/service_code/text()") == list(found)
 
 
+def test_services_are_those_of_the_packs_own_table(city: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = city.node.engine.casework
+    assert work is not None
+    own = dataclasses.replace(next(iter(work.categories)), code="city.own", title={"zh": "本市", "en": "Own"})
+    monkeypatch.setattr(work, "categories", Categories([*work.categories, own]))
+    found = Citizens(city.node.doors.intake, Open311(), b"x" * 32).services
+    assert found["city.own"].names == {"zh": "本市", "en": "Own"}
+    assert set(found) - {"city.own"} == {c.code for c in builtin()}
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -163,6 +177,50 @@ def test_a_wrong_report_changes_nothing(city: Running, changed: dict[str, str], 
     assert answer.status_code == status
     assert etree.fromstring(answer.content).findtext("error/description")
     assert city.accepted() == before
+
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&#x3c;'
+
+
+def test_hostile_html_stays_text_at_every_way_out(city: Running) -> None:
+    form = {**REPORT, "description": HOSTILE, "address_string": f"</description>{HOSTILE}"}
+    code = city.post("/open311/v2/requests.json", data=form).json()[0]["service_request_id"]
+    until(lambda: city.get(f"/open311/v2/requests/{code}.json").status_code == 200)
+    answer = city.get(f"/open311/v2/requests/{code}.xml")
+    assert etree.fromstring(answer.content).findtext("request/description") == HOSTILE
+    assert b"<script" not in answer.content
+    told = city.get(f"/open311/v2/requests/{code}.json")
+    assert told.json()[0]["description"] == HOSTILE
+    for reply in (answer, told, city.get(f"/api/v1/cases/{code}")):
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert "html" not in reply.headers["content-type"]
+    code = command(city, "warning.issued", colour="blue", headline=HOSTILE)["subject"]
+    assert said(messages_out(city)[-1], "c:info/c:headline")[0] == HOSTILE
+    feed = city.get("/api/v1/cap/feed")
+    assert b"<script" not in feed.content
+    assert b"<img" not in feed.content
+    command(city, "warning.ended", code)
+
+
+def test_a_webhook_that_hangs_holds_up_no_dispatcher(city: Running) -> None:
+    asked = threading.Event()
+
+    def hang(_: Any) -> None:
+        asked.set()
+
+    hanging = Receiver(answer=hang).start()
+    try:
+        target = Target("hangs", hanging.url, ("warning.*",), "a secret of sixteen characters", private=True)
+        city.node.hooks.store.add(target)
+        code = command(city, "warning.issued", colour="blue", headline="演练")["subject"]
+        until(asked.is_set)  # the target has the call and does not answer it
+        for i in range(20):
+            command(city, "warning.issued", code, colour="blue", headline=f"演练 {i}")
+        command(city, "warning.ended", code)
+        assert city.node.hooks.store.counts("hangs")["sent"] == 0, "all were answered while it hung"
+    finally:
+        city.node.hooks.store.remove("hangs")
+        hanging.stop()
 
 
 def test_strangers_need_a_key(city: Running) -> None:
@@ -215,8 +273,15 @@ def test_warnings_of_others_come_in_and_follow_each_other(city: Running) -> None
         (cap_of(polygon="30.4,114.1 30.4,114.5 30.8,114.5 30.8,114.1"), 400, "bad_polygon"), (BOMB, 400, "not_xml"),
         (cap_of(severity="II"), 400, "bad_code"), (b"x" * 300_000, 413, "too_large"), (b"", 400, "not_xml"),
         (cap_of(sent="2030-01-01T00:00:00+08:00"), 400, "future"),
+        (cap_of(polygon="30.4,114.1 30.8,114.5 30.4,114.5 30.8,114.1 30.4,114.1"), 400, "bad_polygon"),
+        (cap_of(polygon="30.4,114.1 30.4,114.5 30.4,114.1"), 400, "bad_polygon"),
+        (cap_of(polygon="114.1,30.4 114.5,30.4 114.5,30.8 114.1,30.8 114.1,30.4"), 400, "swapped_lonlat"),
+        (cap_of(polygon="95,214 95,215 96,215 96,214 95,214"), 400, "out_of_range"),
+        (cap_of(headline="<script>alert(1)</script>"), 400, "wrong_type"),
     ],
-    ids=["polygon", "bomb", "severity", "size", "empty", "future"],
+    ids=[
+        "unclosed", "bomb", "severity", "size", "empty", "future", "crossing", "few", "swapped", "range", "html",
+    ],
 )  # fmt: skip
 def test_a_wrong_message_changes_nothing(city: Running, content: bytes, status: int, reason: str) -> None:
     before, held = city.accepted(), in_force(city)
@@ -261,7 +326,7 @@ def test_warnings_of_the_city_are_issued_by_an_authorised_person_and_go_out(city
     assert command(city, "warning.issued", code, 422, "420100", colour="red", headline="x")["title"]
     command(city, "warning.ended", code)
     assert city.get("/api/v1/warnings").json()["items"] == []
-    first, second, third = messages_out(city)
+    first, second, third = messages_out(city)[-3:]
     assert [said(r, "c:msgType")[0] for r in (first, second, third)] == ["Alert", "Update", "Cancel"]
     assert said(first, "c:info/c:severity") == ["Severe", "Severe"]
     assert said(first, "c:info/c:category") == ["Met", "Transport"] * 2

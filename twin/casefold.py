@@ -54,13 +54,17 @@ def sorted_rows(head, prev, live, order, rows):  # type: ignore[no-untyped-def]
                 bigger = np.empty(2 * n, np.int64)
                 bigger[:n] = rows
                 rows = bigger
-            j = n
-            while j > 0 and comes_after(order, rows[j - 1], i):
-                rows[j] = rows[j - 1]
-                j -= 1
-            rows[j] = i
+            rows[n] = i
             n += 1
         i = prev[i]
+    # the list begins with the newest: turned around it is in order, or nearly, and little is left to sort
+    rows[:n] = rows[:n][::-1].copy()
+    for k in range(1, n):
+        i, j = rows[k], k
+        while j > 0 and comes_after(order, rows[j - 1], i):
+            rows[j] = rows[j - 1]
+            j -= 1
+        rows[j] = i
     return rows, n
 
 

@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { acknowledge } from './dispatch/act';
 import { countedSoon, titled, type Group } from './dispatch/alarms';
+import { brief } from './dispatch/grammar';
 import { fate, placed } from './dispatch/told';
 import { Sign } from './dispatch/parts';
 import { sentry, sound, toggleSound } from './dispatch/sound';
@@ -33,7 +34,7 @@ function Row({ g, first }: { g: Group; first: boolean }): JSX.Element {
       <span class="el">
         <span class="h el">{open ? <b>{g.rest ? t('alarms.rest') : say(titled(a))}</b> : say(titled(a))} {g.members.length > 1 && <i class="tag">{t('alarms.group', g.members.length)}</i>} {a.firstOut && g.members.length > 1 && <i class="tag">{t('alarms.first')}</i>}</span>
         <span class="w el">{placed(a)}</span>
-        {open && first && <span class="acts">{may('alarm.acknowledged') && <button class="btn pri" onClick={() => acknowledge(g.members)} data-testid="ack">{t('alarms.ack')}</button>}<button class="btn" onClick={() => go(g)} data-testid="go">{t('alarms.go')}</button>{a.case && <button class="btn" onClick={() => go(g)}>{a.case}</button>}</span>}
+        {open && first && <span class="acts">{may('alarm.acknowledged') && <button class="btn pri" onClick={() => acknowledge(g.members)} data-testid="ack">{t('alarms.ack')}</button>}<button class="btn" onClick={() => go(g)} data-testid="go">{t('alarms.go')}</button>{a.case && <button class="btn" onClick={() => go(g)} title={a.case}>{brief(a.case)}</button>}</span>}
       </span>
       <span><span class="tm">{hms(a.since, city.value.timezone)}</span><span class="st">{fate(a)}</span></span>
     </Box>

@@ -129,6 +129,7 @@ describe('the command bar', () => {
     expect([meant('u7', world.units), meant('7', world.units), meant('0241', world.cases), meant('10238', world.cases).length]).toEqual([['U7'], [], [], 2]);
     const rule = 'R261127065644-0a704e08';
     expect([brief(rule), meant(brief(rule), [rule]), meant('0a70', [rule])]).toEqual(['1127-0a70', [rule], []]);
+    expect([brief('W179576787600002-01'), meant('w00002-01', ['W179576787600002-01'])]).toEqual(['W00002-01', ['W179576787600002-01']]);
     expect([brief('C20261126-00320'), brief('C-10241'), meant('1126-00320', ['C20261126-00320']), meant('320', ['C20261126-00320', 'C20261127-00321'])]).toEqual(['1126-00320', 'C-10241', ['C20261126-00320'], ['C20261126-00320']]);
     expect([duration('30'), duration('2小时'), duration('1d'), duration('x')]).toEqual([1_800_000, 7_200_000, 86_400_000, NaN]);
     expect([completion('派 10241 U5', world), completion('派 C-10241 U1', world), completion('', world)]).toEqual(['', '7', '']);

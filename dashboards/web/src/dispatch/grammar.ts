@@ -47,16 +47,16 @@ export interface Command { op: string; subject: string; fields: Record<string, s
  */
 export interface Meaning { verb: Verb | null; opens: string; commands: Command[]; target: string; given: string; problem: Problem | null; about: string }
 
-/** A code as it is said among people who know the year: `1126-00320` for `C20261126-00320`, `1126-0a70` for the `R261126065644-0a704e08` of a rule. */
+/** A code as it is said among people who know the year: `1126-00320` for `C20261126-00320`, `1126-0a70` for the `R261126065644-0a704e08` of a rule, `W00002-01` for `W179576787600002-01`. */
 export function brief(code: string): string {
-  return code.replace(/^[A-Z]+20\d\d(\d{4}-\d+)$/, '$1').replace(/^R\d\d(\d{4})\d{6}(-[\da-f]{4})[\da-f]+$/, '$1$2');
+  return code.replace(/^[A-Z]+20\d\d(\d{4}-\d+)$/, '$1').replace(/^R\d\d(\d{4})\d{6}(-[\da-f]{4})[\da-f]+$/, '$1$2').replace(/^([A-Z])\d{10}(\d{5}(?:-\d+)?)$/, '$1$2');
 }
 
 /** The code that a reference means: whole, as said in short, or its number at the end with or without its noughts; [] = none, several = ambiguous. */
 export function meant(reference: string, codes: readonly string[]): string[] {
   const wanted = reference.toLowerCase();
   if (!wanted) return [];
-  const whole = codes.filter((c) => c.toLowerCase() === wanted || brief(c) === wanted);
+  const whole = codes.filter((c) => c.toLowerCase() === wanted || brief(c).toLowerCase() === wanted);
   if (whole.length) return whole;
   const tail = codes.filter((c) => { const code = c.toLowerCase(); return code.endsWith(wanted) && !/[a-z0-9]/.test(code.charAt(code.length - wanted.length - 1)); });
   if (tail.length || !/^\d+$/.test(wanted)) return tail;

@@ -112,7 +112,7 @@ def leak(url: str) -> str:
     """A gas detector that is quiet reads a level that is none. Gives the code of its alarm."""
     known = {a["code"] for a in read(f"{url}/api/v1/alarms")["items"]}
     device = next(d for d in (f"GD-420102-{n:04d}" for n in range(1, 20)) if f"gas.leak@{d}" not in known)
-    now = read(f"{url}/readyz")["now"]
+    now = time.time_ns() // 1_000_000
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now / 1000)) + f".{now % 1000:03d}Z"
     told = {"property": "gas.ch4_lel", "value": LEVEL, "quality": "good"}
     event = {"specversion": "1.0", "type": "obs", "source": "test/story", "id": f"leak-{now}", "subject": device}

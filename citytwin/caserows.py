@@ -76,6 +76,7 @@ def short(
         "drill": file.drill, "channel": told.get("channel"), "text": told.get("text") or file.text or None,
         "address": told.get("address"), "confidential": bool(told.get("confidential")),
         "units": [_unit(work) for work in file.units()], "merged": merged, "into": file.into or None,
+        "backfilled": bool(told.get("backfilled")), "happened_at": told.get("happened_at"),
         "alarm": told.get("source_alarm"), "transfer": _transfer(file),
     }  # fmt: skip
 

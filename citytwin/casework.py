@@ -138,8 +138,9 @@ class Casework:
 
     def _report(self, file: CaseFile) -> Report:
         told = file.told
+        happened = int(told.get("happened_at") or file.times.get("reported", file.since))
         return Report(
-            file.code, file.category, file.times.get("reported", file.since), file.lon, file.lat,
+            file.code, file.category, happened, file.lon, file.lat,
             str(told.get("text") or file.text), str(told.get("address", "")), str(told.get("component", "")),
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from citytwin.clock import Clock
 from citytwin.dashboards.ports import Refused, Taken
-from citytwin.ingest import decode_body
+from citytwin.ingest import decode_body, without_desk
 from citytwin.models.batch import Rejection
 from citytwin.outbox import Outbox, Parcel
 from citytwin.streams.bridging import Lines, PlaceOf, letters, refuse_future
@@ -119,9 +119,9 @@ class Inlet:
             await asyncio.gather(confirming, return_exceptions=True)
 
     def checked(self, decoded: Decoded, payload: Callable[[int], bytes], place: PlaceOf) -> tuple[Decoded, list[bytes]]:
-        """What was read without what lies ahead of the clock, and the dead letters of all that was refused."""
+        """What was read without what lies ahead of the clock or says it is the desk, and its dead letters."""
         now = self.clock.now_ms()
-        done = refuse_future(decoded, self.rules, now, payload)
+        done = refuse_future(without_desk(decoded), self.rules, now, payload)
         self.taken += done.taken
         self.refused += len(done.rejections)
         return done, letters(done.rejections, self.name, place, now)

@@ -36,6 +36,8 @@ CASE_FIELDS: dict[str, tuple[Field, ...]] = {
         Field("source_alarm", _TEXT),
         Field("rule", _TEXT),
         Field("backfilled", _FLAG),
+        # when it happened, of a report that is taken in afterwards; no clock begins with it
+        Field("happened_at", _TIME),
     ),
     "accepted": (),
     "rejected": (_SAYS,),

@@ -55,6 +55,9 @@ state before the merge.
 _WORDS = """
 ## Clocks
 
+* **Backfill** (补录). A report that is taken in after an outage says `backfilled` and, in `happened_at`, when it
+  happened by the form. Duplicates are sought by that time; no clock begins with it: acceptance begins when the report
+  is taken in, handling when the case is filed.
 * **Hold.** `case.deferred` (缓办) and `case.parked` (挂账) stop the handling clock until a time: the length of the hold
   is added to `due_at` and `deferred_ms`. The next move out of it ends it early and takes the rest back, so that the
   time on hold is never part of the elapsed time. Notes, evidence, urging and requests do not end it.

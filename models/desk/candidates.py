@@ -24,6 +24,10 @@ from citytwin.models.desk.units import SKILLS, TITLES, Unit
 Words = dict[str, str]
 
 WEIGHTS: dict[str, float] = {"time": 0.4, "skill": 0.3, "load": 0.15, "area": 0.15}
+TERMS: dict[str, Words] = {
+    "time": {"zh": "时间", "en": "time"}, "skill": {"zh": "技能", "en": "skill"},
+    "load": {"zh": "负荷", "en": "load"}, "area": {"zh": "辖区", "en": "area"},
+}  # fmt: skip
 AREA_NEAR, AREA_FAR = 0.7, 0.3
 #: Within so many seconds a unit should be there, where the category says nothing else.
 ARRIVE_S = 24 * 60.0
@@ -145,6 +149,16 @@ class Candidate:
     district: str
     load: float
     why: Words
+    #: Share of each term in the score; together 1.
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def sum(self) -> Words:
+        """The score as a sum, each term with its weight."""
+        out = {}
+        for k, joint in (("zh", "："), ("en", " ")):
+            parts = (f"{TERMS[n][k]}{joint}{self.terms[n]:.2f} × {w:.0%}" for n, w in self.weights.items())
+            out[k] = f"{' + '.join(parts)} = {self.score:.2f}"
+        return out
 
     def row(self) -> dict[str, Any]:
         """As pages read it."""
@@ -153,6 +167,7 @@ class Candidate:
             "unit": self.unit, "name": self.name, "state": self.state, "eta_s": round(self.eta_s) if known else None,
             "distance_m": round(self.distance_m) if known else None, "by": self.by,
             "terms": {name: round(value, 3) for name, value in self.terms.items()}, "score": round(self.score, 3),
+            "weights": {name: round(value, 3) for name, value in self.weights.items()}, "sum": self.sum(),
             "feasible": self.feasible, "late": self.late, "why": dict(self.why),
         }  # fmt: skip
 
@@ -209,12 +224,14 @@ def _for(need: Need, force: Force, eta_s: float, by: str, late: bool) -> Words:
 def _candidate(need: Need, force: Force, eta: float, metres: float, road: bool, policy: Policy, now: int) -> Candidate:
     parts, against = terms(need, force, eta, policy), _against(need, force, eta, now)
     by, late = "road" if road else "distance", eta > need.limit_s
-    score = sum(policy.weights[k] * v for k, v in parts.items()) / sum(policy.weights.values())
+    whole = sum(policy.weights.values())
+    score = sum(policy.weights[k] * v for k, v in parts.items()) / whole
     why = {k: "; ".join(w[k] for w in against) for k in ("zh", "en")} if against else _for(need, force, eta, by, late)
     own = not force.district or len(need.scopes) < 2 or force.district == need.scopes[1]
     return Candidate(
         force.code, force.name or force.code, force.state, eta, metres, by, parts, score, not against, late, own,
         force.district, force.load / force.capacity if force.capacity > 0 else math.inf, why,
+        {name: policy.weights[name] / whole for name in WEIGHTS},
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from citytwin.models.lifecycle import BEFORE, KEEPS, MOVES, STATES, hold_ms, mov
 #: What a report or a filing says of a case; the last word holds.
 _TOLD = (
     "category", "level", "channel", "component", "address", "caller", "confidential", "source_alarm", "rule",
-    "backfilled", "customers",
+    "backfilled", "happened_at", "customers",
 )  # fmt: skip
 #: What one has to have asked for, and what grants it.
 GRANTS: dict[str, str] = {"extension": "case.extended", "deferral": "case.deferred"}

@@ -52,7 +52,8 @@ class Decision:
             "tried": [{"strategy": name, "why": why} for name, why in self.tried],
         }  # fmt: skip
         while True:
-            rows = [c.row() for c in first]
+            # the sum in words can be made again from terms and weights
+            rows = [{name: value for name, value in c.row().items() if name != "sum"} for c in first]
             text = json.dumps({**about, "candidates": rows}, ensure_ascii=False, separators=(",", ":"))
             spare = next((c for c in reversed(first) if c.unit != self.chosen), None)
             if spare is None or len(text.encode()) <= most_bytes:

@@ -156,7 +156,8 @@ Found = tuple[str, str, str]
 
 def _begins(event: Event) -> Refusal | None:
     if event.type in BEGIN:
-        return None
+        late = int(event.fields.get("happened_at") or MISSING) > event.time
+        return Refusal("out_of_range", "happened_at", "it cannot have happened after it is reported") if late else None
     return Refusal("unknown_case", "subject", f"there is no case {event.subject}", {"legal": [BEGIN[0]]})
 
 

@@ -405,3 +405,16 @@ def test_cases_are_listed_by_state_page_by_page(city: City) -> None:
     assert listed("") == sorted(codes)
     status, refused = city.ask("/cases?state=gone")
     assert (status, "state is some of reported, accepted" in refused["detail"]) == (400, True)
+
+
+def test_a_report_taken_in_afterwards_says_when_it_happened_and_starts_no_clock_earlier(city: City) -> None:
+    happened = city.clock.now_ms() - 3 * 3_600_000
+    told = {"backfilled": True, "happened_at": datetime.fromtimestamp(happened / 1000, UTC).isoformat()}
+    code = opened(city, **told)
+    case = city.case(code)
+    assert (case["backfilled"], case["happened_at"]) == (True, happened)
+    assert case["reported_at"] > happened + 3 * 3_600_000
+    assert case["times"]["filed"] == case["filed_at"] > case["reported_at"], "handling begins with the filing"
+    later = datetime.fromtimestamp(city.clock.now_ms() / 1000 + 3600, UTC).isoformat()
+    status, refused = city.say("case.reported", category="flood.waterlog", backfilled=True, happened_at=later)
+    assert (status, refused["type"].rsplit(":", 1)[1]) == (400, "out_of_range")

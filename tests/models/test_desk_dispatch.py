@@ -50,6 +50,11 @@ def test_every_term_of_the_score_is_shown() -> None:
     assert [c.unit for c in known([U3, U5, U7, U9])] == ["U7", "U9", "U5", "U3"]  # those who can, then by score
     told = rows["U7"].row()
     assert (told["eta_s"], told["distance_m"], told["by"], told["feasible"]) == (160, 1280, "road", True)
+    assert told["weights"] == {"time": 0.4, "skill": 0.3, "load": 0.15, "area": 0.15}
+    assert told["sum"] == {
+        "zh": "时间：0.89 × 40% + 技能：1.00 × 30% + 负荷：0.80 × 15% + 辖区：1.00 × 15% = 0.93",
+        "en": "time 0.89 × 40% + skill 1.00 × 30% + load 0.80 × 15% + area 1.00 × 15% = 0.93",
+    }
     assert told["why"] == {"zh": "备勤 · 2:40 路网", "en": "ready · 2:40 by road"}
     assert rows["U3"].row()["why"] == {"zh": "缺技能：排水", "en": "lacks drainage"}
 
@@ -121,7 +126,7 @@ def test_a_person_decides_and_the_suggestion_is_kept() -> None:
     assert (made.strategy, made.chosen, made.suggested, made.aid) == ("manual", "U5", "U7", "B")
     kept = json.loads(made.document())
     assert (kept["strategy"], kept["suggested"], kept["version"], kept["of"]) == ("manual", "U7", "1", 3)
-    assert kept["candidates"] == [c.row() for c in made.candidates]
+    assert kept["candidates"] == [{k: v for k, v in c.row().items() if k != "sum"} for c in made.candidates]
     assert [t["strategy"] for t in kept["tried"]] == ["jurisdiction"]
     only = json.loads(made.document(most=1))
     assert [row["unit"] for row in only["candidates"]] == ["U7", "U5"]  # the chosen one is always there

@@ -74,7 +74,7 @@ async function submit(): Promise<void> {
   sending.value = true;
   const fields = {
     category: kind.peek()?.code, channel: f.channel, text: f.words.trim(), ...(f.address ? { address: f.address } : {}), ...(f.caller ? { caller: f.caller } : {}),
-    ...(f.confidential ? { confidential: true } : {}), ...(Number.isFinite(past) ? { backfilled: true, reason: t('intake.backfilled', new Date(past).toISOString()) } : {}),
+    ...(f.confidential ? { confidential: true } : {}), ...(Number.isFinite(past) ? { backfilled: true, happened_at: new Date(past).toISOString(), reason: t('intake.backfilled', new Date(past).toISOString()) } : {}),
   };
   const spot = at && Number.isFinite(at.lon) ? { lon: at.lon, lat: at.lat } : at?.code ? { scope: at.code } : {};
   const answer = await command({ op: 'case.reported', subject: '', fields, idem, ...spot });

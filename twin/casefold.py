@@ -58,7 +58,8 @@ def sorted_rows(head, prev, live, order, rows):  # type: ignore[no-untyped-def]
             n += 1
         i = prev[i]
     # the list begins with the newest: turned around it is in order, or nearly, and little is left to sort
-    rows[:n] = rows[:n][::-1].copy()
+    for k in range(n // 2):
+        rows[k], rows[n - 1 - k] = rows[n - 1 - k], rows[k]
     for k in range(1, n):
         i, j = rows[k], k
         while j > 0 and comes_after(order, rows[j - 1], i):

@@ -31,6 +31,7 @@ from citytwin.streams.log import Definition, Record, SqliteLog, Tick
 from citytwin.streams.simulator import Simulator
 from citytwin.twin.pack import load_city
 from tests.citytwin.recount import Hashes, city, fresh, hashes
+from tests.conftest import proving
 
 #: Minutes of a city, in processes of their own: too long for `make check`.
 pytestmark = pytest.mark.slow
@@ -106,7 +107,7 @@ def test_hash_seeds_and_batch_sizes_leave_every_frame_equal(run: Run) -> None:
         subprocess.Popen(
             [*command, size], cwd=root, env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True
         )
-        for seed, size in (("0", "0"), ("1", "997"), ("12345", "300"))
+        for seed, size in (("0", "0"), ("12345", "300"), ("1", "997"))[: 3 if proving() else 2]
     ]
     ours = definitions(city(), installed()), Engine(load_city("wuhan"), installed()).state_hash()
     for text in [child.communicate(timeout=300)[0] for child in children]:

@@ -33,7 +33,7 @@ from tests.indicators.histories import Step, history
 from tests.indicators.town import batches, town
 
 PROVE = os.environ.get("CITYTWIN_TEST_PROVE") == "1"
-TRIALS = 1_000 if PROVE else 60
+TRIALS = 1_000 if PROVE else 36
 #: Trials of one history: (indicator, scope) at its last tick.
 EACH = 12
 #: Events, or rows, that are dropped one by one in a trial.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import time
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -24,9 +25,20 @@ MOST_KEYS = 6
 
 
 def read(url: str) -> Any:
-    """JSON of the city."""
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return json.load(answer)
+    """JSON of the city; asked again where it says that it is too busy now."""
+    found: list[Any] = []
+
+    def told() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                found.append(json.load(answer))
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+        return bool(found)
+
+    until(told, 60, url)
+    return found[0]
 
 
 def picture() -> bytes:

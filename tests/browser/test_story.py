@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import time
 import urllib.error
@@ -250,7 +251,7 @@ def closed(who: Player, dispatcher: Player, url: str, code: str) -> None:
     page = who.page
     who.sign_in("demo-verifier", "/dispatch")
     expect(page.get_by_test_id("me")).to_contain_text("核查员", timeout=60_000)
-    expect(page.locator("[data-testid=queue] [data-code]").first).to_contain_text("待核查")
+    expect(page.locator("[data-testid=queue] [data-code]").first).to_contain_text(re.compile("待核查|待结案"))
     who.press("/")
     who.write(code)
     who.press("Enter")

@@ -62,8 +62,10 @@ async def read(options: Options) -> Logs:
     records: dict[Place, list[tuple[int, Message]]] = {p: [] for p in places}
     async with Reader(options.cluster, dict.fromkeys(places, EARLIEST)) as reader:
         ends = await reader.end_offsets(places)
-        while any((records[p][-1][0] + 1 if records[p] else 0) < ends[p] for p in places):
+        upto = dict.fromkeys(places, 0)
+        while any(upto[p] < ends[p] for p in places):
             for place, found in (await reader.take(5_000)).items():
+                upto[place] = found[-1].offset + 1 if found else upto[place]
                 told = [(r.offset, from_bytes(r.value or b"")) for r in found if r.offset < ends[place]]
                 records[place] += [(n, message) for n, message in told if not isinstance(message, Telling)]
     intents = [msgspec.json.decode(s.body, type=Marker) for s in seen if s.sort == INTENT]

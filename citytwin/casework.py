@@ -14,12 +14,13 @@ import numpy as np
 
 from citytwin import caserows
 from citytwin.casefiles import CaseFiles
+from citytwin.dispatching import Dispatching
 from citytwin.facts import CASES_MAX, OVER
 from citytwin.geo.travel import Straight, Travel
 from citytwin.intake import CityLike
 from citytwin.models.columns import Int64
 from citytwin.models.desk import categories, escalation, moves, plantoml
-from citytwin.models.desk.candidates import ARRIVE_S, Force, Need, Policy, candidates
+from citytwin.models.desk.candidates import ARRIVE_S, Need, Policy
 from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.duplicates import Likeness, Report
 from citytwin.models.desk.editions import rescheduled
@@ -53,7 +54,7 @@ class Casework:
         self.engine, self.days, self.units, self.alarms, self.plans = engine, days, units, alarms, plans
         self.roster = roster
         self._travel = travel
-        self.policy = policy or Policy()
+        self.sending = Dispatching(self, policy)
         tables = _tables(engine.city)
         self.categories, self.stages = tables.categories, tables.stages
         self._edition = days.edition
@@ -113,19 +114,6 @@ class Casework:
             category.responsible, frozenset(a.unit for a in file.assignments), file.bounces,
             str(file.told.get("rule", "")),
         )  # fmt: skip
-
-    def candidates(self, file: CaseFile) -> list[dict[str, Any]]:
-        """Units for a case, the best first; those that work on it are always among them."""
-        known = self.units.known()
-        if not known or file.over:
-            return []
-        scopes = self.engine.scopes
-        forces = [Force.of(u, caserows.path(scopes, scopes.row(u.home)) if u.home else ()) for u in known]
-        where = np.array([(f.lon, f.lat) for f in forces])
-        trips = self.travel.trips(where[:, 0], where[:, 1], np.array([file.lon]), np.array([file.lat]))
-        found = candidates(self.need(file), forces, trips, self.engine.now, self.policy)
-        at_work = {work.unit for work in file.units()}
-        return [c.row() for i, c in enumerate(found) if i < SHOWN or c.unit in at_work]
 
     def duplicates(self, file: CaseFile) -> list[dict[str, Any]]:
         """Open cases that may be the same as this one, the likeliest first."""
@@ -187,7 +175,7 @@ class Casework:
         return {
             **self.short(file), **caserows.more(file), "legal": list(moves.legal(file, self.law, now=self.engine.now)),
             "why": self.why(file), "duplicates": [] if file.over else self.duplicates(file),
-            "candidates": self.candidates(file), "reports": self._reports(file), "plan": self.plans.of_case(code),
+            "candidates": self.sending.rows(file), "reports": self._reports(file), "plan": self.plans.of_case(code),
         }  # fmt: skip
 
     def _reports(self, file: CaseFile) -> list[dict[str, Any]]:
@@ -221,11 +209,13 @@ class Casework:
             file = self.file(code)
             if file is None or file.over or file.state == "new":
                 self.likeness.remove(code)
+                self.sending.follow(code, None)
                 continue
             self.files[code] = file
             if any(by_person(entry.source) for entry in file.timeline):
                 self.in_hand.add(code)
             self._due[code] = self._next(file, self.engine.now)
+            self.sending.follow(code, file)
             self.likeness.add(self._report(file))
             for other in file.unlike:
                 self.likeness.unlike(code, other)
@@ -263,7 +253,7 @@ class Casework:
         return {(row["rule"], code) for row in active for code in caserows.path(scopes, scopes.row(row["scope"]))}
 
     def tick(self, now: int) -> list[Draft]:
-        """Reminders and escalations that are due; only once the city is live."""
+        """Reminders and escalations that are due, dispatches that a rule allows alone; only once the city is live."""
         out: list[Draft] = []
         if self.days.edition != self._edition:
             self._edition, self._due = self.days.edition, dict.fromkeys(self.files, 0)
@@ -273,7 +263,7 @@ class Casework:
             if not found:
                 self._due[code] = self._next(file, now)
             out += found
-        return out
+        return out + self.sending.tick(now)
 
     def _wanted(self, file: CaseFile, now: int) -> list[Draft]:
         """What the clocks of a case, or a new edition of the calendar, make the desk say by now."""

@@ -64,15 +64,26 @@ class Commands:
                 PATIENCE_S
             )
             command = replace(command, fields={**command.fields, "due_at": _text(due)})
+        command = self._decided(command)
         changes = self._submit(command, subject, time)
         if changes.rejected and changes.rejected[0].reason == "conflict" and not came:
             # two calls under one key overtook each other: the one that came first has the time
             subject, time, _ = self._ask(lambda: self._first(command))
+            command = self._decided(command)
             changes = self._submit(command, subject, time)
         if changes.rejected:
             raise _refusal(changes.rejected[0])
         rev = self._ask(lambda: desking.rev_of(self.engine, subject))
         return Done(subject, rev, self.runtime.position, duplicate=changes.duplicates > 0)
+
+    def _decided(self, command: Command) -> Command:
+        """A dispatch with the decision that it is: strategy, score and candidates as the desk has them, nobody else."""
+        unit = command.fields.get("unit")
+        if command.op != "case.dispatched" or not isinstance(unit, str):
+            return command
+        source = DESK_SOURCE + command.user
+        made = self._ask(lambda: desking.dispatch_of(self.engine, source, command.idem, command.subject, unit))
+        return replace(command, fields={**command.fields, **made})
 
     def _ask(self, read: Callable[[], T]) -> T:
         return self.runtime.call(read).result(PATIENCE_S)

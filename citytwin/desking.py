@@ -18,7 +18,7 @@ from citytwin.models.columns import MISSING, Bool, Coded, Int32, Int64, Strings,
 from citytwin.models.desk.columns import batches_of, events_of, unsayable
 from citytwin.models.desk.event import AUTO, Draft, Part, Refusal, by_person
 from citytwin.models.desk.holidays import base_edition
-from citytwin.models.hashing import combine, hash_coded, hash_strings
+from citytwin.models.hashing import Keys, combine, hash_coded, hash_strings
 from citytwin.models.shards import DESK
 from citytwin.models.telling import Telling
 from citytwin.models.vocabulary import EventType
@@ -30,6 +30,7 @@ from citytwin.twin.desk.plans import Plans
 from citytwin.twin.desk.transfers import Transfers
 from citytwin.twin.desk.units import Units
 from citytwin.twin.desk.warnings import Warnings
+from citytwin.twin.ledgerevents import event_at
 from citytwin.twin.pack import City
 from citytwin.units import origin_ms
 
@@ -233,10 +234,13 @@ def rows(engine: Engine, part: str) -> Sequence[Mapping[str, Any]]:
     return () if found is None else found.rows()
 
 
+def _key(source: str, id: str) -> Keys:
+    return combine(hash_coded(Coded.of([source])), hash_strings(Strings.of([id])))
+
+
 def said_before(engine: Engine, source: str, id: str, type: str) -> tuple[str, int] | None:
     """Subject and time of the event of a source and id, if it came before; of another type it has no time."""
-    key = combine(hash_coded(Coded.of([source])), hash_strings(Strings.of([id])))
-    found = engine.revisions.find(key)
+    found = engine.revisions.find(_key(source, id))
     if found is None:
         return None
     kind, at = found
@@ -291,6 +295,17 @@ def attend(engine: Engine) -> None:
 def has_row(engine: Engine, code: str) -> bool:
     """Whether a part of the desk shows a row of a code."""
     return next(_rows_of(engine, code), None) is not None
+
+
+def dispatch_of(engine: Engine, source: str, id: str, code: str, unit: str) -> dict[str, Any]:
+    """What a dispatch keeps of its decision: that of the same command if it came before, else of now."""
+    found = engine.revisions.find(_key(source, id))
+    if found is not None and found[0].name == "case.dispatched":
+        told = event_at(engine.ledger_of(found[0]), found[1]).fields
+        return {name: told[name] for name in ("strategy", "score", "candidates") if name in told}
+    work = engine.casework
+    file = work.file(code) if work is not None else None
+    return work.sending.fields(file, unit) if work is not None and file is not None else {}
 
 
 def due_of(engine: Engine, code: str, fields: Mapping[str, Any], filed_at: int) -> int:

@@ -95,10 +95,11 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class CaseOf:
-    """The case that a rule opens: category, level 0..4 (0 = none)."""
+    """The case that a rule opens: category, level 0..4 (0 = none); `automatic`: a unit is sent without a person."""
 
     category: str
     level: int = 0
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

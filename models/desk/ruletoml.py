@@ -136,8 +136,11 @@ def _case(table: Mapping[str, Any]) -> CaseOf | None:
         return None
     if not isinstance(given, dict):
         raise _Bad("case", 'a table, as in case = { category = "drainage.waterlogging", level = 2 }')
-    _only(given, {"category", "level"}, "case.")
-    return CaseOf(_text(given, "category", "case."), _whole(given, "level", 0, 4, 0, "case."))
+    _only(given, {"category", "level", "automatic"}, "case.")
+    alone = given.get("automatic", False)
+    if not isinstance(alone, bool):
+        raise _Bad("case.automatic", "true: a unit is sent without a person; false, or left out: a person decides")
+    return CaseOf(_text(given, "category", "case."), _whole(given, "level", 0, 4, 0, "case."), alone)
 
 
 def _condition(table: Mapping[str, Any], at: str) -> When:

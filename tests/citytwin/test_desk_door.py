@@ -409,7 +409,7 @@ def test_cases_are_listed_by_state_page_by_page(city: City) -> None:
 
 def test_a_report_taken_in_afterwards_says_when_it_happened_and_starts_no_clock_earlier(city: City) -> None:
     happened = city.clock.now_ms() - 3 * 3_600_000
-    told = {"backfilled": True, "happened_at": datetime.fromtimestamp(happened / 1000, UTC).isoformat()}
+    told: dict[str, Any] = {"backfilled": True, "happened_at": datetime.fromtimestamp(happened / 1000, UTC).isoformat()}
     code = opened(city, **told)
     case = city.case(code)
     assert (case["backfilled"], case["happened_at"]) == (True, happened)

@@ -121,13 +121,13 @@ export function told(one: Command, count = 1): string {
   return count > 1 ? `${moveName(one.op)} × ${count}` : `${moveName(one.op)} ${of}${unit}`;
 }
 
-/** Send a unit to the selected case, with the reasons that were shown. */
+/** Send a unit to the selected case, which the desk keeps with its reasons. */
 export function send(unit: Candidate | undefined): void {
   const at = file.peek();
   if (!at || busy.peek() > 0) return;
   if (!unit) { tell(false, () => t('desk.noUnit')); return; }
-  const why = candidates.peek().slice(0, 9).map((c) => ({ unit: c.unit, score: c.score, eta_s: c.eta, terms: c.terms, feasible: c.feasible }));
-  const one: Command = { op: 'case.dispatched', subject: at.code, fields: { unit: unit.unit, strategy: 'manual', score: unit.score, candidates: JSON.stringify(why) } };
+  // strategy, score and candidates are the desk's to keep
+  const one: Command = { op: 'case.dispatched', subject: at.code, fields: { unit: unit.unit } };
   void perform([one], () => told(one));
 }
 

@@ -1,0 +1,93 @@
+"""Whom to send to a case: candidates of now, the decision with its reasons, and what a rule sends by itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from citytwin import caserows
+from citytwin.models.desk.candidates import Candidate, Force, Policy, candidates
+from citytwin.models.desk.casebody import CaseFile
+from citytwin.models.desk.dispatch import Decision, automatic, by_hand, decide
+from citytwin.models.desk.event import Draft
+
+if TYPE_CHECKING:
+    from citytwin.casework import Casework
+
+#: Candidates that a case shows.
+SHOWN = 20
+#: Cases that are looked at in one tick because a rule may send to them alone; the others come in the next ones.
+LOOKED_AT = 20
+#: The state in which a case waits for a unit.
+WAITS = "filed"
+
+
+class Dispatching:
+    """The strategies over the cases and units of one desk."""
+
+    def __init__(self, work: Casework, policy: Policy | None = None) -> None:
+        self._work = work
+        self._policy = policy or Policy()
+        #: Open cases that wait for a unit and that a rule may send to, in the order in which they came.
+        self._waiting: dict[str, None] = {}
+
+    @property
+    def policy(self) -> Policy:
+        """What dispatch goes by, with the rules that are in force now."""
+        rules = self._work.engine.rules
+        alone = {r.id for r in rules.rules if r.case is not None and r.case.automatic} if rules is not None else set()
+        return replace(self._policy, automatic=self._policy.automatic | alone)
+
+    def candidates(self, file: CaseFile) -> list[Candidate]:
+        """Units for a case, the best first."""
+        work = self._work
+        known = work.units.known()
+        if not known or file.over:
+            return []
+        scopes = work.engine.scopes
+        forces = [Force.of(u, caserows.path(scopes, scopes.row(u.home)) if u.home else ()) for u in known]
+        where = np.array([(f.lon, f.lat) for f in forces])
+        trips = work.travel.trips(where[:, 0], where[:, 1], np.array([file.lon]), np.array([file.lat]))
+        return list(candidates(work.need(file), forces, trips, work.engine.now, self._policy))
+
+    def rows(self, file: CaseFile) -> list[dict[str, Any]]:
+        """Candidates as pages show them; those that work on the case are always among them."""
+        at_work = {unit.unit for unit in file.units()}
+        return [c.row() for i, c in enumerate(self.candidates(file)) if i < SHOWN or c.unit in at_work]
+
+    def decision(self, file: CaseFile, unit: str = "") -> Decision:
+        """Whom the chain of strategies sends; with a unit, what it is kept as that a person sends this one."""
+        found = decide(self._work.need(file), tuple(self.candidates(file)), self.policy)
+        return found if unit in ("", found.chosen) else by_hand(found, unit)
+
+    def fields(self, file: CaseFile, unit: str) -> dict[str, Any]:
+        """What `case.dispatched` keeps of the decision for a unit: strategy, score, candidates."""
+        made = self.decision(file, unit)
+        told: dict[str, Any] = {"strategy": made.strategy, "candidates": made.document()}
+        return told if math.isnan(made.score) else told | {"score": round(made.score, 3)}
+
+    def follow(self, code: str, file: CaseFile | None) -> None:
+        """A case changed; None: it is over."""
+        waits = file is not None and file.state == WAITS and file.told.get("rule") in self.policy.automatic
+        if waits and file is not None and not file.assignments:
+            self._waiting.setdefault(code)
+        else:
+            self._waiting.pop(code, None)
+
+    def tick(self, now: int) -> list[Draft]:
+        """Dispatches that a rule allows without a person; a case without a free unit is looked at again later."""
+        out: list[Draft] = []
+        for code in list(self._waiting)[:LOOKED_AT]:
+            del self._waiting[code]
+            file = self._work.file(code)
+            if file is None or file.state != WAITS:
+                continue
+            draft = automatic(self.decision(file), self._work.need(file), self.policy, now)
+            if draft is None:
+                self._waiting[code] = None
+            else:
+                out.append(draft)
+        return out

@@ -21,6 +21,7 @@ def test_one_signs_in_and_is_where_one_came_from(driver: Browser, tmp_path: Path
         page.keyboard.type("wrong password")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text("User or password is wrong")
+        expect(page.locator("#user")).to_be_focused()
         page.keyboard.type("anna")
         page.keyboard.press("Tab")
         page.keyboard.type(PASSWORD)

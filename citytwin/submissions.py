@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -122,6 +123,17 @@ class Queue:
             self._items.clear()
             self.events = self.size = 0
             return left
+
+
+def done_now(lock: AbstractContextManager[Any], run: Callable[[], T]) -> Future[T]:
+    """The future of what is done at once, under a lock, in the thread that asks."""
+    done: Future[T] = Future()
+    with lock:
+        try:
+            done.set_result(run())
+        except Exception as error:
+            done.set_exception(error)
+    return done
 
 
 class Desks(Protocol):

@@ -15,10 +15,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from citytwin import desking
-from citytwin.cluster.fitting import fitting
 from citytwin.cluster.options import Options
 from citytwin.cluster.registers import RegisterLog
-from citytwin.cluster.shard import Shard
+from citytwin.cluster.shard import Gap, Shard
 from citytwin.engine import Engine
 from citytwin.models.batch import Changes, EventBatch
 from citytwin.models.part import Marker
@@ -31,7 +30,7 @@ from citytwin.streams.pack import CorruptRecord
 from citytwin.streams.records import Events
 from citytwin.streams.snapshots import Snapshots
 from citytwin.streams.wire import from_bytes, to_bytes
-from citytwin.submissions import Busy, Unavailable
+from citytwin.submissions import Busy, Unavailable, done_now
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -89,13 +88,7 @@ class DeskCopy:
     def call(self, run: Callable[[], T]) -> Future[T]:
         """Do something with the desk between two records, in the thread that asks. Raises Unavailable."""
         self._present()
-        done: Future[T] = Future()
-        with self.lock:
-            try:
-                done.set_result(run())
-            except Exception as error:
-                done.set_exception(error)
-        return done
+        return done_now(self.lock, run)
 
     def submit(self, batches: Sequence[EventBatch]) -> Future[list[Changes]]:
         """Changes per batch, once they are in the topic and folded here. Raises Busy, Unavailable (the future too)."""
@@ -157,7 +150,7 @@ class DeskCopy:
                     self._give_up(f"record {self._next}: {type(error).__name__}: {error}; start this gateway again")
         finally:
             self._ready.clear()
-            for wanted in self._wanted.values():
+            for wanted in (w for w in self._wanted.values() if not w.done()):
                 wanted.set_exception(Unavailable(self.trouble or "this gateway is stopping; send the same again"))
             if self._writer is not None:
                 await self._writer.stop()
@@ -213,6 +206,8 @@ class DeskCopy:
         """Take one record as the owner of the desk takes it; what that one leaves out is left out here."""
         shard = self._shard
         assert shard is not None
+        if offset != self._next:
+            raise Gap(f"{offset} came instead: the topic was trimmed while it was read")
         try:
             message = from_bytes(value)
         except CorruptRecord:
@@ -224,21 +219,13 @@ class DeskCopy:
         elif isinstance(message, Telling):
             await asyncio.to_thread(self._locked, lambda: shard.tell(message))
         elif isinstance(message, Events):
-            changes = await asyncio.to_thread(self._locked, lambda: self._feed(shard, message.batch, offset))
+            changes = await asyncio.to_thread(self._locked, lambda: shard.take_in(message.batch, offset))
             self._answer(offset, changes)
         self._next = offset + 1
 
     def _locked(self, run: Callable[[], Any]) -> Any:
         with self.lock:
             return run()
-
-    def _feed(self, shard: Shard, batch: EventBatch, offset: int) -> Changes:
-        good, strays = fitting(batch, shard.engine.vocabulary, shard.shard, shard.shards)
-        shard.leave_out(strays)
-        changes = shard.feed(good, offset) if len(good) else Changes(0, 0, 0, 0)
-        return Changes(
-            changes.accepted, changes.duplicates, changes.late, changes.corrected, (*strays, *changes.rejected)
-        )
 
     def _answer(self, offset: int, changes: Changes) -> None:
         self._answers[offset] = changes

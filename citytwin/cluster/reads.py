@@ -22,7 +22,7 @@ from citytwin.models.diagnosis import Limits
 from citytwin.models.ops import LettersState, MemberState, OpsState
 from citytwin.ops import Watch
 from citytwin.runtime import Runtime
-from citytwin.submissions import Unavailable
+from citytwin.submissions import Unavailable, done_now
 from citytwin.views import CityBoard, Views
 
 T = TypeVar("T")
@@ -50,13 +50,7 @@ class Desk:
 
     def call(self, run: Callable[[], T]) -> Future[T]:
         """Run it now."""
-        done: Future[T] = Future()
-        with self.lock:
-            try:
-                done.set_result(run())
-            except Exception as error:
-                done.set_exception(error)
-        return done
+        return done_now(self.lock, run)
 
 
 class GatewayViews(Views):

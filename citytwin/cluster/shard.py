@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citytwin import desking
-from citytwin.cluster.fitting import of_registers
+from citytwin.cluster.fitting import fitting, of_registers
 from citytwin.engine import Engine
 from citytwin.facts import CASES_MAX, Counted, Stats
 from citytwin.indicators.aggregates import Aggregates
@@ -72,6 +72,13 @@ class Shard:
     def feed(self, batch: EventBatch, position: int) -> Changes:
         """Take events of one type in; see Engine.feed."""
         return self.engine.feed(batch, position)
+
+    def take_in(self, batch: EventBatch, position: int) -> Changes:
+        """Feed what of a record belongs here; what does not is counted, and refused with the rest."""
+        good, strays = fitting(batch, self.engine.vocabulary, self.shard, self.shards)
+        self.leave_out(strays)
+        changes = self.feed(good, position) if len(good) else Changes(0, 0, 0, 0)
+        return dataclasses.replace(changes, rejected=(*strays, *changes.rejected))
 
     def tell(self, telling: Telling) -> bool:
         """Tell the desk what the clock found at a marker; False for what it was told before, or is not told yet."""

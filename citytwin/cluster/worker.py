@@ -18,7 +18,7 @@ import numpy as np
 
 from citytwin import desking
 from citytwin.cluster.cities import Cities
-from citytwin.cluster.fitting import damaged, fitting
+from citytwin.cluster.fitting import damaged
 from citytwin.cluster.options import Options
 from citytwin.cluster.registers import RegisterLog
 from citytwin.cluster.shard import Gap, Shard
@@ -173,8 +173,12 @@ class Worker:
             fault = Rejection(0, "misplaced", "", "definitions belong to the registers", message.name.encode()[:200])
             await self._leave_out(place, held, offset, [fault])
             return False
+        if isinstance(message, Telling) and held.shard.shard != DESK:
+            fault = Rejection(0, "misplaced", "", "what the desk is told belongs to the desk's topic", b"")
+            await self._leave_out(place, held, offset, [fault])
+            return False
         if isinstance(message, Telling):
-            if held.shard.shard == DESK and held.shard.tell(message):
+            if held.shard.tell(message):
                 await self._say(held)
         elif isinstance(message, Events):
             await self._feed(place, held, offset, message.batch)
@@ -187,15 +191,9 @@ class Worker:
         return False
 
     async def _feed(self, place: Place, held: Held, offset: int, batch: EventBatch) -> None:
-        shard = held.shard
-        good, strays = fitting(batch, shard.engine.vocabulary, shard.shard, shard.shards)
-        shard.leave_out(strays)
-        rejected: Sequence[Rejection] = strays
-        if len(good):
-            changes = shard.feed(good, offset)
-            held.events += changes.accepted
-            rejected = [*strays, *changes.rejected]
-        await self._refuse(place, offset, rejected)
+        changes = held.shard.take_in(batch, offset)
+        held.events += changes.accepted
+        await self._refuse(place, offset, changes.rejected)
 
     async def _leave_out(self, place: Place, held: Held, offset: int, rejections: Sequence[Rejection]) -> None:
         """Pass a record over that is none of ours: counted, and a dead letter before it counts as taken."""

@@ -15,6 +15,7 @@ from citytwin.models.desk.rules import CaseOf
 from citytwin.models.desk.ruletoml import parse_rules
 from citytwin.told import events
 from tests.citytwin.test_desk_door import City
+from tests.indicators.rules.street import rule
 from tests.servers.process import until
 
 
@@ -97,30 +98,12 @@ def test_only_a_rule_that_says_so_sends_alone(city: City, allowed: bool) -> None
 
 
 def test_a_rule_says_in_its_table_whether_it_sends_alone() -> None:
-    text = """
-[[rule]]
-id = "r"
-version = 1
-valid_from = 2024-01-01T00:00:00+08:00
-theme = "t"
-title = { zh = "一", en = "one" }
-text = { zh = "一", en = "one" }
-priority = 1
-at = "subject"
-confidence = 0.5
-source = "test"
-status = "L"
-case = { category = "flood.waterlog", level = 2, automatic = AUTOMATIC }
-
-[rule.when]
-kind = "threshold"
-label = { zh = "一", en = "one" }
-unit = "cm"
-type = "obs"
-where = 'col.property == "waterlog.depth"'
-above = 27
-"""
-    (rule,) = parse_rules(text.replace("AUTOMATIC", "true"))
-    assert rule.case == CaseOf("flood.waterlog", 2, True)
+    threshold = (
+        'kind = "threshold"\nunit = "cm"\ntype = "obs"\nwhere = \'col.property == "waterlog.depth"\'\nabove = 27'
+    )
+    case = 'at = "subject"\ncase = { category = "flood.waterlog", level = 2, automatic = AUTOMATIC }'
+    text = rule(threshold, case)
+    (made,) = parse_rules(text.replace("AUTOMATIC", "true"))
+    assert made.case == CaseOf("flood.waterlog", 2, True)
     with pytest.raises(Exception, match=r"case\.automatic"):
         parse_rules(text.replace("AUTOMATIC", '"yes"'))

@@ -115,8 +115,7 @@ async def be_worker(options: Options, stop: asyncio.Event, say: Say) -> None:
     ended = asyncio.ensure_future(stop.wait())
     await asyncio.wait({running, ended}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
-        await running
-        fatal("the group of workers was left; the lines above say why")
+        fatal(f"the group of workers was left ({running.exception()}): start it again, it goes on at its checkpoints")
     await worker.drain(DRAIN_S)
     leave.set()
     with contextlib.suppress(TimeoutError):

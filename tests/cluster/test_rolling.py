@@ -105,8 +105,10 @@ def _nothing_false(pictures: list[Picture], truth: dict[int, Values]) -> None:
     """What was shown is the final value, or was marked provisional."""
     for picture in pictures:
         k, final = divmod(picture.position, 2)
-        assert picture.provisional != bool(final), picture.position
+        assert picture.provisional in (None, not final), picture.position
         if final:
             odd = {id: (v, truth[k].get(id)) for id, v in picture.values.items() if v != truth[k].get(id)}
             assert not odd, f"frame {k}: {odd}; {_around(pictures, truth, k, next(iter(odd)))}"
+    marked = sum(p.provisional is not None for p in pictures)
+    assert marked > len(pictures) / 2, f"of {len(pictures)} pictures only {marked} say whether they are final"
     assert [p.position for p in pictures] == sorted(p.position for p in pictures)

@@ -24,10 +24,14 @@ def _rows(name: str, columns: dict[str, Any]) -> list[tuple[str, int, float | No
 
 @dataclass
 class Picture:
-    """What stood on a client's screen after a message: the position, whether it was marked provisional, values."""
+    """What stood on a client's screen after a message: the position, whether it was marked provisional, values.
+
+    None for the mark where the state of the system of that position was not told: a client that comes to another
+    gateway hears of each channel when it asks for it, and a frame may come in between.
+    """
 
     position: int
-    provisional: bool
+    provisional: bool | None
     values: dict[str, float | None]
 
 
@@ -48,6 +52,7 @@ class Watcher:
         self._places: dict[int, dict[str, Any]] = {}
         self._values: dict[str, float | None] = {}
         self._sys: dict[str, Any] = {}
+        self._of_sys = -1
         self._heard = 0.0
         self._stop, self._at = threading.Event(), 0
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -120,12 +125,17 @@ class Watcher:
             self._values |= {f: v for f, k, v in _rows(name, columns) if k == 0}
         self._sys |= message.get("sys") or {}
         if channel in ("ind", "sys") and message.get("part", 1) == message.get("of", 1):
-            held = Picture(message["position"], bool(self._sys.get("provisional")), dict(self._values))
-            if channel == "ind":
-                self.pictures.append(held)
-            elif self.pictures and self.pictures[-1].position == held.position:
-                self.pictures[-1] = held
+            self._picture(channel, message["position"])
         return True
+
+    def _picture(self, channel: str, position: int) -> None:
+        told = self._of_sys = position if channel == "sys" else self._of_sys
+        marked = bool(self._sys.get("provisional")) if told == position else None
+        held = Picture(position, marked, dict(self._values))
+        if channel == "ind":
+            self.pictures.append(held)
+        elif self.pictures and self.pictures[-1].position == position:
+            self.pictures[-1] = held
 
     def _log(self, channel: str, message: dict[str, Any]) -> None:
         held = self.entries[channel]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,8 @@ _TYPES = ("case.reported", "alarm.sos", "alarm.contacted", "emergency.received",
 
 
 def registry() -> Registry:
-    """The two indicators that the rules of the city read."""
-    return Registry([s for s in builtin() if s.id in ("rain_1h_max", "crowd_density_max")])
+    """The indicators that the rules of the city read."""
+    return Registry([s for s in builtin() if s.id in re.findall(r'^indicator = "(\w+)"', _TEXT, re.MULTILINE)])
 
 
 def without_rules() -> City:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from citytwin import desking
+from citytwin.batching import Batches
 from citytwin.clock import Clock
 from citytwin.dashboards.desk_ports import Command, Done
 from citytwin.dashboards.ports import Refused
@@ -41,11 +42,14 @@ _TITLES = {
 class Commands:
     """The door for commands; each call waits until the log has the event and the engine has judged it."""
 
-    def __init__(self, codec: Codec, runtime: Desks, engine: Engine, clock: Clock, mark: str = "") -> None:
+    def __init__(
+        self, codec: Codec, runtime: Desks, engine: Engine, clock: Clock, mark: str = "", batches: Batches | None = None
+    ) -> None:
         """`mark`: what tells the codes of cases that are made here from those of other gateways."""
         self.codec, self.runtime, self.engine, self.clock = codec, runtime, engine, clock
         self._mark = f"-{hashlib.blake2b(mark.encode(), digest_size=2).hexdigest()}" if mark else ""
         self._number = 0
+        self._batches = batches
 
     def run(self, command: Command) -> Done:
         """Do it. Raises Refused, with what helps in `known`; then nothing was changed."""
@@ -82,7 +86,10 @@ class Commands:
         if command.op != "case.dispatched" or not isinstance(unit, str):
             return command
         source = DESK_SOURCE + command.user
-        made = self._ask(lambda: desking.dispatch_of(self.engine, source, command.idem, command.subject, unit))
+        batch = None
+        if self._batches is not None and command.fields.get("strategy") == "batch":
+            batch = self._batches.about(command.user, command.subject, unit)
+        made = self._ask(lambda: desking.dispatch_of(self.engine, source, command.idem, command.subject, unit, batch))
         return replace(command, fields={**command.fields, **made})
 
     def _ask(self, read: Callable[[], T]) -> T:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from citytwin import desking
+from citytwin.batching import Batches
 from citytwin.caserows import path
 from citytwin.clock import Clock
 from citytwin.commanding import PATIENCE_S, Commands
@@ -33,7 +34,8 @@ class DeskDoor:
     ) -> None:
         """`mark`: see Commands."""
         self.runtime, self.engine, self.evidence = runtime, engine, evidence
-        self._commands = Commands(codec, runtime, engine, clock, mark)
+        self._batches = Batches(runtime, engine, PATIENCE_S)
+        self._commands = Commands(codec, runtime, engine, clock, mark, self._batches)
 
     def run(self, command: Command) -> Done:
         """Do a command. Raises Refused; then nothing was changed."""
@@ -113,6 +115,13 @@ class DeskDoor:
     def picture(self, name: str) -> tuple[bytes, str] | None:
         """A picture and its content type; None for a name that there is not."""
         return self.evidence.get(name)
+
+    def batch(self, user: str, mine: Callable[[int], bool]) -> Mapping[str, Any]:
+        """What is best for all cases to which somebody may send."""
+        try:
+            return self._batches.propose(user, mine)
+        except (Busy, Unavailable) as error:
+            raise refused(error) from error
 
     def handover(self) -> Mapping[str, Any]:
         """What goes from one shift to the next."""

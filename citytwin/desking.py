@@ -297,15 +297,20 @@ def has_row(engine: Engine, code: str) -> bool:
     return next(_rows_of(engine, code), None) is not None
 
 
-def dispatch_of(engine: Engine, source: str, id: str, code: str, unit: str) -> dict[str, Any]:
-    """What a dispatch keeps of its decision: that of the same command if it came before, else of now."""
+def dispatch_of(
+    engine: Engine, source: str, id: str, code: str, unit: str, batch: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a dispatch keeps of its decision: that of the same command if it came before, else of now.
+
+    `batch`: what a proposal for several cases said, where it was this unit.
+    """
     found = engine.revisions.find(_key(source, id))
     if found is not None and found[0].name == "case.dispatched":
         told = event_at(engine.ledger_of(found[0]), found[1]).fields
         return {name: told[name] for name in ("strategy", "score", "candidates") if name in told}
     work = engine.casework
     file = work.file(code) if work is not None else None
-    return work.sending.fields(file, unit) if work is not None and file is not None else {}
+    return work.sending.fields(file, unit, batch) if work is not None and file is not None else {}
 
 
 def due_of(engine: Engine, code: str, fields: Mapping[str, Any], filed_at: int) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from citytwin import caserows
-from citytwin.models.desk.candidates import Candidate, Force, Policy, candidates
+from citytwin.geo.travel import Trips
+from citytwin.models.columns import Float64
+from citytwin.models.desk.candidates import Candidate, Force, Need, Policy, candidates
 from citytwin.models.desk.casebody import CaseFile
-from citytwin.models.desk.dispatch import Decision, automatic, by_hand, decide
+from citytwin.models.desk.dispatch import Decision, automatic, by_batch, by_hand, decide
 from citytwin.models.desk.event import Draft
 
 if TYPE_CHECKING:
@@ -21,8 +24,14 @@ if TYPE_CHECKING:
 SHOWN = 20
 #: Cases that are looked at in one tick because a rule may send to them alone; the others come in the next ones.
 LOOKED_AT = 20
-#: The state in which a case waits for a unit.
+#: The state in which a case waits for its first unit, and those in which it waits for one.
 WAITS = "filed"
+WAITING = ("filed", "returned")
+
+
+def _places(some: Sequence[Force] | Sequence[Need]) -> tuple[Float64, Float64]:
+    """Degrees of units or cases, NaN where unknown (float64[n] each)."""
+    return np.array([one.lon for one in some], np.float64), np.array([one.lat for one in some], np.float64)
 
 
 class Dispatching:
@@ -41,17 +50,34 @@ class Dispatching:
         alone = {r.id for r in rules.rules if r.case is not None and r.case.automatic} if rules is not None else set()
         return replace(self._policy, automatic=self._policy.automatic | alone)
 
+    def forces(self) -> list[Force]:
+        """All units that are known, as dispatch sees them."""
+        scopes = self._work.engine.scopes
+        known = self._work.units.known()
+        return [Force.of(u, caserows.path(scopes, scopes.row(u.home)) if u.home else ()) for u in known]
+
+    def trips(self, forces: Sequence[Force], needs: Sequence[Need]) -> Trips:
+        """The ways from units (rows) to cases (columns)."""
+        (lon, lat), (to_lon, to_lat) = _places(forces), _places(needs)
+        return self._work.travel.trips(lon, lat, to_lon, to_lat)
+
     def candidates(self, file: CaseFile) -> list[Candidate]:
         """Units for a case, the best first."""
-        work = self._work
-        known = work.units.known()
-        if not known or file.over:
+        forces = [] if file.over else self.forces()
+        if not forces:
             return []
-        scopes = work.engine.scopes
-        forces = [Force.of(u, caserows.path(scopes, scopes.row(u.home)) if u.home else ()) for u in known]
-        where = np.array([(f.lon, f.lat) for f in forces])
-        trips = work.travel.trips(where[:, 0], where[:, 1], np.array([file.lon]), np.array([file.lat]))
-        return list(candidates(work.need(file), forces, trips, work.engine.now, self._policy))
+        need = self._work.need(file)
+        return list(candidates(need, forces, self.trips(forces, [need]), self._work.engine.now, self._policy))
+
+    def waiting(self) -> list[CaseFile]:
+        """Open cases that a dispatcher may send a unit to now; no drills, which take no unit from what is real."""
+        work, law = self._work, self._work.law
+        found = (work.file(code) for code, file in work.files.items() if file.state in WAITING)
+        return [
+            file
+            for file in found
+            if file is not None and file.state in WAITING and not (file.drill or file.designated or file.stuck(law))
+        ]
 
     def rows(self, file: CaseFile) -> list[dict[str, Any]]:
         """Candidates as pages show them; those that work on the case are always among them."""
@@ -63,9 +89,12 @@ class Dispatching:
         found = decide(self._work.need(file), tuple(self.candidates(file)), self.policy)
         return found if unit in ("", found.chosen) else by_hand(found, unit)
 
-    def fields(self, file: CaseFile, unit: str) -> dict[str, Any]:
-        """What `case.dispatched` keeps of the decision for a unit: strategy, score, candidates."""
-        made = self.decision(file, unit)
+    def fields(self, file: CaseFile, unit: str, batch: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What `case.dispatched` keeps of the decision for a unit: strategy, score, candidates.
+
+        `batch`: what a proposal for several cases said, where it was this unit.
+        """
+        made = self.decision(file, unit) if batch is None else by_batch(self.decision(file), unit, batch)
         told: dict[str, Any] = {"strategy": made.strategy, "candidates": made.document()}
         return told if math.isnan(made.score) else told | {"score": round(made.score, 3)}
 

@@ -39,7 +39,7 @@ NEEDS = (
     ("/api/v1/deadletters", "read.deadletters"), ("/api/v1/entities", "read.twin"), ("/api/v1/cases", "read.case"),
     ("/api/v1/alarms", "read.alarm"), ("/api/v1/units", "read.unit"), ("/api/v1/plans", "read.plan"),
     ("/api/v1/duty", "read.duty"), ("/api/v1/handover", "read.handover"), ("/api/v1/rules", "read.rules"),
-    ("/api/v1/warnings", "read.warning"), ("/api/v1/transfers", "read.case"),
+    ("/api/v1/warnings", "read.warning"), ("/api/v1/transfers", "read.case"), ("/api/v1/dispatch", "read.case"),
     ("/api/v1/audit", "read.audit"), ("/api/v1/indicators", "read.ind"), ("/api/v1/", "read.city"),
 )  # fmt: skip
 #: What everybody who is signed in may ask, whatever their rights.

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from citytwin.dashboards import problems
-from citytwin.dashboards.asking import asked
+from citytwin.dashboards.asking import asked, row_of
 from citytwin.dashboards.bodies import body_of
 from citytwin.dashboards.desk_ports import Command, Desk, Done
 from citytwin.dashboards.people import Person, forbidden, note, note_personal, person_of
@@ -86,6 +86,7 @@ class DeskApi:
             Route("/api/v1/commands", self.command, methods=["POST"]),
             Route("/api/v1/evidence", self.keep, methods=["POST"]),
             Route("/api/v1/evidence/{name}", self.picture, methods=["GET"]),
+            Route("/api/v1/dispatch/batch", self.batch, methods=["GET"]),
             Route("/api/v1/handover", self.handover, methods=["GET"]),
             Route("/api/v1/cases/{code:path}", self.case, methods=["GET"]),
             *(Route(f"/api/v1/{path}", self._rows(part), methods=["GET"]) for path, part in reads.items()),
@@ -180,6 +181,18 @@ class DeskApi:
             return problems.json({"items": list(items)})
 
         return read
+
+    async def batch(self, request: Request) -> Response:
+        """Which units to send to all cases that wait, where one may send; of one scope, or of all."""
+        q = asked(request, "scope")
+        who = self._who(request, "case.dispatched")
+        place = row_of(self.tree, q["scope"]) if "scope" in q else -1
+
+        def mine(row: int) -> bool:
+            within = place < 0 or (row >= 0 and place in self.tree.path(row))
+            return within and who.may("case.dispatched", row) and who.sees("case", row)
+
+        return problems.json(await asyncio.to_thread(self.desk.batch, who.user, mine), {"Cache-Control": "no-store"})
 
     async def handover(self, request: Request) -> Response:
         """What goes from one shift to the next."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +61,9 @@ class Desk(Protocol):
 
     def picture(self, name: str) -> tuple[bytes, str] | None:
         """A picture and its content type; None for a name that there is not."""
+
+    def batch(self, user: str, mine: Callable[[int], bool]) -> Mapping[str, Any]:
+        """Units for all cases that wait, the least cost altogether; `mine`: whether one may send at a scope row."""
 
     def handover(self) -> Mapping[str, Any]:
         """What goes from one shift to the next."""

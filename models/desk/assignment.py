@@ -9,6 +9,7 @@ stands there once for each; as overload grows with each, the first place is the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,10 @@ import numpy as np
 from citytwin.geo.travel import Trips
 from citytwin.models.columns import Bool, Float64, Int64
 from citytwin.models.desk.candidates import Candidate, Force, Need, Policy, Words, candidates
-from citytwin.models.desk.dispatch import Decision, suggested
+from citytwin.models.desk.dispatch import Decision, by_batch, suggested
 
 NOBODY = -1
+WAITS: Words = {"zh": "本批力量不足，继续等待", "en": "not enough units in this batch, it waits"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,27 +80,46 @@ def greedy(about: Problem, eta_s: Float64, needs: Sequence[Need]) -> Int64:
     return place
 
 
-def _decision(need: Need, known: tuple[Candidate, ...], unit: str, policy: Policy) -> Decision:
-    row = next((c for c in known if c.unit == unit), None)
-    why: Words = {"zh": "本批力量不足，继续等待", "en": "not enough units in this batch, it waits"}
-    if row is not None:
-        why = {
-            "zh": f"{row.name} 为整批最优：{row.why['zh']}",
-            "en": f"{row.name} is best for the batch: {row.why['en']}",
-        }
-    aid = row.district if row is not None and not row.own else ""
-    return Decision(need.case, "batch", policy.version, unit, suggested(known), known, why, (), aid)
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a batch proposes for one case: the decision, what it costs, and what greedy nearest would do.
 
-
-def batch(
-    needs: Sequence[Need], forces: Sequence[Force], trips: Trips, now: int, policy: Policy,
-    beside: Mapping[str, frozenset[str]] | None = None,
-) -> list[Decision]:  # fmt: skip
-    """Decisions for cases that wait at the same time; `trips` from units (rows) to cases (columns).
-
-    Units of the own district, and of those beside it (None: of all) for a case that no own one can reach in time.
+    `time` (ETA / limit) and `load` (overload) make its cost, both 0 without a unit; `leave`: the cost of leaving it.
+    `nearest`: the unit that greedy nearest takes, "" for none, there in `nearest_s` seconds (inf without one).
     """
-    known = [candidates(need, forces, trips, now, policy, i) for i, need in enumerate(needs)]
+
+    decision: Decision
+    time: float
+    load: float
+    leave: float
+    nearest: str
+    nearest_s: float
+
+    @property
+    def cost(self) -> float:
+        """What the case costs in the batch."""
+        return self.time + self.load if self.decision.chosen else self.leave
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Offers in the order of the cases, with what all cost: as proposed, and as greedy nearest would have it."""
+
+    offers: tuple[Offer, ...]
+    objective: float
+    nearest: float
+
+
+def _decision(need: Need, known: tuple[Candidate, ...], unit: str, policy: Policy) -> Decision:
+    found = Decision(need.case, "batch", policy.version, "", suggested(known), known, WAITS)
+    return by_batch(found, unit) if unit else found
+
+
+def _able(
+    needs: Sequence[Need], forces: Sequence[Force], known: Sequence[tuple[Candidate, ...]],
+    beside: Mapping[str, frozenset[str]] | None,
+) -> Bool:  # fmt: skip
+    """Pairs that can be (bool[n, m]): a neighbour only where no own unit can be there in time."""
     able = np.zeros((len(needs), len(forces)), np.bool_)
     row = {force.code: j for j, force in enumerate(forces)}
     for i, (need, some) in enumerate(zip(needs, known, strict=True)):
@@ -108,6 +129,37 @@ def batch(
         for c in some:
             helps = not alone and (near is None or c.district in near)
             able[i, row[c.unit]] = c.feasible and (c.own or helps)
-    about = problem(needs, forces, trips.seconds.T, able, policy)
-    units = [forces[about.unit[p]].code if p >= 0 else "" for p in optimum(about).tolist()]
-    return [_decision(*what, policy) for what in zip(needs, known, units, strict=True)]
+    return able
+
+
+def proposal(
+    needs: Sequence[Need], forces: Sequence[Force], trips: Trips, now: int, policy: Policy,
+    beside: Mapping[str, frozenset[str]] | None = None,
+) -> Proposal:  # fmt: skip
+    """What is best for cases that wait at the same time; `trips` from units (rows) to cases (columns).
+
+    Units of the own district, and of those beside it (None: of all) for a case that no own one can reach in time.
+    """
+    known = [candidates(need, forces, trips, now, policy, i) for i, need in enumerate(needs)]
+    eta = trips.seconds.T
+    about = problem(needs, forces, eta, _able(needs, forces, known, beside), policy)
+    best, plain = optimum(about), greedy(about, eta, needs)
+    offers = []
+    for i, (need, some) in enumerate(zip(needs, known, strict=True)):
+        place, other = int(best[i]), int(plain[i])
+        unit = int(about.unit[place]) if place >= 0 else NOBODY
+        time = float(eta[i, unit]) / need.limit_s if place >= 0 else 0.0
+        load = float(about.cost[i, place]) - time if place >= 0 else 0.0
+        made = _decision(need, some, forces[unit].code if place >= 0 else "", policy)
+        nearest = forces[about.unit[other]].code if other >= 0 else ""
+        seconds = float(eta[i, about.unit[other]]) if other >= 0 else math.inf
+        offers.append(Offer(made, time, load, float(about.leave[i]), nearest, seconds))
+    return Proposal(tuple(offers), about.objective(best), about.objective(plain))
+
+
+def batch(
+    needs: Sequence[Need], forces: Sequence[Force], trips: Trips, now: int, policy: Policy,
+    beside: Mapping[str, frozenset[str]] | None = None,
+) -> list[Decision]:  # fmt: skip
+    """The decisions of `proposal` alone."""
+    return [offer.decision for offer in proposal(needs, forces, trips, now, policy, beside).offers]

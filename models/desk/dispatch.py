@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from citytwin.models.desk.candidates import Candidate, Need, Policy, Words
@@ -33,6 +33,8 @@ class Decision:
     why: Words
     tried: tuple[tuple[str, Words], ...] = ()
     aid: str = ""
+    #: Of a batch: how many cases there were, what it costs, and what greedy nearest would have cost.
+    batch: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def score(self) -> float:
@@ -50,6 +52,7 @@ class Decision:
             "strategy": self.strategy, "version": self.version, "chosen": self.chosen, "suggested": self.suggested,
             "aid": self.aid, "why": self.why, "of": len(self.candidates),
             "tried": [{"strategy": name, "why": why} for name, why in self.tried],
+            **({"batch": dict(self.batch)} if self.batch else {}),
         }  # fmt: skip
         while True:
             # the sum in words can be made again from terms and weights
@@ -153,6 +156,19 @@ def by_hand(decision: Decision, unit: str) -> Decision:
     """The same decision when a person chose `unit`: the suggestion stays beside it, to be evaluated later."""
     aid = next((c.district for c in decision.candidates if c.unit == unit and not c.own), "")
     return replace(decision, strategy="manual", chosen=unit, why=_BY_HAND, aid=aid)
+
+
+def by_batch(decision: Decision, unit: str, about: Mapping[str, Any] | None = None) -> Decision:
+    """The same decision when `unit` is best for a batch of cases (`about`), as far as it can take the case."""
+    row = next((c for c in decision.candidates if c.unit == unit and c.feasible), None)
+    if row is None:
+        return by_hand(decision, unit)
+    why = {
+        "zh": f"{row.name} 为整批最优：{row.why['zh']}",
+        "en": f"{row.name} is best for the batch: {row.why['en']}",
+    }
+    aid = "" if row.own else row.district
+    return replace(decision, strategy="batch", chosen=unit, why=why, aid=aid, batch=dict(about or {}))
 
 
 def automatic(decision: Decision, need: Need, policy: Policy, now: int) -> Draft | None:

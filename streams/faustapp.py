@@ -7,11 +7,13 @@ whoever listens, never by the group's offsets: after every rebalance each partit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import faust
+from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
 from faust.types import TP
 
 from citytwin.streams.brokers import MAX_RECORD_BYTES, Cluster, Place
@@ -21,6 +23,14 @@ _log = logging.getLogger(__name__)
 SESSION_S = 6
 #: Records of a partition that wait in memory.
 BUFFER = 64
+
+
+#: How often to look whether Faust still works.
+_LOOK_S = 0.5
+
+
+class Left(RuntimeError):
+    """Faust ended by itself, and this member gets no records any more."""
 
 
 class Listener(Protocol):
@@ -61,7 +71,7 @@ class Member:
         starts = {TP(*place): n for place, n in (await self._listener.load(sorted(places))).items()}
         if starts:
             # a group's offset ahead of a checkpoint that was restored would lose what lies between
-            await sender.consumer._commit(starts)
+            await self.commit(starts)
             await sender.consumer.seek_wait(starts)
 
     def _reader(self, topic: str) -> Callable[[Any], Any]:
@@ -70,25 +80,41 @@ class Member:
                 message = event.message
                 place = Place(topic, message.partition)
                 if await self._listener.take(place, message.offset, event.value) and self.app.consumer is not None:
-                    await self._commit(message.tp, message.offset + 1)
+                    await self.commit({message.tp: message.offset + 1})
 
         return read
 
-    async def _commit(self, tp: TP, offset: int) -> None:
-        """Tell the group how far a partition is: for whoever asks for the lag."""
+    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Tell the group how far partitions are, those that are still ours; False where it does not take it.
+
+        Faust's own way ends the consumer for a partition that a rebalance took away while its checkpoint was written.
+        """
+        thread = self.app.consumer._thread  # type: ignore[attr-defined]
+        told: bool = await thread.call_thread(self._commit_there, thread, offsets)
+        return told
+
+    async def _commit_there(self, thread: Any, offsets: Mapping[TP, int]) -> bool:
+        """In the thread of the consumer, where assignments change."""
+        held = {ensure_aiokafka_TP(tp): n for tp, n in offsets.items() if tp in thread.assignment()}
         try:
-            await self.app.consumer._commit({tp: offset})  # type: ignore[attr-defined]
-        except Exception as error:  # the partition may have gone to another member meanwhile; checkpoints decide
-            _log.warning("the offset of %s was not committed: %s", tp, error)
+            if held:
+                await thread._ensure_consumer().commit(held)
+        except Exception as error:  # another rebalance, or the broker is away: checkpoints decide
+            _log.warning("offsets of %d partitions were not committed: %s", len(held), error)
+            return False
+        return len(held) == len(offsets)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Be a member until `stop` is set."""
+        """Be a member until `stop` is set. Raises Left where Faust ended by itself: it does not come back."""
         starting = asyncio.ensure_future(self.app.start())
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            await starting
-        await stopping
+        while not stop.is_set() and not self.app.should_stop:  # its threads set that; no event of this loop would wake
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_S)
+            if starting.done() and (error := starting.exception()) is not None:
+                raise Left(f"{type(error).__name__}: {error}") from error
+        if not stop.is_set():
+            why = getattr(self.app, "crash_reason", None)
+            raise Left(f"{type(why).__name__}: {why}")
         await self.app.stop()
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from citytwin import desking
+from citytwin import desking, showing
 from citytwin.clock import Clock, SystemClock
 from citytwin.config import Config, privacy_key
 from citytwin.dashboards.server import Parts, ServerThread, Web
@@ -135,6 +135,7 @@ class Node:
         if self.engine.desk is not None:
             self.engine.desk.quiet = not config.desk.automatic
         self.runtime.drafts = lambda: desking.batches(self.engine)
+        self.runtime.showing = lambda frame: showing.with_desk(self.engine, frame)
         self.runtime.on_live = lambda: desking.attend(self.engine)
         self.past = Past(self.folder, self.log, self._make) if self._make is not None else None
         self._open_history(stack)

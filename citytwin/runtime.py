@@ -1,7 +1,8 @@
 """The engine's thread: commits what comes in, feeds it, ticks, answers, takes snapshots; and goes on after trouble.
 
 Order of one group: commit to the log, feed, keep dead letters, answer. Order of a tick: commit its marker, make the
-frame, hand it on. What the log has not taken was never fed, so a restart that replays the log comes to the same state.
+frame, write and feed what the desk says of it, hand the frame on. What the log has not taken was never fed, so a
+restart that replays the log comes to the same state.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ class Runtime:
         self.on_live: Callable[[], None] = _nothing
         #: What the desk has to say after a tick and was not heard yet; it is written and fed at once.
         self.drafts: Callable[[], Sequence[EventBatch]] = tuple
+        #: Brings into a frame what of the desk changed by that; so an alarm is shown with the tick that raised it.
+        self.showing: Callable[[Frame], Frame] = _same
         #: What was sent to screens since it was last asked: (published, taken by the socket) in ms.
         self.pushes: Callable[[], Sequence[tuple[int, int]]] = tuple
         self.status: dict[str, Any] = {"log": "ok", "log_reason": "", "clock": "ok", "live": False, "failed": ""}
@@ -315,8 +318,9 @@ class Runtime:
         self._position = position
         self.metrics.tick.observe(time.perf_counter() - started)
         self._refused(position, frame.refused)
-        self._tell(self.on_frame, frame)
         self._say_drafts()
+        frame = self.showing(frame)
+        self._tell(self.on_frame, frame)
         return frame
 
     def _say_drafts(self) -> None:
@@ -375,6 +379,10 @@ class Runtime:
         for item in (*self._in_hand, *self._queue.drain()):
             if not item.future.done():
                 item.future.set_exception(Unavailable(why))
+
+
+def _same(frame: Frame) -> Frame:
+    return frame
 
 
 def _nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def frame(engine: Engine, counted: Counted, values: dict[str, Values]) -> Frame:
         engine.ticker.take(), sys_facts(engine, len(cases)), counted.refused,
         engine.desk.changed() if engine.desk is not None else {},
     )  # fmt: skip
+
+
+def with_desk(engine: Engine, frame: Frame) -> Frame:
+    """The frame of the newest tick, with what the desk's rows became by what was fed since."""
+    fresh = engine.desk.changed() if engine.desk is not None else {}
+    if not fresh:
+        return frame
+    rows = {name: {row["code"]: row for row in told} for name, told in frame.desk.items()}
+    for name, told in fresh.items():
+        rows[name] = {**rows.get(name, {}), **{row["code"]: row for row in told}}
+    return replace(frame, desk={name: tuple(held.values()) for name, held in rows.items()})
 
 
 def seen_entities(engine: Engine, rows: Mapping[str, Int64]) -> Int64:

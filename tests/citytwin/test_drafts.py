@@ -18,6 +18,7 @@ from citytwin.indicators.registry import Registry
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Strings
 from citytwin.models.desk.event import AUTO, Draft
+from citytwin.models.frame import Frame
 from citytwin.streams.log import Events
 from citytwin.testing import TinyCity
 
@@ -154,3 +155,17 @@ def test_reminders_of_a_case_are_said_once_and_heard(city: City) -> None:
     assert set(said.values()) == {1}
     assert engine.desk is not None
     assert engine.desk.drafts == {}
+
+
+def test_what_a_tick_makes_the_desk_say_is_in_the_frame_of_that_tick(city: City) -> None:
+    """Pages do not wait another tick for an alarm; a row that changed twice is told as it is."""
+    frames: list[Frame] = []
+    before = city.node.runtime.on_frame
+    city.node.runtime.on_frame = lambda frame: (frames.append(frame), before(frame))[1]
+    city.tick(UNTIL - 1000)
+    city.say(batch("alarm.acknowledged", UNTIL - 500, occurrence=np.array([1])))
+    city.tick(UNTIL + 1000)
+    city.tick(UNTIL + 2000)
+    shown = {frame.now: [(r["code"], r["state"]) for r in frame.desk.get("alarm", ())] for frame in frames}
+    assert shown[UNTIL + 1000] == [(CODE, "ack")], "acknowledged before the tick, and shelved no more by it"
+    assert shown[UNTIL + 2000] == []

@@ -17,6 +17,7 @@ from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Float64, Int64
 from citytwin.models.desk import categories, plantoml
 from citytwin.models.desk.calendar import WorkCalendar
+from citytwin.models.desk.columns import events_of
 from citytwin.models.desk.event import Draft
 from citytwin.models.desk.holidays import base_edition
 from citytwin.models.desk.limits import handling_due
@@ -26,6 +27,7 @@ from citytwin.models.frame import Quality, Values
 from citytwin.models.shards import DESK, NOBODY
 from citytwin.models.telling import Reading, Telling
 from citytwin.models.vocabulary import EventType
+from citytwin.twin.desk.units import FOLLOWED
 from citytwin.twin.ledger import Ledger
 from citytwin.units import PerUnit, origin_ms
 
@@ -46,11 +48,11 @@ def book(engine: Engine, rules: Sequence[Rule] | None = None) -> RuleBook | None
 
 
 def ear(engine: Engine) -> Ear | None:
-    """What hears for the rules in a shard, the desk's included; None where all is in one process, or merged."""
+    """What hears for the desk in a shard, the desk's included; None where all is in one process, or merged."""
     rules = list(getattr(engine.city, "rules", ()))
-    if not rules or engine.own is None or engine.own.shard == NOBODY:
+    if engine.own is None or engine.own.shard == NOBODY:
         return None
-    return Ear(engine.rules or _made(engine, rules), engine.scopes)
+    return Ear(engine.rules or (_made(engine, rules) if rules else None), engine.scopes, FOLLOWED)
 
 
 def _made(engine: Engine, wanted: list[Rule]) -> RuleBook:
@@ -131,7 +133,9 @@ def adopt(engine: Engine, telling: Telling) -> None:
             lines[id].forget_standing()
     for heard in telling.heard:
         kind = engine.vocabulary.types.get(heard.batch.type)
-        if engine.rules is not None and kind is not None and engine.rules.hears(kind):
+        if kind is not None and heard.sign == 0 and engine.desk is not None:
+            engine.desk.follow(events_of(heard.batch, kind, engine.scopes.rows_of(heard.batch.scope)))
+        elif engine.rules is not None and kind is not None and engine.rules.hears(kind):
             engine.rules.note(_again(engine, kind, heard.batch), heard.sign)
 
 

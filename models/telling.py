@@ -25,7 +25,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """Events of one type that some rule looks at and that begin (+1) or cease (-1) to count, as they were fed."""
+    """Events of one type that some rule looks at and that begin (+1) or cease (-1) to count, as they were fed.
+
+    0: events that the desk's own parts follow, of each subject the newest: where units are.
+    """
 
     sign: int
     batch: EventBatch

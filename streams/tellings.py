@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,20 @@ def heard_plain(heard: Sequence[Heard]) -> list[tuple[int, bytes]]:
 def heard_of(told: Sequence[tuple[int, bytes]]) -> tuple[Heard, ...]:
     """What `heard_plain` gave. Raises ValueError for something else."""
     return tuple(Heard(sign, unpack(body)) for sign, body in told)
+
+
+def of_units(heard: Sequence[tuple[int, bytes]], units: Collection[str]) -> list[tuple[int, bytes]]:
+    """What shards heard, with the whereabouts of these units only: most vehicles are nobody that the desk sends."""
+    found = []
+    for sign, body in heard:
+        if sign != 0:
+            found.append((sign, body))
+            continue
+        batch = unpack(body)
+        rows = np.flatnonzero([subject in units for subject in batch.subject.tolist()])
+        if len(rows):
+            found.append((sign, pack(batch.take(rows))))
+    return found
 
 
 def pieces(k: int, now: int, readings: Mapping[str, Reading], heard: Sequence[tuple[int, bytes]]) -> list[Telling]:

@@ -24,7 +24,7 @@ from citytwin.models.shards import DESK, NOBODY, Ownership
 from citytwin.models.telling import Telling
 from citytwin.snapshot import Snapshot, definitions, restore, take
 from citytwin.streams.parts import dump_told, load_told
-from citytwin.streams.tellings import decode, encode, pieces
+from citytwin.streams.tellings import decode, encode, of_units, pieces
 
 _OWN, _TELL = "merge\t", "tell\t"
 
@@ -71,7 +71,7 @@ class Merge:
         self._cases: list[Mapping[str, Any]] = []
         self._skipped = 0
         self._rows: dict[str, tuple[Mapping[str, Any], ...]] = {}
-        self._for_rules: list[tuple[int, bytes]] = []
+        self._for_desk: list[tuple[int, bytes]] = []
         self._heard: list[tuple[Any, Any]] = []
         self._values: dict[int, dict[str, float]] = {}
 
@@ -116,7 +116,7 @@ class Merge:
             engine.watermarks.times[source] = max(time, engine.watermarks.times.get(source, MISSING))
         engine.pulse.hear(facts["pulse"], facts["feeds"])
         self._ticker += facts["ticker"]
-        self._for_rules += facts.get("heard", ())
+        self._for_desk += facts.get("heard", ())
         if part.shard == DESK:
             self._rows = {name: tuple(rows) for name, rows in facts["desk"].items()}
             self.tellings = {k: told for k, told in self.tellings.items() if k > facts["told"]}
@@ -157,7 +157,8 @@ class Merge:
         self.inlet.settle(engine.above())
         values = engine.publish(counted)
         told = ruling.readings(engine, values.values, self._reads)
-        self.tellings[engine.k] = pieces(engine.k, engine.now, told, self._for_rules)
+        units = set(self.desk.get("unit", ())) | {row["code"] for row in self._rows.get("unit", ())}
+        self.tellings[engine.k] = pieces(engine.k, engine.now, told, of_units(self._for_desk, units))
         frame = self._shown(values)
         self._begin()
         return frame

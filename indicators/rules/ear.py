@@ -1,6 +1,7 @@
-"""The ear of a shard: the events that some rule looks at, kept until the next marker for who has the rules.
+"""The ear of a shard: the events that some rule looks at, and where vehicles are, kept until the next marker.
 
-What fires is decided at the desk, from the events of all shards; here is only looked which of them matter.
+What fires and who is sent is decided at the desk, from the events of all shards; here is only looked which of them
+matter.
 """
 
 from __future__ import annotations
@@ -13,32 +14,47 @@ from citytwin.indicators.rules.book import RuleBook
 from citytwin.indicators.rules.matchers import Told
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Int64, Strings
+from citytwin.models.hashing import hash_strings
 from citytwin.models.telling import Heard
 from citytwin.models.vocabulary import EventType, Kind
 from citytwin.twin.ledger import Ledger
 
 
 class Ear:
-    """Hears for a book of rules; `take` gives what came since it was last asked. Bound: what came in one segment."""
+    """Hears for the desk; `take` gives what came since it was last asked. Bound: what came in one segment."""
 
-    def __init__(self, book: RuleBook, scopes: ScopeTree) -> None:
-        self._book, self._scopes = book, scopes
+    def __init__(self, book: RuleBook | None, scopes: ScopeTree, newest: frozenset[str] = frozenset()) -> None:
+        """`book`: whose rules look at events. `newest`: types of which the desk needs the last one of each subject."""
+        self._book, self._scopes, self._newest = book, scopes, newest
         self._heard: list[Heard] = []
 
     def hears(self, kind: EventType) -> bool:
-        """Whether any rule looks at events of a type."""
-        return self._book.hears(kind)
+        """Whether events of a type are of any concern."""
+        return kind.name in self._newest or (self._book is not None and self._book.hears(kind))
 
     def note(self, told: Told, sign: int) -> None:
         """Events of one type begin (+1) or cease (-1) to count."""
-        rows = self._book.matching(told)
-        if len(rows):
-            self._heard.append(Heard(sign, of_ledger(told.kind, told.ledger, told.index[rows], self._scopes)))
+        if self._book is not None and self._book.hears(told.kind):
+            self._keep(told, told.index[self._book.matching(told)], sign)
+        if told.kind.name in self._newest and sign > 0:
+            self._keep(told, _last_of_each(told.ledger, told.index), 0)
+
+    def _keep(self, told: Told, index: Int64, sign: int) -> None:
+        if len(index):
+            self._heard.append(Heard(sign, of_ledger(told.kind, told.ledger, index, self._scopes)))
 
     def take(self) -> tuple[Heard, ...]:
         """What was heard, in the order in which it was fed; it is forgotten here."""
         heard, self._heard = tuple(self._heard), []
         return heard
+
+
+def _last_of_each(ledger: Ledger, index: Int64) -> Int64:
+    """Of ledger rows (array indices int64[n]) the newest of each subject, in order of time."""
+    index = index[np.argsort(ledger.time.data[index], kind="stable")[::-1]]
+    keys = hash_strings(ledger.subject.strings.take(index))
+    _, first = np.unique(keys.a, return_index=True)
+    return index[np.sort(first)[::-1]]
 
 
 def of_ledger(kind: EventType, ledger: Ledger, index: Int64, scopes: ScopeTree) -> EventBatch:

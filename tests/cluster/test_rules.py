@@ -17,7 +17,8 @@ from citytwin.streams.records import Events
 from citytwin.streams.wire import from_bytes, to_bytes
 from tests.cluster.split import Split
 from tests.conftest import proving
-from tests.indicators.histories import history
+from tests.indicators.histories import Writer, history
+from tests.indicators.oracle_law import HOUR
 from tests.indicators.town import batches, town
 
 HISTORIES = 400 if proving() else 8
@@ -160,3 +161,37 @@ def test_every_rule_speaks() -> None:
                 split.tick(step.tick)
         spoke |= {str(d.fields["rule"]) for said in split.desk_said for d in said if d.type == "alarm.raised"}
     assert spoke >= {"rain", "cases", "states", "silent", "backlog"}
+
+
+def test_the_desk_knows_where_units_are() -> None:
+    """Positions go to the shard of the vehicle; the desk gets the newest of each unit, and no other vehicle's."""
+    split, start = Told(3, random.Random(3)), 1_790_000_000_000
+    said = Writer(start - HOUR, [start])
+
+    def move(code: str, time: int, lon: float) -> None:
+        told = said.add("vehicle.pos", start + time, code)
+        told["lon"], told["lat"] = lon, 30.55
+
+    def tick(time: int) -> None:
+        split.put(batches(said.events))
+        said.events.clear()
+        split.tick(start + time)
+        split.restart_merge()
+
+    for code in ("U1", "U2"):
+        said.add("unit.state", start, code, state="ready", kind="pump").update(lon=114.0, lat=30.5)
+    tick(1000)
+    for step in range(5):
+        for code in ("U1", "B7"):
+            move(code, 2000 + step, 114.01 + step / 100)
+    move("U1", 2001, 114.15)
+    tick(3000)
+    split.tell()
+    alone, desk = split.alone.desk, split.parts[DESK].engine.desk
+    assert alone is not None
+    assert desk is not None
+    first, second = desk.parts["unit"].rows()
+    assert [first, second] == list(alone.parts["unit"].rows())
+    assert (first["code"], first["lon"], second["lon"]) == ("U1", pytest.approx(114.05), 114.0)
+    told = [h for k in split.merge.tellings for piece in split.merge.tellings[k] for h in piece.heard if h.sign == 0]
+    assert {s for h in told for s in h.batch.subject.tolist()} == {"U1"}, "other vehicles are of no concern"

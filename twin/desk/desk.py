@@ -72,6 +72,13 @@ class Desk:
             if len(self._refused) > REFUSED_MAX:
                 del self._refused[next(iter(self._refused))]
 
+    def follow(self, events: Iterable[Event]) -> None:
+        """Take in events that are judged and kept elsewhere, as the whereabouts of units are."""
+        for event in events:
+            for part in self._of.get(event.type, ()):
+                part.apply(event)
+                self._due = 0
+
     def _judge(self, event: Event) -> Refusal | None:
         commanded = "rev" in event.fields or by_person(event.source)
         if self._check_case is not None and commanded and event.type.startswith("case."):

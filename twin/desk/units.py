@@ -27,6 +27,8 @@ _ALL_DONE = frozenset({
 })  # fmt: skip
 #: Moves that send a unit to a case.
 _SENDS = frozenset({"case.dispatched", "case.designated", "case.assigned"})
+#: Events that are kept elsewhere in a city of shards, and of which the desk needs the newest of each unit.
+FOLLOWED = frozenset({"vehicle.pos"})
 #: Cases and units that a refusal names.
 _NAMED = 10
 _PUTS_OFF = frozenset({"case.deferred", "case.parked"})
@@ -40,10 +42,10 @@ class Units:
 
     types: frozenset[str] = frozenset(
         {
-            "unit.state", "vehicle.pos", "case.dispatched", "case.designated", "case.assigned", "case.verified",
+            "unit.state", "case.dispatched", "case.designated", "case.assigned", "case.verified",
             "alarm.raised", "alarm.cleared",
         }
-        | _STAGE.keys() | _ONE_DONE | _ALL_DONE
+        | FOLLOWED | _STAGE.keys() | _ONE_DONE | _ALL_DONE
     )  # fmt: skip
 
     def __init__(self, limits: Mapping[str, int] | None = None) -> None:

@@ -11,7 +11,7 @@ import type { Answer } from './answer';
 import { command, key } from './send';
 import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, renew, second, select, selected, settled, unitNow, zone } from './store';
 
-export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover';
+export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover' | 'batch';
 export const sheet = signal<Sheet | null>(null);
 export const bar = signal('');
 /** The last word on what was done: good news fade by themselves, bad ones stay until something else is done. */
@@ -65,27 +65,34 @@ function revOf(op: string, subject: string): number | undefined {
 /** Commands that nobody answered, with their keys: pressed again they are the same commands. */
 const unanswered = new Map<string, string>();
 
-function failed(asked: Command, answer: Exclude<Answer, { how: 'done' }>): void {
+/** Why a command was not taken, in words. */
+function refusal(asked: Command, answer: Exclude<Answer, { how: 'done' }>): string {
   const { subject } = asked;
   switch (answer.how) {
-    case 'stale': tell(false, () => t('desk.stale', subject, answer.by || t('desk.someone'), hms(answer.at, zone.peek()))); break;
-    case 'illegal': tell(false, () => t('desk.illegal', subject, moveName(asked.op), possible(answer.legal))); break;
-    case 'away': tell(false, () => t('desk.away', answer.words || t('desk.noAnswer'))); break;
-    default: tell(false, () => (answer.status === 403 ? t('desk.notYours', moveName(asked.op)) : answer.words));
+    case 'stale': return t('desk.stale', subject, answer.by || t('desk.someone'), hms(answer.at, zone.peek()));
+    case 'illegal': return t('desk.illegal', subject, moveName(asked.op), possible(answer.legal));
+    case 'away': return t('desk.away', answer.words || t('desk.noAnswer'));
+    default: return answer.status === 403 ? t('desk.notYours', moveName(asked.op)) : answer.words;
   }
 }
 
-async function say(asked: Command): Promise<boolean> {
+/** Say a command; why it was not taken, null when it was. `rev`: the revision that was looked at, where it is not that of the page. */
+async function ask(asked: Command & { rev?: number }): Promise<(() => string) | null> {
   const content = JSON.stringify(asked);
   const idem = unanswered.get(content) ?? key();
-  const rev = revOf(asked.op, asked.subject);
+  const rev = asked.rev ?? revOf(asked.op, asked.subject);
   const answer = await command({ ...asked, idem, ...(rev === undefined ? {} : { rev }) });
   if (answer.how === 'away') unanswered.set(content, idem);
   else unanswered.delete(content);
-  if (answer.how === 'done') return true;
+  if (answer.how === 'done') return null;
   if (answer.how === 'refused' && answer.status === 401) me.value = 'out';
-  failed(asked, answer);
-  return false;
+  return () => refusal(asked, answer);
+}
+
+async function say(asked: Command): Promise<boolean> {
+  const why = await ask(asked);
+  if (why) tell(false, why);
+  return why === null;
 }
 
 /** How many commands that have nothing to do with each other are under way at once. */
@@ -99,6 +106,17 @@ async function each(commands: readonly Command[]): Promise<boolean> {
     all = answers.every(Boolean) && all;
   }
   return all;
+}
+
+/** Say commands of which each stands alone; why those were not taken that were not, by subject. `said`: in words, of how many were. */
+export async function allowing(commands: readonly (Command & { rev: number })[], said: (done: number) => string): Promise<Map<string, () => string>> {
+  const found = new Map<string, () => string>();
+  for (let i = 0; i < commands.length; i += AT_ONCE) {
+    await Promise.all(commands.slice(i, i + AT_ONCE).map(async (one) => { const why = await ask(one); if (why) found.set(one.subject, why); }));
+  }
+  if (selected.peek()) await renew(selected.peek());
+  tell(found.size === 0, () => said(commands.length - found.size));
+  return found;
 }
 
 /** Say commands in order; the first that fails ends it. Gives whether all were taken. */
@@ -238,6 +256,7 @@ export function focusQueue(): void {
 export async function enter(): Promise<void> {
   const line = bar.peek();
   const m = parse(line, { ...world(), now: second.peek() });
+  if (m.shows) { bar.value = ''; sheet.value = m.shows as Sheet; return; }
   if (m.opens) { select(m.opens); bar.value = ''; focusQueue(); return; }
   const commands = m.commands.map((one) => {
     const occurrence = one.op === 'alarm.acknowledged' ? allAlarms.peek().find((a) => a.code === one.subject)?.occurrence : undefined;

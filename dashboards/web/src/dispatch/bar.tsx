@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact';
 import { age, hm, hms } from '../format';
-import { lang, say, t } from '../i18n';
+import { lang, say, t, word } from '../i18n';
 import { Mark, NUMERAL } from '../parts';
 import { city, health, link, now } from '../store';
 import type { Level } from '../types';
@@ -17,6 +17,7 @@ import { alarming, counts, file, fleet, me, queue, second, selected, shiftEnd, u
 function preview(m: Meaning): string {
   if (m.problem) return t(`problem.${m.problem}`, m.about);
   if (m.opens) return t('bar.open', m.opens);
+  if (m.shows) return word('dkeys', m.shows);
   const [first] = m.commands;
   if (!first) return '';
   const unit = first.op === 'case.dispatched' && first.subject === selected.value ? candidates.value.find((c) => c.unit === first.fields.unit) : undefined;
@@ -29,7 +30,7 @@ function preview(m: Meaning): string {
 function Command(): JSX.Element {
   const m = meaning.value;
   const words = bar.value.trim() ? preview(m) : '';
-  const ready = m.commands.length > 0 || m.opens !== '';
+  const ready = m.commands.length > 0 || m.opens !== '' || m.shows !== '';
   const onKeyDown = (e: KeyboardEvent): void => {
     if (e.key === 'Tab' && !e.shiftKey) {
       const rest = completion(bar.peek(), { selected: selected.peek(), cases: queue.peek().map((c) => c.code), units: fleet.peek().map((u) => u.code), alarms: [], now: 0 });

@@ -9,6 +9,7 @@ const verb = (name: string, aliases: string, op: string, takes: Takes, legal = f
 
 export const VERBS = [
   verb('send', '派 派遣 send dispatch d', 'case.dispatched', 'unit', true),
+  verb('batch', '批派 整批 分派 batch', '', 'nothing'),
   verb('support', '协 协办 support assist', 'case.assigned', 'unit'),
   verb('merge', '并 合并 merge m', 'case.merged', 'case'),
   verb('unmerge', '拆 拆并 unmerge split', 'case.unmerged', 'nothing'),
@@ -32,7 +33,7 @@ export const VERBS = [
   verb('ack', '确认 认 ack a', 'alarm.acknowledged', 'alarm'),
   verb('shelve', '搁 搁置 shelve', 'alarm.shelved', 'until'),
 ] as const;
-export type VerbName = 'send' | 'support' | 'merge' | 'unmerge' | 'unlike' | 'note' | 'transfer' | 'escalate' | 'hold' | 'park' | 'recall' | 'void' | 'accept' | 'reject' | 'file' | 'verify' | 'close' | 'reopen' | 'urge' | 'supervise' | 'instruct' | 'ack' | 'shelve';
+export type VerbName = 'send' | 'batch' | 'support' | 'merge' | 'unmerge' | 'unlike' | 'note' | 'transfer' | 'escalate' | 'hold' | 'park' | 'recall' | 'void' | 'accept' | 'reject' | 'file' | 'verify' | 'close' | 'reopen' | 'urge' | 'supervise' | 'instruct' | 'ack' | 'shelve';
 
 /** What the bar knows of the city while somebody types. `selected`: the case that is open, '' = none. */
 export interface World { selected: string; cases: readonly string[]; units: readonly string[]; alarms: readonly string[]; now: number }
@@ -42,10 +43,10 @@ export type Problem = 'verb' | 'case' | 'cases' | 'unit' | 'units' | 'other' | '
 export interface Command { op: string; subject: string; fields: Record<string, string | number | boolean> }
 
 /**
- * What a line means. `opens` a case, or is `command`s to send, or has a `problem` (with the word it is about).
+ * What a line means. `opens` a case, `shows` a sheet, or is `command`s to send, or has a `problem` (with the word it is about).
  * `hint` is the rest of the only verb or code that fits, to be taken over by Tab.
  */
-export interface Meaning { verb: Verb | null; opens: string; commands: Command[]; target: string; given: string; problem: Problem | null; about: string }
+export interface Meaning { verb: Verb | null; opens: string; shows: string; commands: Command[]; target: string; given: string; problem: Problem | null; about: string }
 
 /** A code as it is said among people who know the year: `1126-00320` for `C20261126-00320`, `1126-0a70` for the `R261126065644-0a704e08` of a rule, `W00002-01` for `W179576787600002-01`. */
 export function brief(code: string): string {
@@ -75,7 +76,7 @@ export function duration(word: string): number {
 const GOOD = new Set(['过', '通过', 'ok', 'pass', 'yes', '是', '']);
 const BAD = new Set(['退', '不过', '未过', '不通过', 'fail', 'no', '否']);
 
-const nothing = (problem: Problem | null, about = '', verb: Verb | null = null): Meaning => ({ verb, opens: '', commands: [], target: '', given: '', problem, about });
+const nothing = (problem: Problem | null, about = '', verb: Verb | null = null): Meaning => ({ verb, opens: '', shows: '', commands: [], target: '', given: '', problem, about });
 
 /** The verb at the beginning, also where Chinese stands without a blank: `派10241`. */
 function verbOf(line: string): { verb: Verb; rest: string } | null {
@@ -143,7 +144,7 @@ function alarmMeaning(v: Verb, rest: string, world: World): Meaning {
   if (!found.length || (!every && found.length > 1)) return nothing('alarm', word, v);
   const more = v.takes === 'until' ? untilOf(rest.slice(word.length).trim(), world.now) : { fields: {} };
   if ('problem' in more) return nothing(more.problem, more.about, v);
-  return { verb: v, opens: '', commands: found.map((subject) => ({ op: v.op, subject, fields: more.fields })), target: every ? '' : (found[0] ?? ''), given: String(found.length), problem: null, about: '' };
+  return { verb: v, opens: '', shows: '', commands: found.map((subject) => ({ op: v.op, subject, fields: more.fields })), target: every ? '' : (found[0] ?? ''), given: String(found.length), problem: null, about: '' };
 }
 
 /** What a line means in a world. An empty line means nothing and has no problem. */
@@ -156,6 +157,7 @@ export function parse(typed: string, world: World): Meaning {
     return found.length === 1 ? { ...nothing(null), opens: found[0] ?? '', target: found[0] ?? '' } : nothing(found.length ? 'cases' : 'verb', line);
   }
   const v = begun.verb;
+  if (!v.op) return { ...nothing(null, '', v), shows: v.name };
   if (v.op.startsWith('alarm.')) return alarmMeaning(v, begun.rest, world);
   const target = targetOf(begun.rest, world, ['text', 'to', 'until'].includes(v.takes));
   if (target.problem) return nothing(target.problem, target.about, v);
@@ -166,7 +168,7 @@ export function parse(typed: string, world: World): Meaning {
   if ('problem' in got) return nothing(got.problem, got.about, v);
   const given = got.given ?? '';
   const command: Command = { op: v.op, subject: v.name === 'merge' ? given : subject, fields: got.fields };
-  return { verb: v, opens: '', commands: [command], target: subject, given, problem: null, about: '' };
+  return { verb: v, opens: '', shows: '', commands: [command], target: subject, given, problem: null, about: '' };
 }
 
 /** What Tab would put behind what was typed: the rest of the only unit or case that fits. */

@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 import { toggleLang, toggleTheme } from '../actions';
 import { lang } from '../i18n';
-import { acknowledge, advance, begin, candidates, close, focusBar, goToAlarm, merge, send, sendBest, sheet, next, stepDone, unlike } from './act';
+import { acknowledge, advance, begin, candidates, close, focusBar, goToAlarm, merge, send, sendBest, sheet, next, stepDone, unlike, type Sheet } from './act';
 import { toggleSound } from './sound';
 import { file, step } from './store';
 
@@ -15,7 +15,7 @@ export interface Binding { key: string; shown: string; name: string; foot?: bool
 /** The verb of the bar in the language that is spoken. */
 const verb = (zh: string, en: string) => (): void => begin(lang.peek() === 'zh' ? zh : en);
 const digit = (n: number): Binding => ({ key: String(n), shown: n === 1 ? '1–9' : '', name: 'unit', foot: n === 1, run: () => send(candidates.peek()[n - 1]) });
-const sheetKey = (which: 'keys' | 'alarms' | 'intake' | 'handover') => (): void => { sheet.value = sheet.peek() === which ? null : which; };
+const sheetKey = (which: Sheet) => (): void => { sheet.value = sheet.peek() === which ? null : which; };
 
 export const KEYS: Binding[] = [
   { key: 'ArrowUp', shown: '', name: 'queue', run: () => step(-1) },
@@ -23,6 +23,7 @@ export const KEYS: Binding[] = [
   { key: 'Enter', shown: 'Enter', name: 'next', foot: true, run: () => void advance() },
   { key: 'd', shown: 'D', name: 'send', run: () => void sendBest() },
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit),
+  { key: 'f', shown: 'F', name: 'batch', foot: true, run: sheetKey('batch') },
   { key: 'm', shown: 'M', name: 'merge', foot: true, run: () => merge(file.peek()?.duplicates[0]?.code) },
   { key: 'u', shown: 'U', name: 'unlike', run: () => unlike(file.peek()?.duplicates[0]?.code) },
   { key: 'a', shown: 'A', name: 'ack', foot: true, run: () => acknowledge(next.peek()?.members) },

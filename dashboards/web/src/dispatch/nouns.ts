@@ -102,13 +102,21 @@ function planOf(v: unknown): Plan | null {
   return { run: text(p.run), plan: text(p.plan), title: words(p.title), steps: list(p.steps).map((s) => ({ n: num(s.n), title: words(s.title), role: text(s.role), doneBy: text(s.done_by), doneAt: num(s.done_at) })) };
 }
 
+/** A unit that may come, with the terms of its score. */
+export function candidateOf(c: Item): Candidate {
+  return {
+    unit: text(c.unit), name: text(c.name), state: text(c.state), eta: num(c.eta_s), distance: num(c.distance_m), terms: numbers(c.terms), score: num(c.score),
+    feasible: c.feasible !== false, late: c.late === true, why: words(c.why),
+  };
+}
+
 /** The full form of a case. */
 export function fileOf(x: Item): File {
   return {
     ...caseOf(x), legal: names(x.legal), why: whyOf(x.why), plan: planOf(x.plan),
     timeline: list(x.timeline).map((e) => ({ at: num(e.t), type: text(e.type), actor: text(e.actor), text: text(e.text), id: text(e.id), hash: text(e.hash) })),
     duplicates: list(x.duplicates).map((d) => ({ code: text(d.code), level: levelOf(d.level), title: words(d.title), score: num(d.score), distance: num(d.distance_m), gap: num(d.gap_s), terms: numbers(d.terms) })),
-    candidates: list(x.candidates).map((c) => ({ unit: text(c.unit), name: text(c.name), state: text(c.state), eta: num(c.eta_s), distance: num(c.distance_m), terms: numbers(c.terms), score: num(c.score), feasible: c.feasible !== false, late: c.late === true, why: words(c.why) })),
+    candidates: list(x.candidates).map(candidateOf),
     reports: list(x.reports).map((r) => ({ at: num(r.t ?? r.time ?? r.reported_at), channel: text(r.channel), text: text(r.text) })),
   };
 }

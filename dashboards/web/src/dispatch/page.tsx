@@ -10,6 +10,7 @@ import { t, word } from '../i18n';
 import { theme } from '../store';
 import { focusQueue, sheet } from './act';
 import { Bar, Notice } from './bar';
+import { Batch } from './batch';
 import { CasePanel } from './case';
 import { Intake } from './form';
 import { Handover } from './handover';
@@ -38,6 +39,7 @@ function Sheets(): JSX.Element | null {
     case 'alarms': return <Alarms />;
     case 'intake': return <Intake />;
     case 'handover': return <Handover />;
+    case 'batch': return <Batch />;
     default: return null;
   }
 }

@@ -10,9 +10,9 @@ import type { Candidate, Entry } from './nouns';
 import { nextMove, span } from './queue';
 import { file, fleet, may, zone } from './store';
 
-const TERMS = ['time', 'skill', 'load', 'area'] as const;
+export const TERMS = ['time', 'skill', 'load', 'area'] as const;
 
-function Term({ value }: { value: number | undefined }): JSX.Element {
+export function Term({ value }: { value: number | undefined }): JSX.Element {
   if (value === undefined || !Number.isFinite(value)) return <span class="tm d">—</span>;
   return <span class="tm">{value.toFixed(2)}<svg viewBox="0 0 40 4" preserveAspectRatio="none" aria-hidden="true"><path d="M0 0h40v4H0z" fill="var(--band)" /><path d={`M0 0h${(40 * Math.max(0.02, Math.min(1, value))).toFixed(1)}v4H0z`} fill="var(--text-2)" /></svg></span>;
 }

@@ -16,9 +16,11 @@ import msgspec
 from citytwin.dashboards import encode, snapshots
 from citytwin.dashboards import protocol as p
 from citytwin.dashboards.ports import Board
+from citytwin.dashboards.presence import Looking
 from citytwin.dashboards.select import BadFilter, Selection
 from citytwin.dashboards.state import State
 from citytwin.models.desk.rights import FULL, Rights
+from citytwin.models.frame import Frame
 
 #: How much further another server of the same city may have been with a client that comes from there: it waits here.
 AHEAD = 1_000
@@ -64,10 +66,11 @@ class Subscription:
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One connection: its subscriptions, and answers and the newest heartbeat that wait to be sent."""
+    """One connection, of `who` (user, name): its subscriptions; answers and the newest heartbeat that are to go."""
 
     key: int
     rights: Rights = FULL
+    who: tuple[str, str] = ("", "")
     subs: dict[int, Subscription] = field(default_factory=dict)
     outbox: deque[str] = field(default_factory=deque)
     beat: str = ""
@@ -85,18 +88,20 @@ class Hub(State):
         self.clients: dict[int, Client] = {}
         #: By channel, filter and what the rights let one read: equal ones share what is encoded.
         self.selections: dict[tuple[str, bytes, str], Selection] = {}
+        self.looking = Looking(self._sees)
 
     # -- what clients say ----------------------------------------------------------------------------------------
 
-    def join(self, key: int, rights: Rights = FULL) -> None:
-        """A connection was made, by somebody with these rights."""
-        self.clients[key] = Client(key, rights)
+    def join(self, key: int, rights: Rights = FULL, who: tuple[str, str] = ("", "")) -> None:
+        """A connection was made, by somebody (user, name) with these rights."""
+        self.clients[key] = Client(key, rights, who)
         self.counts["joined"] += 1
 
     def reright(self, key: int, rights: Rights, at: float) -> None:
         """The rights of a client are others now: what it follows is told anew by them, or ends."""
         client = self.clients[key]
         before, client.rights = client.rights, rights
+        self.looking.changed(key)
         if before.digest() == rights.digest():
             return
         for sub in list(client.subs.values()):
@@ -113,6 +118,7 @@ class Hub(State):
     def leave(self, key: int) -> None:
         """A connection ended; its subscriptions end with it."""
         client = self.clients.pop(key, None)
+        self.looking.leave(key)
         for sub in client.subs.values() if client else ():
             self._release(sub.sel)
 
@@ -146,6 +152,8 @@ class Hub(State):
             self._say(client, self._welcome(client, message.id))
         elif isinstance(message, p.Sub):
             self._subscribe(client, message, at)
+        elif isinstance(message, p.Look):
+            self.looking.look(client.key, client.who, message.case, message.typing)
         elif message.id not in client.subs:
             raise BadFilter("unknown_id", f"there is no subscription {message.id}")
         elif isinstance(message, p.Resub):
@@ -255,6 +263,20 @@ class Hub(State):
 
     # -- what clients are told -----------------------------------------------------------------------------------
 
+    def publish(self, frame: Frame, at: float) -> None:
+        """Fold a frame in; whoever looks at a case of it may be one who may see it no more."""
+        super().publish(frame, at)
+        for row in frame.cases:
+            self.looking.touch(str(row.get("code", "")))
+
+    def _sees(self, key: int, case: str) -> tuple[bool, bool]:
+        """Whether a client may see a case that is open, and the names of people there."""
+        entry = (self.rings["case"].open or {}).get(case)
+        if entry is None:
+            return False, False
+        view, where = self.clients[key].rights.view("case"), (entry.scope, self.tree, entry.lent)
+        return view.sees(*where), view.reveals(*where)
+
     def beat(self, wall: int) -> None:
         """Give every client a heartbeat; one that was not sent yet is replaced."""
         text = encode.text_of(p.Heartbeat(self.now, wall, max(0, wall - self.now), self.position, self.heads()))
@@ -267,7 +289,8 @@ class Hub(State):
         if client.outbox or client.beat or any(sub.parts for sub in client.subs.values()):
             return 0.0
         waits = [max(0.0, s.next_at - at) for s in client.subs.values() if self.head(s.sel.channel) > s.polled]
-        return min(waits, default=None)
+        presence = self.looking.wait(key, at)
+        return min(waits if presence is None else [*waits, presence], default=None)
 
     def take(self, key: int, at: float) -> str | None:
         """The next frame for a client (a JSON array), at most a little over one part in size; None: nothing is due."""
@@ -289,6 +312,8 @@ class Hub(State):
         """Texts in the order in which they are owed; whoever stops taking loses nothing."""
         while client.outbox:
             yield client.outbox.popleft()
+        if presence := self.looking.news(client.key, at):
+            yield encode.text_of(presence)
         for sub in sorted(client.subs.values(), key=lambda s: s.sel.base not in self.rings):
             if not sub.parts and self.head(sub.sel.channel) > sub.polled and at >= sub.next_at:
                 yield from self._log(sub, at) if sub.sel.base in self.rings else self._delta(sub, at)

@@ -99,7 +99,15 @@ class Unsub(Said, tag="unsub"):
     id: SubId
 
 
-ClientMessage = Hello | Sub | Resub | Unsub
+class Look(Said, tag="look"):
+    """Which case is open on the page ("": none), and whether a command about it is being typed; see `presence`."""
+
+    id: SubId = 0
+    case: Annotated[str, Meta(max_length=200)] = ""
+    typing: bool = False
+
+
+ClientMessage = Hello | Sub | Resub | Unsub | Look
 
 
 class Dictionary(Struct, omit_defaults=True):
@@ -260,6 +268,22 @@ class Done(Told, tag="done"):
     id: SubId
 
 
+class Onlooker(Struct, omit_defaults=True):
+    """Somebody who looks at a case; `name` "" where names of people are not for the one who is told."""
+
+    user: str
+    name: str = ""
+    typing: bool = False
+
+
+class Presence(Told, tag="presence"):
+    """Who else looks at the case that this client looks at: all of them, and how many `more` beyond those named."""
+
+    case: str
+    who: list[Onlooker]
+    more: int = 0
+
+
 class Error(Told, tag="error"):
     """A request that could not be met, in plain words; the connection stays open."""
 
@@ -269,4 +293,4 @@ class Error(Told, tag="error"):
     id: SubId | None = None
 
 
-ServerMessage = Welcome | Snap | Live | Delta | Entries | Heartbeat | Conflated | Done | Error
+ServerMessage = Welcome | Snap | Live | Delta | Entries | Heartbeat | Conflated | Done | Presence | Error

@@ -138,6 +138,12 @@ class Gateway:
         for connection in self.connections.values():
             connection.wake.set()
 
+    def _stir(self) -> None:
+        """Wake those whom another one's message concerns."""
+        for key in self.hub.looking.stirred():
+            if key in self.connections:
+                self.connections[key].wake.set()
+
     async def run(self) -> None:
         """Heartbeats and the search for clients that are too slow, until cancelled."""
         self._loop = asyncio.get_running_loop()
@@ -200,15 +206,17 @@ class Gateway:
         hello = await self._hello(connection)
         if hello is None:
             return
-        assert connection.person is not None
+        person = connection.person
+        assert person is not None
         self.connections[connection.key] = connection
-        self.hub.join(connection.key, connection.person.rights)
+        self.hub.join(connection.key, person.rights, (person.user, person.name))
         self.hub.handle(connection.key, hello, _ms())
         try:
             await self._both(self._read(connection), self._write(connection))
         finally:
             self.hub.leave(connection.key)
             del self.connections[connection.key]
+            self._stir()
 
     def _refusal(self, socket: WebSocket, offered: bool) -> tuple[int, str] | None:
         if not self.access.host_ok(socket.headers) or not self.access.origin_ok(socket.headers):
@@ -285,6 +293,7 @@ class Gateway:
         if kind is not None:
             await self._seed(kind)
         code = self.hub.handle(connection.key, message, _ms())
+        self._stir()
         return code, "" if code is None else code.name.lower().replace("_", " ")
 
     def _note(self, person: Person, message: Sub) -> None:

@@ -1,6 +1,6 @@
 /** The line to the server: one WebSocket with subscriptions and resume, and what is read when it stands. */
 
-import { batch } from '@preact/signals';
+import { batch, signal } from '@preact/signals';
 import { extend } from './board';
 import { definitionOf } from './definition';
 import { stamped } from './hook';
@@ -8,7 +8,7 @@ import { read, signIn, token } from './reads';
 import { page } from './route';
 import { board, casesRev, cases, chosen, city, clock, entities, entitiesRev, focus, frame, health, INDEX, indicators, isOpen, link, noteExceedances, path, rates, rowByCode, scopes, ticker, trends, unknown } from './store';
 import { LEVELS, type City, type Indicator, type Trend } from './types';
-import { caseOf, healthOf, mergeTwin, patchOf, ratesOf, tickerOf, withScopes, type Dictionary, type Item, type Payload, type ServerMessage } from './wire';
+import { caseOf, healthOf, mergeTwin, patchOf, ratesOf, tickerOf, withScopes, type Dictionary, type Item, type Payload, type Presence, type ServerMessage } from './wire';
 
 interface Wanted { channel: string; filter: Record<string, unknown>; hz: number }
 
@@ -25,6 +25,9 @@ let socket: WebSocket | null = null;
 let heard = 0;
 let tries = 0;
 let timer = 0;
+/** What was last said of who looks at a case, and how often the line was made: see looking.ts. */
+export const presence = signal<Presence | null>(null);
+export const welcomed = signal(0);
 export const tally = { gaps: 0, frames: 0, conflated: 0, reconnects: 0 };
 
 function dictionary(d: Dictionary | undefined): void {
@@ -150,7 +153,7 @@ function growTrends(at: number): void {
 
 // ---- subscriptions -------------------------------------------------------------------------------------------------
 
-function send(message: Record<string, unknown>): void {
+export function send(message: Record<string, unknown>): void {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
@@ -284,6 +287,7 @@ function welcome(m: Extract<ServerMessage, { type: 'welcome' }>): void {
     want(SUBS.ticker, 'ticker', {});
   }
   for (const [id, w] of wanted) if (!open.has(id)) subscribe(id, w);
+  welcomed.value += 1;
 }
 
 function one(m: ServerMessage): boolean {
@@ -309,6 +313,9 @@ function one(m: ServerMessage): boolean {
       return true;
     case 'hb':
       heardTime(m.now, m.lag_ms);
+      return false;
+    case 'presence':
+      presence.value = m;
       return false;
     case 'conflated':
       tally.conflated += m.n;
@@ -349,6 +356,7 @@ function take(text: string): void {
 function lost(): void {
   const old = socket;
   socket = null;
+  presence.value = null;
   open.clear();
   if (old) { old.onclose = old.onmessage = old.onopen = null; old.close(); }
   tries += 1;

@@ -46,6 +46,10 @@ export interface Payload {
   sys?: Item;
 }
 
+/** Who else looks at a case; `more`: how many beyond those who are named. */
+export interface Onlooker { user: string; name?: string; typing?: boolean }
+export interface Presence { case: string; who: Onlooker[]; more?: number }
+
 export type ServerMessage =
   | { type: 'welcome'; id: number; server: string; epoch: string; now: number; position: number; definitions: string; city: Item; channels: string[]; limits: Record<string, number> }
   | ({ type: 'snap'; epoch: string; part: number; of: number; mode?: 'full' | 'diff'; reason?: string; drop?: number[]; drop_ids?: string[] } & Payload)
@@ -55,6 +59,7 @@ export type ServerMessage =
   | { type: 'hb'; now: number; wall: number; lag_ms: number; position: number; seqs: Record<string, number> }
   | { type: 'conflated'; id: number; n: number }
   | { type: 'done'; id: number }
+  | ({ type: 'presence' } & Presence)
   | { type: 'error'; code: number; reason: string; detail: string; id?: number };
 
 /** Columns of one indicator as a patch of the board; `t` is the frame's time. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { acknowledging, counted, grouped, MOST_GROUPS, sounding } from '../src/dispatch/alarms';
 import { brief, completion, duration, meant, parse, VERBS, type World } from '../src/dispatch/grammar';
 import { sections } from '../src/dispatch/hand';
-import { half, speaker, words } from '../src/dispatch/lines';
+import { half, personal, speaker, words } from '../src/dispatch/lines';
 import { alike, likeness, pairs } from '../src/dispatch/intake';
 import { alarmOf, caseOf, fileOf, levelOf, meOf, unitOf, type Alarm, type Case } from '../src/dispatch/nouns';
 import { apart, deadline, lead, metres, nextMove, pressure, sorted, span, stageAt, stages, turn as whose, used, windowed } from '../src/dispatch/queue';
@@ -12,6 +12,10 @@ import { bow, circle, turn } from '../src/map/overlay';
 const MIN = 60_000;
 const a = (code: string, more: Record<string, unknown> = {}): Case => caseOf({ code, state: 'filed', level: 3, ...more });
 const alarm = (code: string, more: Record<string, unknown> = {}): Alarm => alarmOf({ code, priority: 2, active: true, acked: false, state: 'unack', occurrence: 1, since: 100, rev: 4, ...more });
+
+test('a name in both languages is said in one', () => {
+  expect([personal('派遣员 Dispatcher', 'zh'), personal('派遣员 Dispatcher', 'en'), personal('Anna B', 'zh'), personal('王五', 'en')]).toEqual(['派遣员', 'Dispatcher', 'Anna B', '王五']);
+});
 
 describe('what the server tells', () => {
   test('a short form is merged with what was known; what is not said is none', () => {

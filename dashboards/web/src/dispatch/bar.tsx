@@ -8,6 +8,7 @@ import { city, health, link, now } from '../store';
 import type { Level } from '../types';
 import { bar, busy, candidates, enter, meaning, moveName, notice, sheet, told } from './act';
 import { brief, completion, type Meaning } from './grammar';
+import { personal } from './lines';
 import { Sign } from './parts';
 import { span } from './queue';
 import { sound, test, toggleSound } from './sound';
@@ -76,19 +77,13 @@ function Clock(): JSX.Element {
   );
 }
 
-/** A name in both languages, `派遣员 Dispatcher`, in the one that is spoken. */
-function personal(name: string): string {
-  const parts = /^([^\x00-\x7f]+) ([\x20-\x7e]+)$/.exec(name);
-  return (lang.value === 'zh' ? parts?.[1] : parts?.[2]) ?? name;
-}
-
 function Person(): JSX.Element | null {
   const who = me.value;
   if (who === null || who === 'out') return null;
   const end = shiftEnd.value;
   return (
     <>
-      <a class="m el who" href={`/sign-in?next=${location.pathname}`} title={`${who.roles.map(say).join(' · ')} · ${t('bar.other')}`} data-testid="me">{personal(who.name) || who.user}</a>
+      <a class="m el who" href={`/sign-in?next=${location.pathname}`} title={`${who.roles.map(say).join(' · ')} · ${t('bar.other')}`} data-testid="me">{personal(who.name, lang.value) || who.user}</a>
       {Number.isFinite(end) && <span class={`s wide nw ${end - second.value < 1_800_000 ? '' : 'd'}`}>{t('bar.shift', hm(end, zone.value))}</span>}
     </>
   );

@@ -4,15 +4,18 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { hm, hms, num } from '../format';
 import { lang, say, t, word } from '../i18n';
+import { onlookers } from '../looking';
 import { Mark, Spark, unit as unitName } from '../parts';
 import type { Indicator } from '../types';
+import type { Onlooker } from '../wire';
 import { advance, begin, busy, merge, moveName, recommended, send, stepDone, unlike, unmerge } from './act';
 import { brief } from './grammar';
+import { personal } from './lines';
 import type { Duplicate, File, Part, Plan } from './nouns';
 import { Sign } from './parts';
 import { deadline, isOver, lead, metres, nextMove, span, stages } from './queue';
 import { Left, lentTo, nameOf, whereOf } from './list';
-import { caseNow, file, fileTrouble, may, second, zone } from './store';
+import { caseNow, file, fileTrouble, may, second, selected, zone } from './store';
 
 function Stages({ c }: { c: File }): JSX.Element {
   const due = (at: number): string => t(Number.isFinite(c.stageDue) ? 'case.dueAt' : 'case.dueAll', hms(at, zone.value));
@@ -135,6 +138,15 @@ function clockName(c: File): string {
   return t(late ? 'case.over' : 'case.left', name);
 }
 
+/** Who else looks at the case, and who of them types a command. */
+function Onlookers({ c }: { c: File }): JSX.Element | null {
+  const { who, more } = onlookers.value;
+  if (c.code !== selected.value || who.length === 0) return null;
+  const name = (o: Onlooker): string => { const said = personal(o.name ?? '', lang.value) || o.user; return o.typing ? t('case.types', said) : said; };
+  const words = t('case.alsoHere', [...who.map(name), ...(more > 0 ? [t('case.alsoMore', more)] : [])].join(lang.value === 'zh' ? '、' : ', '));
+  return <span class="pres el" role="status" title={words} data-testid="presence"><Sign name="eye" /> {words}</span>;
+}
+
 export function CasePanel(): JSX.Element {
   const c = file.value;
   if (!c) return <section key="none" class="cs none" aria-label={t('case')}><p class="d">{fileTrouble.value || t('case.none')}</p></section>;
@@ -144,6 +156,7 @@ export function CasePanel(): JSX.Element {
       <div class="ch">
         <Mark level={c.level} size={1.125} /><h2 class="el" title={c.code}>{brief(c.code)} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}{c.lent.length > 0 && <i class="tag" data-testid="lent">{lentTo(c)}</i>}
         <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : ''].filter(Boolean).join(' · ')}</span>
+        <Onlookers c={c} />
         {!isOver(c) && <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>}
       </div>
       {fileTrouble.value && <p class="s" role="alert">{fileTrouble.value}</p>}

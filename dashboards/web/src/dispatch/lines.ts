@@ -25,3 +25,9 @@ export function words(e: Pick<Entry, 'type' | 'text' | 'actor'>, lang: Lang, nam
   if (e.type.endsWith(`.${e.text}`)) return '';
   return e.actor !== 'desk/auto' ? e.text : half(e.text, lang).replace(PLACE, (code) => name(code) || code);
 }
+
+/** A name in both languages, `派遣员 Dispatcher`, in one of them; any other name whole. */
+export function personal(name: string, lang: Lang): string {
+  const parts = /^([^\x00-\x7f]+) ([\x20-\x7e]+)$/.exec(name);
+  return (lang === 'zh' ? parts?.[1] : parts?.[2]) ?? name;
+}

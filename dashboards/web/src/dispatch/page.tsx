@@ -7,8 +7,9 @@ import { toggleLang, toggleTheme } from '../actions';
 import { addressOf, type Page } from '../address';
 import { followed } from '../header';
 import { t, word } from '../i18n';
+import { watchLooks } from '../looking';
 import { theme } from '../store';
-import { focusQueue, sheet } from './act';
+import { bar, focusQueue, sheet } from './act';
 import { Bar, Notice } from './bar';
 import { Batch } from './batch';
 import { CasePanel } from './case';
@@ -20,7 +21,7 @@ import { DeskMap } from './map';
 import { SignIn } from './parts';
 import { Alarms, Keys } from './sheets';
 import { sentry } from './sound';
-import { attend, me } from './store';
+import { attend, me, selected } from './store';
 import { Timeline, Units } from './units';
 
 function Foot(): JSX.Element {
@@ -46,7 +47,7 @@ function Sheets(): JSX.Element | null {
 
 export function Dispatch(): JSX.Element {
   useEffect(() => {
-    const stops = [attend(), sentry()];
+    const stops = [attend(), sentry(), watchLooks(() => selected.value, () => bar.value.trim() !== '')];
     addEventListener('keydown', onKey);
     focusQueue();
     return () => { removeEventListener('keydown', onKey); stops.forEach((stop) => stop()); sheet.value = null; };

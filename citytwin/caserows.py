@@ -9,13 +9,14 @@ from typing import Any
 
 from citytwin.geo.scopes import LEVELS, ScopeTree
 from citytwin.models.columns import MISSING
-from citytwin.models.desk.assignments import Assignment
 from citytwin.models.desk.calendar import Limit
 from citytwin.models.desk.casebody import ON_HOLD, CaseFile, CaseLaw, Entry
 from citytwin.models.desk.categories import Category
 from citytwin.models.desk.editions import Deadline
 from citytwin.models.desk.escalation import Clock, Facts
 from citytwin.models.desk.limits import HANDLING, Stage, handling_limit, stage_limit
+from citytwin.models.desk.receipt import STAGE as RECEIPT
+from citytwin.models.desk.receipt import Due, waiting
 
 #: Levels of the scopes that name a place: district and street.
 _NAMED = (1, 2)
@@ -46,8 +47,21 @@ def where(scopes: ScopeTree, row: int) -> dict[str, str]:
     }
 
 
-def _unit(work: Assignment) -> dict[str, Any]:
-    return {"unit": work.unit, "role": work.role, "state": work.state, "since": known(work.since)}
+def _units(file: CaseFile, law: CaseLaw) -> list[dict[str, Any]]:
+    """Units on a case; `receipt_due`: until when one that said nothing yet has to."""
+    due = {w.unit.unit: w.due for w in waiting(file, receipt_law(file, law))}
+    return [
+        {
+            "unit": work.unit, "role": work.role, "state": work.state, "since": known(work.since),
+            "receipt_due": due.get(work.unit),
+        }
+        for work in file.units()
+    ]  # fmt: skip
+
+
+def receipt_law(file: CaseFile, law: CaseLaw) -> Due:
+    """When the receipt of a unit is due that was sent to a case at a time."""
+    return lambda sent: law.limit(file.category, file.level, RECEIPT, sent)
 
 
 def _transfer(file: CaseFile) -> dict[str, Any] | None:
@@ -75,7 +89,7 @@ def short(
         "since": known(file.since), "owner": None if owner is None else {"role": owner.role, "unit": owner.unit},
         "drill": file.drill, "channel": told.get("channel"), "text": told.get("text") or file.text or None,
         "address": told.get("address"), "confidential": bool(told.get("confidential")),
-        "units": [_unit(work) for work in file.units()], "merged": merged, "into": file.into or None,
+        "units": _units(file, law), "merged": merged, "into": file.into or None,
         "backfilled": bool(told.get("backfilled")), "happened_at": told.get("happened_at"),
         "alarm": told.get("source_alarm"), "transfer": _transfer(file),
     }  # fmt: skip

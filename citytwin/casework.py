@@ -19,7 +19,7 @@ from citytwin.facts import CASES_MAX, OVER
 from citytwin.geo.travel import Straight, Travel
 from citytwin.intake import CityLike
 from citytwin.models.columns import Int64
-from citytwin.models.desk import categories, escalation, moves, plantoml
+from citytwin.models.desk import categories, escalation, moves, plantoml, receipt
 from citytwin.models.desk.candidates import ARRIVE_S, Need, Policy
 from citytwin.models.desk.casebody import CaseFile, CaseLaw
 from citytwin.models.desk.duplicates import Likeness, Report
@@ -107,10 +107,11 @@ class Casework:
         """What a case wants of a unit."""
         category, now = self.categories.resolve(file.category), self.engine.now
         due = file.stage_due
-        seconds = (due - now) / 1000 if due > now else ARRIVE_S
+        # what is left of the stage, but never less than a unit needs to get anywhere
+        seconds = max((due - now) / 1000, ARRIVE_S)
         return Need(
             file.code, file.lon, file.lat, frozenset(category.skills[:1]), frozenset(category.skills[1:]),
-            caserows.path(self.engine.scopes, file.scope), file.level, max(seconds, 1.0), (now - file.since) / 1000,
+            caserows.path(self.engine.scopes, file.scope), file.level, seconds, (now - file.since) / 1000,
             category.responsible, frozenset(a.unit for a in file.assignments), file.bounces,
             str(file.told.get("rule", "")),
         )  # fmt: skip
@@ -163,6 +164,18 @@ class Casework:
         """The short form of a case; nothing for an unknown one."""
         file = self.file(code)
         return {} if file is None else self.short(file)
+
+    def of_caller(self, caller: str, most: int) -> list[dict[str, Any]]:
+        """The newest cases of a caller (keyed hash), short forms with `caller`, at most so many."""
+        cases, out = self.engine.cases, list[dict[str, Any]]()
+        for row in cases.callers.slots(caller).tolist() if cases is not None else ():
+            assert cases is not None
+            file = self.file(cases.code.strings[row])
+            if file is not None and file.told.get("caller") == caller:
+                out.append({**self.short(file), "caller": caller})
+            if len(out) == most:
+                break
+        return out
 
     def _merged(self, file: CaseFile) -> list[str]:
         return self.engine.cases.children(file.code) if self.engine.cases is not None else []
@@ -271,6 +284,8 @@ class Casework:
         found = escalation.drafts(self._facts(file), now, self.days.calendar, self.roster, done)
         limit = handling_limit(self.categories.resolve(file.category), file.level)
         moved = rescheduled(caserows.deadline(file, limit), self.days.turns, done)
+        areas = self._facts(file).told()
+        found += receipt.reminders(file, caserows.receipt_law(file, self.law), now, self.roster, areas, done)
         return found if moved is None else [*found, moved]
 
     def _facts(self, file: CaseFile) -> escalation.Facts:
@@ -283,6 +298,8 @@ class Casework:
         facts, done = self._facts(file), _said(file)
         steps = escalation.upcoming(facts, self.days.calendar)
         open = [at for at, clock, step in steps if escalation.identity(file.code, clock, step) not in done]
+        sent = receipt.waiting(file, caserows.receipt_law(file, self.law))
+        open += [late.due for late in sent if receipt.reminder(file.code, late.unit) not in done]
         free = max((end for begin, end in facts.holds if begin <= now < end), default=now)
         return max(min(open), free) if open else NEVER
 

@@ -12,10 +12,12 @@ import numpy as np
 from citytwin import caserows
 from citytwin.geo.travel import Trips
 from citytwin.models.columns import Float64
+from citytwin.models.desk.assignments import Assignment
 from citytwin.models.desk.candidates import Candidate, Force, Need, Policy, candidates
 from citytwin.models.desk.casebody import CaseFile
-from citytwin.models.desk.dispatch import Decision, automatic, by_batch, by_hand, decide
+from citytwin.models.desk.dispatch import SYSTEM, Decision, automatic, by_batch, by_hand, decide
 from citytwin.models.desk.event import Draft
+from citytwin.models.desk.receipt import reminder, unanswered
 
 if TYPE_CHECKING:
     from citytwin.casework import Casework
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 #: Cases that are looked at in one tick because a rule may send to them alone; the others come in the next ones.
 LOOKED_AT = 20
-#: The state in which a case waits for its first unit, and those in which it waits for one.
-WAITS = "filed"
+#: The states in which a case waits for a unit.
 WAITING = ("filed", "returned")
 
 
@@ -71,12 +72,14 @@ class Dispatching:
 
     def waiting(self) -> list[CaseFile]:
         """Open cases that a dispatcher may send a unit to now; no drills, which take no unit from what is real."""
-        work, law = self._work, self._work.law
-        found = (work.file(code) for code, file in work.files.items() if file.state in WAITING)
+        work, law, now = self._work, self._work.law, self._work.engine.now
+        found = (work.file(code) for code, file in work.files.items() if file.state in (*WAITING, "dispatched"))
         return [
             file
             for file in found
-            if file is not None and file.state in WAITING and not (file.drill or file.designated or file.stuck(law))
+            if file is not None
+            and (file.state in WAITING or self.unanswered(file, now) is not None)
+            and not (file.drill or file.designated or file.stuck(law))
         ]
 
     def rows(self, file: CaseFile) -> list[dict[str, Any]]:
@@ -98,13 +101,22 @@ class Dispatching:
         told: dict[str, Any] = {"strategy": made.strategy, "candidates": made.document()}
         return told if math.isnan(made.score) else told | {"score": round(made.score, 3)}
 
+    def unanswered(self, file: CaseFile, now: int) -> Assignment | None:
+        """The unit that leads a case and gave no receipt in time, None where there is none."""
+        return unanswered(file, caserows.receipt_law(file, self._work.law), now)
+
     def follow(self, code: str, file: CaseFile | None) -> None:
         """A case changed; None: it is over."""
-        waits = file is not None and file.state == WAITS and file.told.get("rule") in self.policy.automatic
-        if waits and file is not None and not file.assignments:
+        if file is not None and file.told.get("rule") in self.policy.automatic and self._alone(file):
             self._waiting.setdefault(code)
         else:
             self._waiting.pop(code, None)
+
+    def _alone(self, file: CaseFile) -> bool:
+        """Whether a case waits for a unit and nobody but the desk sent one; a reminder comes first."""
+        late = self.unanswered(file, self._work.engine.now)
+        told = late is not None and any(entry.id == reminder(file.code, late) for entry in file.timeline)
+        return (file.state in WAITING or told) and all(work.by == SYSTEM for work in file.assignments)
 
     def tick(self, now: int) -> list[Draft]:
         """Dispatches that a rule allows without a person; a case without a free unit is looked at again later."""
@@ -112,11 +124,12 @@ class Dispatching:
         for code in list(self._waiting)[:LOOKED_AT]:
             del self._waiting[code]
             file = self._work.file(code)
-            if file is None or file.state != WAITS:
+            if file is None or not self._alone(file):
                 continue
-            draft = automatic(self.decision(file), self._work.need(file), self.policy, now)
-            if draft is None:
-                self._waiting[code] = None
-            else:
+            need, at = self._work.need(file), max(now, file.last[0] + 1)
+            draft = automatic(self.decision(file), need, self.policy, at, file.rev, len(file.assignments))
+            if draft is not None:
                 out.append(draft)
+            elif len(file.assignments) <= self._policy.most_automatic:
+                self._waiting[code] = None
         return out

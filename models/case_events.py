@@ -80,7 +80,8 @@ CASE_FIELDS: dict[str, tuple[Field, ...]] = {
     # a new deadline, or a time until which to defer
     "extension_asked": (Field("due_at", _TIME), Field("until", _TIME)),
     "extension_refused": (),
-    "urged": (Field("to", _CODE), _SAYS),
+    # the unit that is urged, where it is one
+    "urged": (Field("to", _CODE), _UNIT, _SAYS),
     "supervised": (Field("to", _CODE), _SAYS),
     "instructed": (_SAYS,),
     "noted": (_SAYS,),

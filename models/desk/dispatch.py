@@ -64,6 +64,8 @@ class Decision:
             first.remove(spare)
 
 
+#: Who sends where nobody does.
+SYSTEM = "system"
 Found = tuple[str, Words]
 Strategy = Callable[[Need, Sequence[Candidate], Mapping[str, frozenset[str]] | None], Found]
 
@@ -171,16 +173,20 @@ def by_batch(decision: Decision, unit: str, about: Mapping[str, Any] | None = No
     return replace(decision, strategy="batch", chosen=unit, why=why, aid=aid, batch=dict(about or {}))
 
 
-def automatic(decision: Decision, need: Need, policy: Policy, now: int) -> Draft | None:
-    """The dispatch as the desk says it by itself; None unless the case's rule allows it and it bounced seldom."""
+def automatic(decision: Decision, need: Need, policy: Policy, now: int, rev: int, sent: int = 0) -> Draft | None:
+    """The dispatch as the desk says it by itself; None unless the case's rule allows it and it was seldom sent anew.
+
+    `rev`: the revision of the case that was looked at, so that whoever is quicker is not overruled; `sent`: how often
+    the desk sent a unit to it by itself before.
+    """
     if not decision.chosen or not need.rule or need.rule not in policy.automatic:
         return None
-    if need.bounces > policy.most_automatic:
+    if max(need.bounces, sent) > policy.most_automatic:
         return None
     fields: dict[str, Any] = {
         "unit": decision.chosen, "strategy": decision.strategy, "candidates": decision.document(),
-        "actor": "system", "reason": decision.why["zh"],
+        "actor": SYSTEM, "reason": decision.why["zh"], "rev": rev,
     }  # fmt: skip
     if math.isfinite(decision.score):
         fields["score"] = decision.score
-    return Draft("case.dispatched", now, f"{need.case}/dispatch/{need.bounces}", need.case, fields=fields)
+    return Draft("case.dispatched", now, f"{need.case}/dispatch/{rev}", need.case, fields=fields)

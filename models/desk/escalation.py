@@ -78,6 +78,10 @@ class Facts:
     holds: tuple[tuple[int, int], ...] = ()
     areas: tuple[tuple[str, str], ...] = ()
 
+    def told(self) -> list[str]:
+        """Codes of its areas in which somebody is told, the smallest first."""
+        return [code for level in LEVELS for at, code in self.areas if at == level]
+
     def held(self, time: int) -> bool:
         """Whether the case is on hold at a time."""
         return any(begin <= time < end for begin, end in self.holds)
@@ -179,18 +183,22 @@ def _drafts(facts: Facts, now: int, calendar: WorkCalendar, roster: Roster, done
 
 
 def _whom(facts: Facts, clock: Clock, step: Step, roster: Roster, time: int) -> tuple[Found, list[str]]:
-    areas = [code for level in LEVELS for at, code in facts.areas if at == level]
+    areas = facts.told()
     areas = areas[min(step.up, len(areas) - 1) :] if areas else []
     return find(roster, areas, step.role or ROLE_OF.get(clock.stage, "dispatcher"), LAST_ROLE, time), areas
 
 
 def _reason(clock: Clock, step: Step, found: Found, areas: Sequence[str]) -> str:
-    """Why, and whom it goes to, in both languages; also who should have been there and was not."""
     stage = STAGE_TITLES.get(clock.stage, (clock.stage, clock.stage))
     zh, en = (
         f"{stage[0]}时限已用 {step.percent} %：{step.zh}",
         f"{step.percent} % of the time for {stage[1]} used: {step.en}",
     )
+    return addressed(zh, en, found, areas)
+
+
+def addressed(zh: str, en: str, found: Found, areas: Sequence[str]) -> str:
+    """Why, and whom it goes to, in both languages; also who should have been there and was not."""
     if found.who is not None:
         zh, en = f"{zh} → {found.who.person}（{found.who.area}）", f"{en} → {found.who.person} ({found.who.area})"
         if found.who.stands_in_for:

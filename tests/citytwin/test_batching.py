@@ -12,6 +12,7 @@ import pytest
 
 from citytwin.accounts import Accounts, Cost
 from citytwin.batching import VALID_MS
+from citytwin.models.desk.candidates import ARRIVE_S
 from citytwin.staffing import ACCOUNTS
 from tests.citytwin.test_desk_door import City
 from tests.citytwin.test_dispatching import dispatches
@@ -137,6 +138,7 @@ def test_a_case_without_a_unit_is_left_and_a_drill_is_none_of_it(city: City) -> 
     rows = proposed(city, 3)["items"]
     assert [(row["case"], row["unit"]) for row in rows] == [(worse, "U1"), (milder, None)]
     assert rows[1]["cost"]["total"] == rows[1]["cost"]["leave"] > 0
+    assert rows[0]["limit_s"] == ARRIVE_S, "what is left of a short stage is no time in which a unit could be there"
     assert rows[1]["why"]["en"].startswith("not enough units")
 
 

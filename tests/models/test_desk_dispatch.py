@@ -139,18 +139,20 @@ def test_nothing_is_sent_by_itself_unless_a_rule_says_so() -> None:
     made = decide(NEED, known([U7]), POLICY)
     free = Policy(automatic=frozenset({"R17"}))
     need = replace(NEED, rule="R17")
-    assert automatic(made, NEED, POLICY, NOW) is None
-    assert automatic(made, need, POLICY, NOW) is None
-    assert automatic(made, NEED, free, NOW) is None
-    draft = automatic(made, need, free, NOW)
+    assert automatic(made, NEED, POLICY, NOW, 3) is None
+    assert automatic(made, need, POLICY, NOW, 3) is None
+    assert automatic(made, NEED, free, NOW, 3) is None
+    draft = automatic(made, need, free, NOW, 3)
     assert draft is not None
-    assert (draft.type, draft.subject, draft.id) == ("case.dispatched", "C1", "C1/dispatch/0")
+    assert (draft.type, draft.subject, draft.id) == ("case.dispatched", "C1", "C1/dispatch/3")
     assert (draft.fields["unit"], draft.fields["strategy"]) == ("U7", "nearest")
     (batch,) = batches_of([draft], VOCABULARY())  # every field is one that the log knows
     assert batch.subject.tolist() == ["C1"]
     assert draft.fields["score"] == pytest.approx(made.score)
-    assert automatic(made, replace(need, bounces=3), free, NOW) is None
-    assert automatic(decide(need, known([]), free), need, free, NOW) is None
+    assert automatic(made, replace(need, bounces=3), free, NOW, 3) is None
+    assert automatic(made, need, free, NOW, 3, sent=2) is not None
+    assert automatic(made, need, free, NOW, 3, sent=3) is None
+    assert automatic(decide(need, known([]), free), need, free, NOW, 3) is None
 
 
 def test_a_policy_that_cannot_be_is_refused() -> None:

@@ -24,12 +24,12 @@ from citytwin.geo.scopes import LEVELS
 from citytwin.ingest import decode_body, refused
 from citytwin.models.batch import Changes, Rejection
 from citytwin.models.desk.event import AUTO, Event
-from citytwin.runtime import Busy, Runtime, Unavailable
 from citytwin.streams import cap, caparea, capout, gb28181
 from citytwin.streams.capdoc import MEDIA, Alert, Area, to_xml
 from citytwin.streams.codec import Codec
 from citytwin.streams.rules import Box, Refusal
 from citytwin.streams.secrets import Blanker
+from citytwin.submissions import Busy, Doorway, Unavailable
 from citytwin.told import events
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Intake:
     """The way of single events into a running city."""
 
     codec: Codec
-    runtime: Runtime
+    runtime: Doorway
     engine: Engine
     clock: Clock
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from citytwin.clock import Clock
-from citytwin.models.batch import Changes, EventBatch
+from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.streams.records import size_of
 
 T = TypeVar("T")
@@ -148,3 +148,10 @@ class Desks(Protocol):
 
     def call(self, run: Callable[[], T]) -> Future[T]:
         """Do something with the state between two events."""
+
+
+class Doorway(Desks, Protocol):
+    """Where the doors for other systems bring what they take, and what they refuse."""
+
+    def refuse(self, door: str, place: str, rejections: Sequence[Rejection]) -> Future[int]:
+        """Keep what a door refused as dead letters; `place` names the body. Raises Busy, Unavailable (the future too)."""

@@ -21,8 +21,8 @@ COMMUNITY_DIGITS = 12
 #: Families that have one owner for the whole city: what is decided between two of their subjects is decided there.
 DESK_FAMILIES = frozenset({
     "case", "alarms", "alarm.health", "warning", "plan", "plan.started",
-    "plan.step_done", "plan.step_undone", "plan.level_changed", "plan.report", "plan.receipt", "duty.set",
-    "shift.handed", "shift.taken", "calendar.edition", "unit.state",
+    "plan.step_done", "plan.step_undone", "plan.level_changed", "plan.draft_discarded", "plan.report",
+    "plan.receipt", "duty.set", "shift.handed", "shift.taken", "calendar.edition", "unit.state", "cap.alert",
 })  # fmt: skip
 #: Most shards of a city.
 SHARDS_MAX = 1024

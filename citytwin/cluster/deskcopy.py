@@ -19,11 +19,12 @@ from citytwin.cluster.options import Options
 from citytwin.cluster.registers import RegisterLog
 from citytwin.cluster.shard import Gap, Shard
 from citytwin.engine import Engine
-from citytwin.models.batch import Changes, EventBatch
+from citytwin.models.batch import Changes, EventBatch, Rejection
 from citytwin.models.part import Marker
 from citytwin.models.shards import DESK, route
 from citytwin.models.telling import Telling
 from citytwin.snapshot import DefinitionsChanged
+from citytwin.streams.bridging import letters, spread
 from citytwin.streams.brokers import BrokerError, Place
 from citytwin.streams.kafka import Reader, Writer
 from citytwin.streams.pack import CorruptRecord
@@ -91,17 +92,17 @@ class DeskCopy:
         return done_now(self.lock, run)
 
     def submit(self, batches: Sequence[EventBatch]) -> Future[list[Changes]]:
-        """Changes per batch, once they are in the topic and folded here. Raises Busy, Unavailable (the future too)."""
+        """Changes per batch: of the desk's once it is in the topic and folded here, of the others' once Kafka has it.
+
+        What shards count they judge when they come to it. Raises Busy, Unavailable (the future too).
+        """
         engine, loop = self._present(), self._loop
         assert loop is not None
         if self._waiting >= WAITING_MAX:
             raise Busy(1.0)
         for batch in batches:
-            kind = engine.vocabulary.types[batch.type]
-            if kind.register is not None or (route(batch, kind, 1) != DESK).any():
-                raise Unavailable(
-                    f"a gateway takes what the desk decides; send {batch.type} to the port of `citytwin bridge`"
-                )
+            if engine.vocabulary.types[batch.type].register is not None:
+                raise Unavailable(f"a gateway takes no registers; send {batch.type} to the port of `citytwin bridge`")
         return asyncio.run_coroutine_threadsafe(self._submit(list(batches)), loop)
 
     async def _submit(self, batches: list[EventBatch]) -> list[Changes]:
@@ -119,6 +120,9 @@ class DeskCopy:
         if len(batch) == 0:
             return Changes(0, 0, 0, 0)
         assert self._writer is not None  # it is there before the desk is
+        kind = self._present().vocabulary.types[batch.type]
+        if (route(batch, kind, 1) != DESK).any():
+            return await self._elsewhere(batch)
         offset = await self._writer.write(*self.place, to_bytes(Events(batch)))
         if offset in self._answers:
             return self._answers[offset]
@@ -129,6 +133,28 @@ class DeskCopy:
             return await wanted
         finally:
             self._wanted.pop(offset, None)
+
+    async def _elsewhere(self, batch: EventBatch) -> Changes:
+        assert self._writer is not None
+        for out in spread([batch], self._present().vocabulary, self.options.shards, len(batch)):
+            await self._writer.write(self.options.topic(out.topic), out.partition, to_bytes(Events(out.batch)))
+        return Changes(len(batch), 0, 0, 0)
+
+    def refuse(self, door: str, place: str, rejections: Sequence[Rejection]) -> Future[int]:
+        """Dead letters of a door, once they are in their topic: how many. Raises Unavailable (the future too)."""
+        self._present()
+        assert self._loop is not None
+        told = letters(rejections, door, lambda i: f"{place}/{i}", self.options.now_ms())
+        return asyncio.run_coroutine_threadsafe(self._refuse(told), self._loop)
+
+    async def _refuse(self, told: Sequence[bytes]) -> int:
+        assert self._writer is not None
+        try:
+            for value in told:
+                await self._writer.write(self.options.topic("deadletters"), 0, value)
+        except BrokerError as error:
+            raise Unavailable(str(error)) from error
+        return len(told)
 
     # Reading
 

@@ -21,6 +21,8 @@ from citytwin.cluster.shown import ShownCity
 from citytwin.config import Config, privacy_key
 from citytwin.dashboards.server import Parts, ServerThread, Web
 from citytwin.deskdoor import DeskDoor
+from citytwin.doors import CityDoors, Intake
+from citytwin.engine import Engine
 from citytwin.evidence import Evidence
 from citytwin.historian import Historian
 from citytwin.history import historian
@@ -158,23 +160,38 @@ class GatewayNode:
         told = dict(self.city.sys.get("told", {}))
         epoch = f"{self.options.prefix}-{self.options.epoch or 'e1'}"
         ops = GatewayOps(self.city, self.views, self.name, self.options.checkpoint_s)
-        door = self._door(Path(self.config.data.dir).absolute())
+        codec = self._codec(Path(self.config.data.dir).absolute())
+        door = self._door(codec) if codec is not None else None
+        doors = self._doors(codec) if codec is not None else None
         with self.desk.lock:
             parts = Parts(
                 GatewayBoard(self.views), self.views, NoIngest(), self.views, self.people.access, ops=ops,
-                epoch=epoch, told=told, desk=door,
+                epoch=epoch, told=told, desk=door, doors=doors,
             )  # fmt: skip
             web = Web(parts)
         self.web = ServerThread(web, server.host, server.port)
 
-    def _door(self, folder: Path) -> DeskDoor | None:
-        """The way to the desk; none where it cannot be read here."""
-        engine = self.copy.engine
-        if engine is None:
+    def _codec(self, folder: Path) -> Codec | None:
+        """What reads events for the desk; None where the desk cannot be read here."""
+        if (engine := self.copy.engine) is None:
             return None
-        codec = Codec(engine.vocabulary, privacy_key(self.config, folder), engine.city.box)
-        evidence = Evidence(self.options.place("evidence"))
+        return Codec(engine.vocabulary, privacy_key(self.config, folder), engine.city.box)
+
+    def _door(self, codec: Codec) -> DeskDoor:
+        """The way of people to the desk."""
+        engine, evidence = self._engine(), Evidence(self.options.place("evidence"))
         return DeskDoor(codec, self.copy, engine, SystemClock(), evidence, mark=self.name)
+
+    def _doors(self, codec: Codec) -> CityDoors:
+        """The doors for other systems."""
+        config = self.config
+        intake = Intake(codec, self.copy, self._engine(), SystemClock())
+        return CityDoors(intake, config.open311, config.cap, privacy_key(config, Path(config.data.dir).absolute()))
+
+    def _engine(self) -> Engine:
+        engine = self.copy.engine
+        assert engine is not None  # there is a codec
+        return engine
 
     def _listen(self, web: ServerThread) -> None:
         port, host = web.start(), self.config.server.host

@@ -9,10 +9,14 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiomqtt
+import httpx
 import numpy as np
 import pytest
 
@@ -20,15 +24,18 @@ from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded, Strings
 from citytwin.models.part import Marker
 from citytwin.models.shards import shards_of
+from citytwin.models.telling import Telling
 from citytwin.streams.arrays import split
 from citytwin.streams.brokers import Topic
 from citytwin.streams.kafka import create_topics
-from citytwin.streams.pack import pack
+from citytwin.streams.pack import CorruptRecord, pack
 from citytwin.streams.parts import FRAME, PART
 from citytwin.streams.records import Definition, Events, Row
-from citytwin.streams.wire import to_bytes
-from tests.cluster.bridges import dead, produce
-from tests.cluster.driver import CITY, EAST, OnKafka, event, send, value, wait_for
+from citytwin.streams.wire import from_bytes, to_bytes
+from tests.cluster.bridges import dead, produce, read
+from tests.cluster.driver import CITY, EAST, SHARDS, OnKafka, event, send, value, wait_for
+from tests.doors.test_cap import document
+from tests.doors.test_gb28181 import body as notification
 from tests.servers.kafka import Door, Kafka
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.process import until
@@ -40,6 +47,11 @@ GIANT = 2_000_000
 def now() -> int:
     """The time now (ms UTC)."""
     return time.time_ns() // 1_000_000
+
+
+def local() -> str:
+    """The time now, as systems of the city write it."""
+    return datetime.now(ZoneInfo("Asia/Shanghai")).isoformat(timespec="seconds")
 
 
 def reading(id: str, subject: str = "D-e1", at: int = 0, kind: str = "obs", **fields: Any) -> EventBatch:
@@ -81,6 +93,17 @@ class City:
         except AssertionError as error:
             raise AssertionError(f"{error}: {Counter(f['reason'] for f in found)}, not {self.letters}") from None
         return found[-sum(more.values()) :]
+
+    def events(self, type: str) -> list[EventBatch]:
+        """What lies in the partitions of events, of one type."""
+        topic = f"{self.many.prefix}.events"
+        found = []
+        for body in (v for held in asyncio.run(read(self.many.cluster, topic, SHARDS)).values() for v in held):
+            with suppress(CorruptRecord):
+                record = from_bytes(body)
+                if isinstance(record, Events) and record.batch.type == type:
+                    found.append(record.batch)
+        return found
 
     def goes_on(self) -> None:
         """A valid event after it is counted and seen; nobody ended."""
@@ -157,9 +180,9 @@ def test_what_lies_in_the_wrong_topic(city: City) -> None:
     device = EventBatch.of("device.removed", [now()], ["d1"], subject=["D-e1"], fields={})
     right = _shard("D-e1")
     city.put("events", to_bytes(Events(reading("m1"))), to_bytes(Events(case)), to_bytes(Events(device)),
-             to_bytes(Definition("x", {})), partition=(right + 1) % 4)  # fmt: skip
+             to_bytes(Definition("x", {})), to_bytes(Telling(1, now())), partition=(right + 1) % 4)  # fmt: skip
     city.put("desk", to_bytes(Events(reading("m2"))))
-    city.refused(misplaced=5)
+    city.refused(misplaced=6)
     city.put("events", to_bytes(Events(reading("m3", at=now() - 5000))), partition=right)
     city.goes_on()
 
@@ -238,6 +261,38 @@ async def publish(city: City, payloads: list[bytes]) -> None:
     async with aiomqtt.Client(**city.mosquitto.plain.aiomqtt()) as client:
         for payload in payloads:
             await client.publish(f"{city.many.prefix}/gauge", payload, qos=1)
+
+
+def test_the_doors_for_other_systems_are_at_a_gateway(city: City) -> None:
+    """A report, a warning of others and an alarm come in; what is refused is a dead letter, but for a report."""
+    form = {"service_code": "facility.manhole", "address_string": "somewhere", "description": "open", "phone": "138"}
+    with httpx.Client(base_url=city.many.city.url, timeout=60) as gateway:
+        codes = []
+        for _ in range(2):
+            answer = gateway.post("/open311/v2/requests.json", data=form)
+            assert answer.status_code == 201, answer.text
+            codes.append(answer.json()[0]["service_request_id"])
+        assert codes[0] == codes[1], "the same report is one"
+        ask = f"/open311/v2/requests/{codes[0]}.json"
+        until(lambda: "status" in gateway.get(ask).json()[0], 30, "the report is a case")
+        found = gateway.get(ask).json()[0]
+        assert (found["status"], found["service_code"]) == ("open", "facility.manhole")
+        assert gateway.post("/open311/v2/requests.json", data={**form, "service_code": "no"}).status_code == 404
+        warning = document(sent=local())
+        told = gateway.post("/api/v1/cap", content=warning)
+        assert told.status_code == 200, told.text
+        assert told.json()["duplicate"] is False
+        assert gateway.post("/api/v1/cap", content=warning).json()["duplicate"] is True
+        received = gateway.get("/api/v1/cap/received").json()["items"]
+        assert [i["identifier"] for i in received] == [told.json()["identifier"]]
+        alarm = notification(AlarmTime=local()[:19])
+        assert b"<Result>OK" in gateway.post("/api/v1/gb28181/alarm", content=alarm).content
+        assert gateway.post("/api/v1/cap", content=b"<alert/>").status_code == 400
+        assert b"ERROR" in gateway.post("/api/v1/gb28181/alarm", content=notification(SN="-1")).content
+    letters = city.refused(bad_version=1, wrong_type=1)
+    assert {f["door"] for f in letters} == {"cap", "gb28181"}
+    assert [b.subject.tolist() for b in city.events("device.alarm")] == [["42010600001320000007"]]
+    city.goes_on()
 
 
 def test_all_of_it_is_counted(city: City) -> None:

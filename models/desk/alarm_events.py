@@ -67,6 +67,7 @@ ALARM_FIELDS: dict[str, tuple[Field, ...]] = {
         Field("evidence", _TEXT, max_bytes=16_384),
         Field("group", _TEXT),
         Field("notice", _FLAG),
+        Field("case", _TEXT),  # the case that it is about, where one is open already
     ),
     "cleared": (Field("value", _NUMBER, per_unit=1000),),
     "acknowledged": (Field("occurrence", _INTEGER, lo=1, required=True), _REV),

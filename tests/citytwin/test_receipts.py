@@ -15,6 +15,7 @@ from citytwin import desking
 from citytwin.models.batch import EventBatch
 from citytwin.models.columns import Coded
 from citytwin.models.desk.event import AUTO
+from citytwin.models.desk.units import QUIET_MS
 from citytwin.told import events
 from tests.citytwin.test_batching import district, placed, proposed, unit
 from tests.citytwin.test_desk_door import City
@@ -137,6 +138,30 @@ def test_what_a_person_sent_is_never_sent_anew_alone(city: City) -> None:
     later(city, LIMIT_MS)
     later(city, LIMIT_MS)
     assert (sent_alone(city), reminded(city)) == ([], [(code, "U2")])
+
+
+def test_a_unit_that_falls_silent_is_an_alarm_of_its_case_until_it_speaks(city: City) -> None:
+    home, grid = district(city, 0)
+    city.done("unit.state", "U1", state="ready", kind="pump", home=home)
+    code = placed(city, grid, 114.30)
+    for move in ("dispatched", "received"):
+        city.done(f"case.{move}", code, unit="U1")
+    assert city.ask("/alarms")[1]["items"] == []
+    later(city, QUIET_MS[""])
+    (alarm,) = city.ask("/alarms")[1]["items"]
+    assert (alarm["code"], alarm["state"], alarm["case"], alarm["scope"]) == ("unit_silent@U1", "unack", code, home)
+    assert alarm["title"]["en"] == f"U1 on {code} has said nothing for 20 min"
+    assert city.ask("/units")[1]["items"][0]["state"] == "silent"
+    city.again()
+    later(city, 0)
+    assert [a["occurrence"] for a in city.ask("/alarms")[1]["items"]] == [1], "a restart raises none again"
+    city.done("case.enroute", code, unit="U1")
+    later(city, 0)
+    (alarm,) = city.ask("/alarms")[1]["items"]
+    assert (alarm["active"], alarm["state"]) == (False, "rtn_unack")
+    city.done("alarm.acknowledged", "unit_silent@U1", occurrence=1)
+    assert city.ask("/alarms")[1]["items"] == []
+    assert city.ask("/units")[1]["items"][0]["state"] == "en_route"
 
 
 def test_a_past_that_is_counted_again_reminds_nobody(tmp_path: Path) -> None:

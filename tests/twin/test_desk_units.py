@@ -160,7 +160,7 @@ def test_a_unit_that_falls_silent_is_told_once_and_cleared_when_heard() -> None:
         "unit_silent@U7",
         f"unit_silent@U7/{T + MINUTE_MS}",
     )
-    assert draft.fields["priority"] == PRIORITY
+    assert (draft.fields["priority"], draft.fields["case"], draft.scope) == (PRIORITY, "C1", "")
     assert "排水1队" in draft.fields["text_zh"]
     assert json.loads(draft.fields["evidence"]) == {"unit": "U7", "seen": T, "cases": ["C1"]}
     assert (draft.lon, row(units)["state"]) == (114.3, "silent")

@@ -115,7 +115,7 @@ class Alarms:
             return
         alarm = self._alarm(event.subject)
         group = str(event.fields.get("group") or "") or self._group(str(event.fields.get("rule") or ""), event.scope)
-        seen = not alarm.hidden
+        seen, alarm.case = not alarm.hidden, str(event.fields.get("case") or alarm.case)
         if alarms.annunciate(alarm, event, place, DRILL + group if event.drill else group):
             for other in self._first_out.join(alarm):
                 self._demote(other)

@@ -256,17 +256,19 @@ class Units:
         subject = f"{DRILL if unit.case.startswith(DRILL) else ''}{RULE}@{unit.code}"
         minutes, name = (now - since) // MINUTE_MS, unit.name or unit.code
         evidence = {"unit": unit.code, "seen": unit.row()["seen"], "cases": sorted(unit.work)}
+        home = unit.home if unit.placed == MISSING else ""  # who answers for a place must see it
         fields = {
-            "rule": RULE, "priority": PRIORITY, "value": float(minutes), "group": RULE,
+            "rule": RULE, "case": unit.case, "priority": PRIORITY, "value": float(minutes), "group": RULE,
             "text_zh": f"{name} 执行 {unit.case} 期间已 {minutes} 分钟无回报",
             "text_en": f"{name} on {unit.case} has said nothing for {minutes} min",
             "evidence": json.dumps(evidence, ensure_ascii=False, separators=(",", ":")),
         }  # fmt: skip
-        return Draft("alarm.raised", now, f"{subject}/{since}", subject, unit.lon, unit.lat, fields)
+        return Draft("alarm.raised", now, f"{subject}/{since}", subject, unit.lon, unit.lat, fields, home)
 
     def _clear(self, unit: Unit, now: int) -> Draft:
         raised, subject = self._raised[unit.code]
-        return Draft("alarm.cleared", now, f"{raised}/cleared", subject, unit.lon, unit.lat, {"value": 0.0})
+        home = unit.home if unit.placed == MISSING else ""
+        return Draft("alarm.cleared", now, f"{raised}/cleared", subject, unit.lon, unit.lat, {"value": 0.0}, home)
 
     def due(self) -> int:
         """When the next unit becomes silent, the last tick where an alarm is yet to be told; MISSING for neither."""

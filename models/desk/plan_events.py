@@ -23,6 +23,8 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "plan.step_done": (_STEP, _SAYS),
     "plan.step_undone": (_STEP, _SAYS),
     "plan.level_changed": (_LEVEL,),
+    # the draft of a public warning at the level of now: nobody is to be warned
+    "plan.draft_discarded": (),
     "plan.report": (
         Field("kind", _CODE, choices=REPORTS, required=True),
         Field("to", _CODE),
@@ -61,6 +63,7 @@ PLAN_TITLES: dict[str, tuple[str, str]] = {
     "plan.step_done": ("预案步骤完成", "Plan step done"),
     "plan.step_undone": ("预案步骤撤销完成", "Plan step not done after all"),
     "plan.level_changed": ("预案执行级别变更", "Level of plan run changed"),
+    "plan.draft_discarded": ("预警草稿弃用", "Draft of a warning discarded"),
     "plan.report": ("信息报送", "Report sent up"),
     "plan.receipt": ("报送回执", "Receipt of a report"),
     "duty.set": ("值班安排", "Duty roster set"),

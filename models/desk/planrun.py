@@ -45,7 +45,8 @@ class Expected:
 class Run:
     """A run: `level` as the desk counts, 1 is the worst; `announced` is that which the city was told, 0 none.
 
-    `ending`: since when the end condition has held, `may_end`: it has done so for its time.
+    `ending`: since when the end condition has held, `may_end`: it has done so for its time. `discarded`: an authorised
+    person said that nobody is to be warned at this level.
     """
 
     code: str
@@ -68,6 +69,7 @@ class Run:
     announced: int = 0
     ending: int = MISSING
     may_end: bool = False
+    discarded: bool = False
 
     @property
     def drill(self) -> bool:
@@ -115,7 +117,7 @@ class Run:
             "report": asdict(expected) if expected else None, "reports": [asdict(r) for r in self.reports],
             "notify": [dict(n) for n in plan.notify if self.level in n.get("levels", (1, 2, 3, 4))],
             "resources": [dict(n) for n in plan.resources], "cap": plan.cap_fields(self.level),
-            "warning": plan.warning(self.level, self.code), "end": plan.end.when.text,
+            "warning": plan.warning(self.level, self.code), "discarded": self.discarded, "end": plan.end.when.text,
         }  # fmt: skip
 
     def checklist(self, plan: Plan) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ _TABLE: dict[str, str] = {
     # units, plans, duty
     "unit.state": "LDHG", "unit.silent": "", "plan.started": "LM", "plan.step_done": "LDHM", "plan.ended": "LM",
     "plan.step_undone": "LDHM", "plan.level_changed": "LM", "plan.report": "LM", "plan.receipt": "LM",
-    "plan.activated": "G", "plan.changed": "G", "calendar.edition": "A",
+    "plan.draft_discarded": "M", "plan.activated": "G", "plan.changed": "G", "calendar.edition": "A",
     "duty.set": "LS", "shift.handed": "LD", "shift.taken": "LD",
     # reading
     "read.city": _ALL, "read.ind": _ALL, "read.twin": _ALL, "read.case": _ALL, "read.sys": _ALL, "read.alarm": _ALL,

@@ -322,6 +322,11 @@ def test_a_run_of_a_plan_says_who_is_to_be_told(city: City) -> None:
     assert [(n["role"], n["person"]) for n in run["notify"]] == [("commander", "Wang"), ("supervisor", None)]
     assert run["end"] == "waterlog_depth_max < 10 and rain_1h_max < 5"
     assert run["warning"]["colour"] == "red"
+    assert run["discarded"] is False
+    city.done("plan.draft_discarded", "R-1")
+    assert city.ask("/plans/running")[1]["items"][0]["discarded"] is True
+    status, refused = city.say("plan.draft_discarded", "R-1")
+    assert (status, refused["known"]["by"]) == (422, "local")
 
 
 def test_a_report_that_is_transferred_waits_for_its_acknowledgement(city: City) -> None:

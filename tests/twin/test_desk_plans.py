@@ -169,6 +169,26 @@ def test_the_checklist() -> None:
     assert plans.of_case("C-1") is None
 
 
+def test_a_draft_of_a_warning_is_discarded_until_the_level_changes() -> None:
+    plans = taken(made(), START)
+    assert row(plans, "R-1")["discarded"] is False
+    taken(plans, event("plan.draft_discarded", 3, "R-1", "chief", reason="已口头通知"))
+    assert (row(plans, "R-1")["discarded"], row(plans, "R-1")["rev"]) == (True, 2)
+    refusal = plans.check(event("plan.draft_discarded", 4, "R-1"))
+    assert refusal is not None
+    assert (refusal.reason, refusal.known) == ("not_now", {"by": "chief", "at": T + 3 * MINUTE})
+    again = made()
+    again.load(json.loads(json.dumps(plans.state())))
+    assert row(again, "R-1")["discarded"] is True
+    taken(plans, event("plan.level_changed", 5, "R-1", level=2))
+    assert row(plans, "R-1")["discarded"] is False, "another level has a draft of its own"
+    plan = plans.plans[plans.runs["R-1"].plan]
+    plans.plans[plan.id] = replace(plan, cap={})
+    refusal = plans.check(event("plan.draft_discarded", 6, "R-1"))
+    assert refusal is not None
+    assert "has no draft" in refusal.detail
+
+
 REFUSED = [
     (event("plan.started", 9, "R-9", plan="war", level=3, area="D1"), "unknown_case", "plan"),
     (event("plan.started", 9, "R-9", plan="crowd", level=4, area="D1"), "out_of_range", "level"),

@@ -65,6 +65,8 @@ def _check_move(plan: Plan, run: Run, event: Event) -> Refusal | None:
         return Refusal("not_now", "subject", "that run was ended; its reports can still be sent", known)
     if event.type in ("plan.step_done", "plan.step_undone"):
         return _check_step(plan, run, event)
+    if event.type == "plan.draft_discarded":
+        return _check_draft(plan, run)
     if event.type == "plan.level_changed" and event.fields["level"] not in plan.allowed():
         levels = ", ".join(map(str, sorted(plan.allowed())))
         return Refusal("out_of_range", "level", f"the plan {plan.id} has the levels {levels}")
@@ -82,6 +84,15 @@ def _check_step(plan: Plan, run: Run, event: Event) -> Refusal | None:
         return Refusal("not_now", "step", f"step {n} was done by {done.by}", {"by": done.by, "at": done.at})
     if event.type == "plan.step_undone" and done is None:
         return Refusal("not_now", "step", f"step {n} was not done yet")
+    return None
+
+
+def _check_draft(plan: Plan, run: Run) -> Refusal | None:
+    if not plan.cap:
+        return Refusal("not_now", "subject", f"the plan {plan.id} has no draft of a warning")
+    if run.discarded:
+        known = {"by": run.changed_by, "at": run.changed_at}
+        return Refusal("not_now", "subject", "the draft of this level was discarded", known)
     return None
 
 
@@ -113,7 +124,9 @@ def apply_move(plan: Plan, run: Run, event: Event) -> None:
     elif event.type == "plan.step_undone":
         run.steps.pop(int(told["step"]), None)
     elif event.type == "plan.level_changed":
-        run.level, run.level_at = int(told["level"]), at
+        run.level, run.level_at, run.discarded = int(told["level"]), at, False
+    elif event.type == "plan.draft_discarded":
+        run.discarded = True
     elif event.type == "plan.report":
         to = str(told.get("to") or (plan.reports.to if plan.reports else ""))
         texts = (str(told.get(name) or "") for name in ("receipt", "text"))

@@ -44,8 +44,8 @@ class Plans:
     """The part of the desk that knows plans; `areas`: codes of the scopes of each level at which plans are judged."""
 
     types: frozenset[str] = frozenset({
-        "plan.started", "plan.step_done", "plan.step_undone", "plan.level_changed", "plan.report", "plan.receipt",
-        "plan.ended", "plan.activated", "plan.changed", "alarm.raised", "alarm.cleared",
+        "plan.started", "plan.step_done", "plan.step_undone", "plan.level_changed", "plan.draft_discarded",
+        "plan.report", "plan.receipt", "plan.ended", "plan.activated", "plan.changed", "alarm.raised", "alarm.cleared",
     })  # fmt: skip
 
     def __init__(self, plans: Mapping[str, Plan], areas: Mapping[str, Sequence[str]]) -> None:

@@ -153,7 +153,7 @@ describe('catalogues', () => {
   test('every key is used somewhere', () => {
     const root = new URL('../src/', import.meta.url);
     const code = readdirSync(root, { recursive: true }).map(String).filter((f) => /\.tsx?$/.test(f)).map((f) => readFileSync(new URL(f, root), 'utf8')).join('\n');
-    const made = /^(theme|stage|reason|category|event|state|channel|kind|window|scope|level|quality|keys|unit|agg|origin|edit|status|better|page|lab.show|ops.state|ops.level|ops.role|ops.mode|act|move|problem|sound|ustate|astate|dstage|dkeys|term|step|do|giveback|await|hand|emergency|actor|said)\./;
+    const made = /^(theme|stage|reason|category|event|state|channel|kind|window|scope|level|quality|keys|unit|agg|origin|edit|status|better|page|lab.show|ops.state|ops.level|ops.role|ops.mode|act|move|problem|sound|ustate|astate|dstage|dkeys|term|step|do|giveback|await|hand|emergency|actor|said|cap|colour)\./;
     const unused = Object.keys(zh).filter((k) => !made.test(k) && !code.includes(`'${k}'`));
     expect(unused).toEqual([]);
   });

@@ -6,12 +6,12 @@ import { t, word } from '../i18n';
 import { acknowledging, open, type Group } from './alarms';
 import { brief, parse, type Command, type Meaning, type World } from './grammar';
 import type { Alarm, Candidate, File } from './nouns';
-import { deadline, nextMove } from './queue';
+import { deadline, nextMove, standing } from './queue';
 import type { Answer } from './answer';
 import { command, key } from './send';
 import { alarmNow, allAlarms, caseNow, file, fleet, groups, look, may, me, queue, renew, second, select, selected, settled, unitNow, zone } from './store';
 
-export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover' | 'batch';
+export type Sheet = 'keys' | 'alarms' | 'intake' | 'handover' | 'batch' | 'warnings';
 export const sheet = signal<Sheet | null>(null);
 export const bar = signal('');
 /** The last word on what was done: good news fade by themselves, bad ones stay until something else is done. */
@@ -76,8 +76,8 @@ function refusal(asked: Command, answer: Exclude<Answer, { how: 'done' }>): stri
   }
 }
 
-/** Say a command; why it was not taken, null when it was. `rev`: the revision that was looked at, where it is not that of the page. */
-async function ask(asked: Command & { rev?: number }): Promise<(() => string) | null> {
+/** Say a command; why it was not taken, null when it was. */
+async function ask(asked: Command): Promise<(() => string) | null> {
   const content = JSON.stringify(asked);
   const idem = unanswered.get(content) ?? key();
   const rev = asked.rev ?? revOf(asked.op, asked.subject);
@@ -109,7 +109,7 @@ async function each(commands: readonly Command[]): Promise<boolean> {
 }
 
 /** Say commands of which each stands alone; why those were not taken that were not, by subject. `said`: in words, of how many were. */
-export async function allowing(commands: readonly (Command & { rev: number })[], said: (done: number) => string): Promise<Map<string, () => string>> {
+export async function allowing(commands: readonly Command[], said: (done: number) => string): Promise<Map<string, () => string>> {
   const found = new Map<string, () => string>();
   for (let i = 0; i < commands.length; i += AT_ONCE) {
     await Promise.all(commands.slice(i, i + AT_ONCE).map(async (one) => { const why = await ask(one); if (why) found.set(one.subject, why); }));
@@ -160,7 +160,7 @@ async function whole(): Promise<File | null> {
 export async function sendBest(): Promise<void> {
   const at = await whole();
   if (!at || busy.peek() > 0) return;
-  if (nextMove(at.state, at.legal) === 'case.dispatched') send(recommended.peek());
+  if (nextMove(standing(at, second.peek()), at.legal) === 'case.dispatched') send(recommended.peek());
   else tell(false, () => t(at.units.length ? 'desk.sent' : 'desk.nothing', at.units.length ? at.units.map((u) => u.unit).join(' ') : at.code, possible(at.legal)));
 }
 
@@ -173,7 +173,7 @@ function asAllowed(one: Command): Command {
 export async function advance(): Promise<void> {
   const at = await whole();
   if (!at || busy.peek() > 0) return;
-  const move = nextMove(at.state, at.legal);
+  const move = nextMove(standing(at, second.peek()), at.legal);
   if (move === 'case.dispatched') { send(recommended.peek()); return; }
   if (!move) { tell(false, () => t('desk.nothing', at.code, possible(at.legal))); return; }
   if (!may(move)) { tell(false, () => t('desk.notYours', moveName(move))); return; }

@@ -63,7 +63,7 @@ async function sendAll(): Promise<void> {
 }
 
 /** Keys of the sheet; '' is the space bar. */
-const HINTS = [['↑ ↓', 'move'], ['', 'toggle'], ['T', 'all'], ['O', 'look']] as const;
+const HINTS = [['↑ ↓', 'batch.move'], ['', 'batch.toggle'], ['T', 'batch.all'], ['O', 'batch.look']] as const;
 
 function onKeyDown(e: KeyboardEvent): void {
   const p = plan.peek();
@@ -139,7 +139,7 @@ export function Batch(): JSX.Element {
         <footer class="ac">
           <button class="btn pri" disabled={n === 0 || sending.value || !may('case.dispatched')} onClick={() => void sendAll()} data-testid="batch-send">{t('batch.send', n)} <kbd>Enter</kbd></button>
           <button class="btn" disabled={sending.value} onClick={() => void load()}>{t('batch.again')}</button>
-          {HINTS.map(([key, name]) => <span key={name} class="s d nw"><kbd>{key || t('batch.space')}</kbd> {word('batch', name)}</span>)}
+          {HINTS.map(([key, name]) => <span key={name} class="s d nw"><kbd>{key || t('batch.space')}</kbd> {t(name)}</span>)}
           <span class="e s d">{t('batch.how')}</span>
         </footer>
       </div>

@@ -13,7 +13,7 @@ import { brief } from './grammar';
 import { personal } from './lines';
 import type { Duplicate, File, Part, Plan } from './nouns';
 import { Sign } from './parts';
-import { deadline, isOver, lead, metres, nextMove, span, stages } from './queue';
+import { deadline, isOver, lead, metres, nextMove, span, stages, standing } from './queue';
 import { Left, lentTo, nameOf, whereOf } from './list';
 import { caseNow, file, fileTrouble, may, second, selected, zone } from './store';
 
@@ -112,7 +112,7 @@ function Steps({ plan }: { plan: Plan }): JSX.Element {
 
 /** The buttons; what the case may not do now is disabled. */
 function Actions({ c }: { c: File }): JSX.Element {
-  const move = nextMove(c.state, c.legal);
+  const move = nextMove(standing(c, second.value), c.legal);
   const unit = recommended.value;
   const off = (op: string): boolean => busy.value > 0 || !c.legal.includes(op) || !(may(op) || (op === 'case.deferred' && may('case.extension_asked')));
   const one = (op: string, name: string, zh: string, en: string, key: string, cls = ''): JSX.Element => <button class={`btn ${cls}`} disabled={off(op)} onClick={() => begin(lang.peek() === 'zh' ? zh : en)} aria-keyshortcuts={key}>{word('act', name)} <kbd>{key}</kbd></button>;
@@ -155,7 +155,7 @@ export function CasePanel(): JSX.Element {
     <section key={c.code} class="cs" aria-label={`${t('case')} ${c.code}`} data-testid="case" data-code={c.code} data-rev={c.rev}>
       <div class="ch">
         <Mark level={c.level} size={1.125} /><h2 class="el" title={c.code}>{brief(c.code)} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}{c.lent.length > 0 && <i class="tag" data-testid="lent">{lentTo(c)}</i>}
-        <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : ''].filter(Boolean).join(' · ')}</span>
+        <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', standing(c, second.value) === c.state ? unit.state || c.state : 'unanswered')}` : ''].filter(Boolean).join(' · ')}</span>
         <Onlookers c={c} />
         {!isOver(c) && <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>}
       </div>

@@ -10,6 +10,7 @@ const verb = (name: string, aliases: string, op: string, takes: Takes, legal = f
 export const VERBS = [
   verb('send', '派 派遣 send dispatch d', 'case.dispatched', 'unit', true),
   verb('batch', '批派 整批 分派 batch', '', 'nothing'),
+  verb('warnings', '预警 公共预警 warnings', '', 'nothing'),
   verb('support', '协 协办 support assist', 'case.assigned', 'unit'),
   verb('merge', '并 合并 merge m', 'case.merged', 'case'),
   verb('unmerge', '拆 拆并 unmerge split', 'case.unmerged', 'nothing'),
@@ -33,14 +34,15 @@ export const VERBS = [
   verb('ack', '确认 认 ack a', 'alarm.acknowledged', 'alarm'),
   verb('shelve', '搁 搁置 shelve', 'alarm.shelved', 'until'),
 ] as const;
-export type VerbName = 'send' | 'batch' | 'support' | 'merge' | 'unmerge' | 'unlike' | 'note' | 'transfer' | 'escalate' | 'hold' | 'park' | 'recall' | 'void' | 'accept' | 'reject' | 'file' | 'verify' | 'close' | 'reopen' | 'urge' | 'supervise' | 'instruct' | 'ack' | 'shelve';
+export type VerbName = 'send' | 'batch' | 'warnings' | 'support' | 'merge' | 'unmerge' | 'unlike' | 'note' | 'transfer' | 'escalate' | 'hold' | 'park' | 'recall' | 'void' | 'accept' | 'reject' | 'file' | 'verify' | 'close' | 'reopen' | 'urge' | 'supervise' | 'instruct' | 'ack' | 'shelve';
 
 /** What the bar knows of the city while somebody types. `selected`: the case that is open, '' = none. */
 export interface World { selected: string; cases: readonly string[]; units: readonly string[]; alarms: readonly string[]; now: number }
 
 export type Problem = 'verb' | 'case' | 'cases' | 'unit' | 'units' | 'other' | 'text' | 'to' | 'time' | 'passed' | 'alarm' | 'self';
 
-export interface Command { op: string; subject: string; fields: Record<string, string | number | boolean> }
+/** `scope`, `drill`: of what has no code yet; `rev`: the revision that was looked at, where it is not that of the page. */
+export interface Command { op: string; subject: string; fields: Record<string, string | number | boolean>; scope?: string; drill?: boolean; rev?: number }
 
 /**
  * What a line means. `opens` a case, `shows` a sheet, or is `command`s to send, or has a `problem` (with the word it is about).

@@ -38,6 +38,7 @@ export const KEYS: Binding[] = [
   { key: 'v', shown: 'V', name: 'verify', run: verb('核查', 'verify') },
   { key: 'c', shown: 'C', name: 'close', run: verb('结案', 'close') },
   { key: 'p', shown: 'P', name: 'plan', run: () => stepDone() },
+  { key: 'y', shown: 'Y', name: 'warnings', foot: true, run: sheetKey('warnings') },
   { key: 'i', shown: 'I', name: 'intake', run: sheetKey('intake') },
   { key: 'o', shown: 'O', name: 'handover', run: sheetKey('handover') },
   { key: 's', shown: 'S', name: 'sound', run: toggleSound },

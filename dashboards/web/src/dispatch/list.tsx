@@ -11,7 +11,7 @@ import { acknowledge, goTo, next, sheet } from './act';
 import { titled, type Group } from './alarms';
 import { brief } from './grammar';
 import type { Case } from './nouns';
-import { deadline, lead, pressure, used, windowed } from './queue';
+import { deadline, lead, pressure, standing, used, windowed } from './queue';
 import { grouping } from './told';
 import { groups, queue, second, select, selected, turnOf, zone } from './store';
 
@@ -23,6 +23,7 @@ export const whereOf = (c: Pick<Case, 'where' | 'scope'>): string => say(c.where
 /** `U5 到场`, or what the case waits for. */
 function stateOf(c: Case): string {
   const unit = lead(c);
+  if (unit && standing(c, second.value) === 'unanswered') return `${unit.unit} ${word('ustate', 'unanswered')}`;
   return unit && ['dispatched', 'received', 'arrived'].includes(c.state) ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : word('await', c.state);
 }
 
@@ -48,7 +49,7 @@ function Row({ c, at, cut }: { c: Case; at: number; cut: boolean }): JSX.Element
       <span class="r m">{countdown(Math.max(0, second.value - c.reported), lang.value)}</span>
       <span class={`sla ${pressure(c, second.value)}`}><i style={{ width: `${100 * (Number.isFinite(share) ? share : 0)}%` }} /></span>
       <Left c={c} />
-      <span class={c.units.length ? 'm' : ''}>{stateOf(c)}</span>
+      <span class={c.units.length && standing(c, second.value) === c.state ? 'm' : ''}>{stateOf(c)}</span>
     </div>
   );
 }

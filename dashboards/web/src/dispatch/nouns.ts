@@ -3,7 +3,8 @@
 import type { Level, Text } from '../types';
 import type { Item } from '../wire';
 
-export interface Assigned { unit: string; role: string; state: string; since: number }
+/** `receiptDue`: until when one that was sent has to say that it has the case, NaN once it did. */
+export interface Assigned { unit: string; role: string; state: string; since: number; receiptDue: number }
 
 /** A case as the queue shows it. */
 export interface Case {
@@ -73,7 +74,7 @@ export function caseOf(x: Item, old?: Case): Case {
     scope: n('scope', old?.scope), where: has('where') ? words(x.where) : (old?.where ?? {}), lon: n('lon', old?.lon), lat: n('lat', old?.lat),
     reported: n('reported_at', old?.reported), filed: n('filed_at', old?.filed), since: n('since', old?.since), owner: has('owner') ? (typeof x.owner === 'string' ? x.owner : text(item(x.owner).unit)) : (old?.owner ?? ''),
     drill: has('drill') ? x.drill === true : (old?.drill ?? false), channel: s('channel', old?.channel), text: s('text', old?.text), address: s('address', old?.address),
-    units: has('units') ? list(x.units).map((u) => ({ unit: text(u.unit), role: text(u.role), state: text(u.state), since: num(u.since) })) : (old?.units ?? []),
+    units: has('units') ? list(x.units).map((u) => ({ unit: text(u.unit), role: text(u.role), state: text(u.state), since: num(u.since), receiptDue: num(u.receipt_due) })) : (old?.units ?? []),
     merged: has('merged') ? names(x.merged) : (old?.merged ?? []), into: s('into', old?.into), lent: has('lent') ? names(x.lent) : (old?.lent ?? []),
   };
 }

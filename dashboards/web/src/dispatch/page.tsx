@@ -23,6 +23,7 @@ import { Alarms, Keys } from './sheets';
 import { sentry } from './sound';
 import { attend, me, selected } from './store';
 import { Timeline, Units } from './units';
+import { Warnings } from './warnings';
 
 function Foot(): JSX.Element {
   const to = (page: Page): JSX.Element => <a href={addressOf(page, '')} onClick={followed(page)} data-testid={`page-${page}`}>{word('page', page)}</a>;
@@ -41,6 +42,7 @@ function Sheets(): JSX.Element | null {
     case 'intake': return <Intake />;
     case 'handover': return <Handover />;
     case 'batch': return <Batch />;
+    case 'warnings': return <Warnings />;
     default: return null;
   }
 }

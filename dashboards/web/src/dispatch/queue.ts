@@ -1,6 +1,6 @@
 /** The order of the queue, clocks and stages of a case. Pure. */
 
-import type { Case, File } from './nouns';
+import type { Assigned, Case, File } from './nouns';
 
 const OVER = new Set(['closed', 'evaluated', 'merged', 'voided', 'rejected', 'answered', 'transferred', 'withdrawn']);
 
@@ -67,7 +67,7 @@ export function stages(c: Case & Partial<Pick<File, 'timeline'>>): { stage: Stag
 }
 
 const WANTED: Record<string, string> = {
-  reported: 'case.accepted', accepted: 'case.filed', filed: 'case.dispatched', returned: 'case.dispatched', reopened: 'case.dispatched', deferred: 'case.dispatched', parked: 'case.dispatched',
+  reported: 'case.accepted', accepted: 'case.filed', filed: 'case.dispatched', returned: 'case.dispatched', reopened: 'case.dispatched', deferred: 'case.dispatched', parked: 'case.dispatched', unanswered: 'case.dispatched',
   handled: 'case.verified', verified: 'case.closed',
 };
 
@@ -87,6 +87,17 @@ export function nextMove(state: string, legal: readonly string[]): string {
 /** The unit that leads a case, else the first one. */
 export function lead(c: Pick<Case, 'units'>): Case['units'][number] | undefined {
   return c.units.find((u) => u.role === 'lead') ?? c.units[0];
+}
+
+/** Units of a case that gave no receipt in time. */
+export function noReceipt(c: Pick<Case, 'units'>, now: number): Assigned[] {
+  return c.units.filter((u) => u.state === 'sent' && u.receiptDue <= now);
+}
+
+/** The state of a case, `unanswered` where the unit that leads it gave no receipt in time: then another one may be sent. */
+export function standing(c: Pick<Case, 'state' | 'units'>, now: number): string {
+  const unit = lead(c);
+  return c.state === 'dispatched' && unit && noReceipt(c, now).includes(unit) ? 'unanswered' : c.state;
 }
 
 /** The rows of a long list that are seen, with two more on each side. */

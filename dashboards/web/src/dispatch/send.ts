@@ -4,7 +4,7 @@ import { headers } from '../reads';
 import type { Item } from '../wire';
 import { answerOf, type Answer } from './answer';
 
-export interface Asked { op: string; subject: string; fields: Record<string, unknown>; rev?: number; idem?: string }
+export interface Asked { op: string; subject: string; fields: Record<string, unknown>; rev?: number; idem?: string; scope?: string; drill?: boolean }
 
 const PATIENCE_MS = 15_000;
 

@@ -8,7 +8,7 @@ import type { Level } from '../types';
 import type { Item } from '../wire';
 import { counted, grouped, open, sounding } from './alarms';
 import { alarmOf, caseOf, fileOf, meOf, unitOf, type Alarm, type Case, type File, type Me, type Unit } from './nouns';
-import { isOver, sorted, turn } from './queue';
+import { isOver, sorted, standing, turn } from './queue';
 
 const cases = new Map<string, Case>();
 const units = new Map<string, Unit>();
@@ -24,10 +24,12 @@ const asked = signal(false);
 /** What one may say; changes only with the person. */
 const rights = computed(() => { const who = me.value; return new Set(who === null || who === 'out' ? [] : who.may); });
 /** Whose turn a case is: see `turn`. */
-export const turnOf = (c: Pick<Case, 'state'>): 0 | 1 | 2 => turn(c.state, (op) => rights.value.has(op));
+export const turnOf = (c: Pick<Case, 'state' | 'units'>): 0 | 1 | 2 => turn(standing(c, second.peek()), (op) => rights.value.has(op));
 
+/** Cases whose unit gave no receipt in time: said anew only when there is another one. */
+const late = computed(() => { void casesRev.value; const at = second.value; return [...cases.values()].filter((c) => standing(c, at) !== c.state).map((c) => c.code).join(' '); });
 /** Open cases in the order of the queue: what waits for who sits here comes first. */
-export const queue = computed(() => { void casesRev.value; return sorted(cases.values(), turnOf); });
+export const queue = computed(() => { void casesRev.value; void late.value; return sorted(cases.values(), turnOf); });
 export const fleet = computed(() => { void unitsRev.value; return [...units.values()].sort((a, b) => a.code.localeCompare(b.code, 'en', { numeric: true })); });
 export const groups = computed(() => { void alarmsRev.value; return grouped(alarms.values()); });
 export const counts = computed(() => { void alarmsRev.value; return counted(alarms.values()); });

@@ -6,9 +6,9 @@ import { lang, say, t, word } from '../i18n';
 import { rowOf, scopeName } from '../store';
 import { busy, candidates, recommended, send } from './act';
 import { speaker, words } from './lines';
-import type { Candidate, Entry } from './nouns';
-import { nextMove, span } from './queue';
-import { file, fleet, may, zone } from './store';
+import type { Assigned, Candidate, Entry } from './nouns';
+import { nextMove, noReceipt, span, standing } from './queue';
+import { file, fleet, may, second, unitNow, zone } from './store';
 
 export const TERMS = ['time', 'skill', 'load', 'area'] as const;
 
@@ -20,7 +20,7 @@ export function Term({ value }: { value: number | undefined }): JSX.Element {
 function Row({ c, n }: { c: Candidate; n: number }): JSX.Element {
   const best = recommended.value?.unit === c.unit;
   const legal = may('case.dispatched') && (file.value?.legal.includes('case.dispatched') ?? false);
-  const next = file.value !== null && nextMove(file.value.state, file.value.legal) === 'case.dispatched';
+  const next = file.value !== null && nextMove(standing(file.value, second.value), file.value.legal) === 'case.dispatched';
   return (
     <tr class={`ur${best ? ' sel' : ''}${c.feasible ? '' : ' no'}`} data-unit={c.unit}>
       <td class="d">{n <= 9 ? n : ''}</td>
@@ -30,6 +30,16 @@ function Row({ c, n }: { c: Candidate; n: number }): JSX.Element {
       {c.feasible ? TERMS.map((name) => <td key={name}><Term value={c.terms[name]} /></td>) : <td colSpan={4} class="s d el">{say(c.why)}</td>}
       <td class="tot">{Number.isFinite(c.score) ? c.score.toFixed(2) : '—'}</td>
       <td><button class={`btn${best && next ? ' pri' : ''}`} disabled={!legal || busy.value > 0} onClick={() => send(c)} title={say(c.why)} aria-label={t('units.sendTo', c.unit)}>{t('units.send')} {n <= 9 && <kbd>{best && next ? 'Enter' : n}</kbd>}</button></td>
+    </tr>
+  );
+}
+
+/** A unit that was sent and did not say that it has the case. */
+function NoReceipt({ u }: { u: Assigned }): JSX.Element {
+  return (
+    <tr class="ur" data-unit={u.unit} data-testid="no-receipt">
+      <td /><td class="el"><b>{u.unit}</b> {unitNow(u.unit)?.name}</td><td class="wide2"><span class="od">{word('ustate', 'unanswered')}</span></td>
+      <td colSpan={4} class="s d el">{t('units.unanswered', hms(u.since, zone.value), hms(u.receiptDue, zone.value))}</td>
     </tr>
   );
 }
@@ -45,7 +55,7 @@ export function Units(): JSX.Element {
       <div class="us" tabIndex={0} role="region" aria-label={t('units')}>
         <table data-testid="units">
           <thead><tr class="ur hdr"><th /><th>{t('units.unit')}</th><th>{t('units.state')}</th><th class="r">{t('units.eta')}</th>{TERMS.map((name) => <th key={name}>{word('term', name)}</th>)}<th class="r">{t('units.score')}</th><th /></tr></thead>
-          <tbody>{list.map((c, i) => <Row key={c.unit} c={c} n={i + 1} />)}</tbody>
+          <tbody>{file.value && noReceipt(file.value, second.value).map((u) => <NoReceipt key={u.unit} u={u} />)}{list.map((c, i) => <Row key={c.unit} c={c} n={i + 1} />)}</tbody>
         </table>
       </div>
     </section>

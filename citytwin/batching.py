@@ -44,6 +44,8 @@ class Batches:
     def __init__(self, runtime: Desks, engine: Engine, patience_s: float) -> None:
         self._runtime, self._engine, self._patience_s = runtime, engine, patience_s
         self._lock = threading.Lock()
+        #: One proposal at a time: a large one takes a second of the processor.
+        self._turn = threading.Lock()
         #: By user and case: the unit that was proposed, when, and what is kept of it.
         self._made: OrderedDict[tuple[str, str], tuple[str, int, dict[str, Any]]] = OrderedDict()
 
@@ -53,8 +55,9 @@ class Batches:
         work = self._engine.casework
         if work is None or not asked.needs:
             return _answer(asked, [], 0.0, 0.0)
-        trips = work.sending.trips(asked.forces, asked.needs)
-        found = proposal(asked.needs, asked.forces, trips, asked.now, asked.policy)
+        with self._turn:
+            trips = work.sending.trips(asked.forces, asked.needs)
+            found = proposal(asked.needs, asked.forces, trips, asked.now, asked.policy)
         kept = {"cases": len(asked.needs), "objective": round(found.objective, 3), "nearest": round(found.nearest, 3)}
         self._keep(user, asked.now, found.offers, kept)
         items = [about | _offered(offer) for about, offer in zip(asked.about, found.offers, strict=True)]

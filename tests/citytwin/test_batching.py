@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from citytwin.accounts import Accounts, Cost
-from citytwin.batching import VALID_MS
+from citytwin.batching import VALID_MS, Batches
+from citytwin.models.batch import Changes, EventBatch
 from citytwin.models.desk.candidates import ARRIVE_S
 from citytwin.staffing import ACCOUNTS
+from citytwin.submissions import Unavailable, done_now
 from tests.citytwin.test_desk_door import City
 from tests.citytwin.test_dispatching import dispatches
 from tests.servers.process import until
@@ -166,3 +170,29 @@ def signed_in(city: City, user: str) -> dict[str, str]:
     request = urllib.request.Request(f"{city.url}/api/v1/session", body, {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return {"Cookie": str(answer.headers["set-cookie"]).partition(";")[0]}
+
+
+class Gateway:
+    """Asks the desk in the thread of the asker, as a gateway does."""
+
+    def __init__(self) -> None:
+        self.lock, self.position = threading.RLock(), 0
+
+    def call(self, run: Callable[[], Any]) -> Future[Any]:
+        return done_now(self.lock, run)
+
+    def submit(self, batches: Sequence[EventBatch]) -> Future[list[Changes]]:
+        raise Unavailable("nothing is sent here")
+
+
+def test_a_gateway_proposes_what_one_process_proposes(city: City) -> None:
+    crossed(city)
+    found = proposed(city, 2)
+    batches = Batches(Gateway(), city.node.engine, 1.0)
+    told = batches.propose("anna", lambda _: True)
+    assert [(r["case"], r["unit"], r["nearest"]) for r in told["items"]] == [
+        (r["case"], r["unit"], r["nearest"]) for r in found["items"]
+    ]
+    first = told["items"][0]
+    assert batches.about("anna", first["case"], first["unit"]) is not None
+    assert batches.about("ben", first["case"], first["unit"]) is None, "what was proposed to somebody else"

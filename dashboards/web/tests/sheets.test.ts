@@ -3,7 +3,7 @@ import { parse, type World } from '../src/dispatch/grammar';
 import { caseOf } from '../src/dispatch/nouns';
 import { commands, proposalOf, saved, ticked } from '../src/dispatch/proposal';
 import { board, discarding, ending, issuing } from '../src/dispatch/warning';
-import { nextMove, noReceipt, standing, turn } from '../src/dispatch/queue';
+import { bearing, nextMove, noReceipt, standing, turn } from '../src/dispatch/queue';
 
 const world: World = { selected: 'C-10241', cases: ['C-10241', 'C-10242'], units: ['U7'], alarms: [], now: 0 };
 const candidate = { unit: 'U7', name: '排水1队', eta_s: 160, terms: { time: 0.9, skill: 1, load: 1, area: 1 }, score: 0.96, feasible: true };
@@ -44,6 +44,8 @@ describe('a unit that gives no receipt', () => {
   test('in support it is named, and the case goes on', () => {
     const both = caseOf({ code: 'C-1', state: 'dispatched', units: [{ unit: 'U7', role: 'lead', state: 'received', since: 1 }, { unit: 'U8', role: 'support', state: 'sent', since: 1, receipt_due: 5 }] });
     expect([standing(both, 9), noReceipt(both, 9).map((u) => u.unit)]).toEqual(['dispatched', ['U8']]);
+    expect(both.units.map((u) => bearing(u, both, u.unit === 'U7' ? 'silent' : 'busy', 9))).toEqual(['silent', 'unanswered']);
+    expect(both.units.map((u) => bearing(u, both, undefined, 4))).toEqual(['received', 'sent']);
   });
 });
 

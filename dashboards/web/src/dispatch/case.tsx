@@ -13,9 +13,9 @@ import { brief } from './grammar';
 import { personal } from './lines';
 import type { Duplicate, File, Part, Plan } from './nouns';
 import { Sign } from './parts';
-import { deadline, isOver, lead, metres, nextMove, span, stages, standing } from './queue';
+import { bearing, deadline, isOver, lead, metres, nextMove, span, stages, standing } from './queue';
 import { Left, lentTo, nameOf, whereOf } from './list';
-import { caseNow, file, fileTrouble, may, second, selected, zone } from './store';
+import { caseNow, file, fileTrouble, may, second, selected, unitNow, zone } from './store';
 
 function Stages({ c }: { c: File }): JSX.Element {
   const due = (at: number): string => t(Number.isFinite(c.stageDue) ? 'case.dueAt' : 'case.dueAll', hms(at, zone.value));
@@ -155,7 +155,7 @@ export function CasePanel(): JSX.Element {
     <section key={c.code} class="cs" aria-label={`${t('case')} ${c.code}`} data-testid="case" data-code={c.code} data-rev={c.rev}>
       <div class="ch">
         <Mark level={c.level} size={1.125} /><h2 class="el" title={c.code}>{brief(c.code)} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}{c.lent.length > 0 && <i class="tag" data-testid="lent">{lentTo(c)}</i>}
-        <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', standing(c, second.value) === c.state ? unit.state || c.state : 'unanswered')}` : ''].filter(Boolean).join(' · ')}</span>
+        <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', bearing(unit, c, unitNow(unit.unit)?.state, second.value))}` : ''].filter(Boolean).join(' · ')}</span>
         <Onlookers c={c} />
         {!isOver(c) && <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>}
       </div>

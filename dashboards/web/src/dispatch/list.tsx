@@ -11,9 +11,9 @@ import { acknowledge, goTo, next, sheet } from './act';
 import { titled, type Group } from './alarms';
 import { brief } from './grammar';
 import type { Case } from './nouns';
-import { deadline, lead, pressure, standing, used, windowed } from './queue';
+import { bearing, deadline, lead, pressure, standing, used, windowed } from './queue';
 import { grouping } from './told';
-import { groups, queue, second, select, selected, turnOf, zone } from './store';
+import { groups, queue, second, select, selected, turnOf, unitNow, zone } from './store';
 
 export const nameOf = (c: Pick<Case, 'title' | 'category'>): string => say(c.title) || word('category', c.category);
 
@@ -23,8 +23,7 @@ export const whereOf = (c: Pick<Case, 'where' | 'scope'>): string => say(c.where
 /** `U5 到场`, or what the case waits for. */
 function stateOf(c: Case): string {
   const unit = lead(c);
-  if (unit && standing(c, second.value) === 'unanswered') return `${unit.unit} ${word('ustate', 'unanswered')}`;
-  return unit && ['dispatched', 'received', 'arrived'].includes(c.state) ? `${unit.unit} ${word('ustate', unit.state || c.state)}` : word('await', c.state);
+  return unit && ['dispatched', 'received', 'arrived'].includes(c.state) ? `${unit.unit} ${word('ustate', bearing(unit, c, unitNow(unit.unit)?.state, second.value))}` : word('await', c.state);
 }
 
 /** The districts that help with it, by name. */

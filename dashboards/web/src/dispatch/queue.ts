@@ -94,6 +94,12 @@ export function noReceipt(c: Pick<Case, 'units'>, now: number): Assigned[] {
   return c.units.filter((u) => u.state === 'sent' && u.receiptDue <= now);
 }
 
+/** How a unit on a case is shown: silent where the desk says so of it, `unanswered` without a receipt in time, else how far it is. */
+export function bearing(u: Assigned, c: Pick<Case, 'state' | 'units'>, fleet: string | undefined, now: number): string {
+  if (fleet === 'silent') return 'silent';
+  return noReceipt(c, now).includes(u) ? 'unanswered' : u.state || c.state;
+}
+
 /** The state of a case, `unanswered` where the unit that leads it gave no receipt in time: then another one may be sent. */
 export function standing(c: Pick<Case, 'state' | 'units'>, now: number): string {
   const unit = lead(c);

@@ -6,8 +6,8 @@ import { lang, say, t, word } from '../i18n';
 import { rowOf, scopeName } from '../store';
 import { busy, candidates, recommended, send } from './act';
 import { speaker, words } from './lines';
-import type { Assigned, Candidate, Entry } from './nouns';
-import { nextMove, noReceipt, span, standing } from './queue';
+import type { Assigned, Candidate, Entry, File } from './nouns';
+import { bearing, nextMove, span, standing } from './queue';
 import { file, fleet, may, second, unitNow, zone } from './store';
 
 export const TERMS = ['time', 'skill', 'load', 'area'] as const;
@@ -34,15 +34,18 @@ function Row({ c, n }: { c: Candidate; n: number }): JSX.Element {
   );
 }
 
-/** A unit that was sent and did not say that it has the case. */
-function NoReceipt({ u }: { u: Assigned }): JSX.Element {
+/** A unit on the case of which nothing is heard: no receipt in time, or silent on its way. */
+function Unheard({ u, how }: { u: Assigned; how: string }): JSX.Element {
+  const unit = unitNow(u.unit);
+  const words = how === 'silent' ? t('units.silent', hms(unit?.seen ?? NaN, zone.value)) : t('units.unanswered', hms(u.since, zone.value), hms(u.receiptDue, zone.value));
   return (
-    <tr class="ur" data-unit={u.unit} data-testid="no-receipt">
-      <td /><td class="el"><b>{u.unit}</b> {unitNow(u.unit)?.name}</td><td class="wide2"><span class="od">{word('ustate', 'unanswered')}</span></td>
-      <td colSpan={4} class="s d el">{t('units.unanswered', hms(u.since, zone.value), hms(u.receiptDue, zone.value))}</td>
+    <tr class="ur" data-unit={u.unit} data-testid="unheard">
+      <td /><td class="el"><b>{u.unit}</b> {unit?.name}</td><td class="wide2"><span class="od">{word('ustate', how)}</span></td><td colSpan={4} class="s d el">{words}</td>
     </tr>
   );
 }
+
+const unheard = (c: File): [Assigned, string][] => c.units.map((u): [Assigned, string] => [u, bearing(u, c, unitNow(u.unit)?.state, second.value)]).filter(([, how]) => how === 'silent' || how === 'unanswered');
 
 export function Units(): JSX.Element {
   const list = candidates.value;
@@ -55,7 +58,7 @@ export function Units(): JSX.Element {
       <div class="us" tabIndex={0} role="region" aria-label={t('units')}>
         <table data-testid="units">
           <thead><tr class="ur hdr"><th /><th>{t('units.unit')}</th><th>{t('units.state')}</th><th class="r">{t('units.eta')}</th>{TERMS.map((name) => <th key={name}>{word('term', name)}</th>)}<th class="r">{t('units.score')}</th><th /></tr></thead>
-          <tbody>{file.value && noReceipt(file.value, second.value).map((u) => <NoReceipt key={u.unit} u={u} />)}{list.map((c, i) => <Row key={c.unit} c={c} n={i + 1} />)}</tbody>
+          <tbody>{file.value && unheard(file.value).map(([u, how]) => <Unheard key={u.unit} u={u} how={how} />)}{list.map((c, i) => <Row key={c.unit} c={c} n={i + 1} />)}</tbody>
         </table>
       </div>
     </section>

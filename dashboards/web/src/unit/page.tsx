@@ -173,9 +173,11 @@ function Idle(): JSX.Element {
 function Trouble(): JSX.Element {
   const lines: ComponentChildren[] = refused.value.map((r, i) => <p key={i}><b>{word('event', r.op)} {r.subject}</b> {r.words}</p>);
   const out = link.value.state !== 'live';
+  const u = unit.value;
   return (
     <div class="tr0" role="status" data-testid="trouble">
       {out && <p class="cut">{waiting.value.length ? t('crew.cutHeld', waiting.value.length) : t('crew.cut')}</p>}
+      {u?.state === 'silent' && <div class="cut" data-testid="silent"><p>{t('crew.silent', hms(u.seen, city.value.timezone))}</p><button onClick={() => press('unit.state', u.code, { state: 'ready', kind: u.kind })}>{t('crew.heard')}</button></div>}
       {unkept.value && <p class="cut">{t('crew.unkept')}</p>}
       {lines.length > 0 && <div class="cut">{lines}<button onClick={() => (refused.value = [])}>{t('crew.seen')}</button></div>}
       {said.value && waiting.value.length > 0 && <p class="s d">{said.value()}</p>}

@@ -165,18 +165,6 @@ class Casework:
         file = self.file(code)
         return {} if file is None else self.short(file)
 
-    def of_caller(self, caller: str, most: int) -> list[dict[str, Any]]:
-        """The newest cases of a caller (keyed hash), short forms with `caller`, at most so many."""
-        cases, out = self.engine.cases, list[dict[str, Any]]()
-        for row in cases.callers.slots(caller).tolist() if cases is not None else ():
-            assert cases is not None
-            file = self.file(cases.code.strings[row])
-            if file is not None and file.told.get("caller") == caller:
-                out.append({**self.short(file), "caller": caller})
-            if len(out) == most:
-                break
-        return out
-
     def _merged(self, file: CaseFile) -> list[str]:
         return self.engine.cases.children(file.code) if self.engine.cases is not None else []
 

@@ -17,13 +17,17 @@ from citytwin.engine import Engine
 from citytwin.evidence import Evidence
 from citytwin.ingest import refused
 from citytwin.models.desk import handover, roster
+from citytwin.models.desk.callers import plain_number
 from citytwin.models.desk.rules import Rule
 from citytwin.streams.codec import Codec
+from citytwin.streams.secrets import keyed_hash
 from citytwin.submissions import Busy, Desks, Unavailable
 
 T = TypeVar("T")
 #: Categories that are found by what was typed.
 FOUND = 20
+#: Earlier cases of a caller that are looked at.
+CALLED = 50
 
 
 class DeskDoor:
@@ -34,6 +38,7 @@ class DeskDoor:
     ) -> None:
         """`mark`: see Commands."""
         self.runtime, self.engine, self.evidence = runtime, engine, evidence
+        self._secret = codec.rules.secret
         self._batches = Batches(runtime, engine, PATIENCE_S)
         self._commands = Commands(codec, runtime, engine, clock, mark, self._batches)
 
@@ -68,6 +73,21 @@ class DeskDoor:
             lambda: self.engine.casework.whole(code) if self.engine.casework is not None else None
         )
         return found
+
+    def callers(self, number: str) -> Sequence[Mapping[str, Any]]:
+        """Earlier cases of whoever has this number, the newest first, with `caller`: the keyed hash of it."""
+        caller = keyed_hash(self._secret, plain_number(number))
+        found: Sequence[Mapping[str, Any]] = self._ask(lambda: self._called(caller))
+        return found
+
+    def _called(self, caller: str) -> Sequence[Mapping[str, Any]]:
+        work, cases = self.engine.casework, self.engine.cases
+        if work is None or cases is None:
+            return ()
+        codes = [cases.code.strings[row] for row in cases.callers.slots(caller)[:CALLED].tolist()]
+        files = [file for code in codes if (file := work.file(code)) is not None]
+        # an event that named the caller may have been corrected
+        return [{**work.short(file), "caller": caller} for file in files if file.told.get("caller") == caller]
 
     def rows(self, part: str) -> Sequence[Mapping[str, Any]]:
         """What is open of a part of the desk."""

@@ -24,6 +24,7 @@ from citytwin.dashboards.ports import Refused
 from citytwin.dashboards.problems import Trouble
 from citytwin.dashboards.seeing import shown
 from citytwin.geo.scopes import ScopeTree
+from citytwin.models.desk.callers import plain_number
 
 #: A command may have this many bytes.
 MAX_COMMAND = 64 * 1024
@@ -47,6 +48,15 @@ class Ask(Struct, forbid_unknown_fields=True):
     lat: Annotated[float, Meta(ge=-90, le=90)] | None = None
     scope: Annotated[str, Meta(max_length=100)] = ""
     drill: bool = False
+
+
+class Called(Struct, forbid_unknown_fields=True):
+    """Whose earlier cases are asked for: the number as it is typed."""
+
+    caller: Annotated[str, Meta(min_length=5, max_length=200)]
+
+    def __repr__(self) -> str:
+        return "Called()"
 
 
 class Answer(Struct):
@@ -84,6 +94,7 @@ class DeskApi:
         tables = ("rules", "plans", "categories", "duty")
         return [
             Route("/api/v1/commands", self.command, methods=["POST"]),
+            Route("/api/v1/callers", self.callers, methods=["POST"]),
             Route("/api/v1/evidence", self.keep, methods=["POST"]),
             Route("/api/v1/evidence/{name}", self.picture, methods=["GET"]),
             Route("/api/v1/dispatch/batch", self.batch, methods=["GET"]),
@@ -110,8 +121,8 @@ class DeskApi:
         """Ask for the rights, then have it done. Raises Trouble, Refused."""
         who = self._who(request, ask.op)
         command = Command(
-            ask.op, ask.subject, ask.idem, who.user, ask.fields, self._rev(request, ask), ask.lon, ask.lat, ask.scope,
-            ask.drill,
+            ask.op, ask.subject, ask.idem, who.user, _plain(ask.fields), self._rev(request, ask), ask.lon, ask.lat,
+            ask.scope, ask.drill,
         )  # fmt: skip
         place, lent = await asyncio.to_thread(self.desk.place, command)
         who.require(ask.op, place, lent)
@@ -157,6 +168,23 @@ class DeskApi:
             raise Trouble(404, "unknown_case", f"there is no case {code}, or it is not yours to see")
         note_personal(request, "case", [seen])
         return problems.json(seen, {"ETag": f'"{found["rev"]}"', "Cache-Control": "no-cache"})
+
+    async def callers(self, request: Request) -> Response:
+        """Earlier cases of a caller; asking is written down whatever is found, and the number is in no address."""
+        self._who(request, "case.reported")
+        who = self._who(request, "read.personal")
+        body = await body_of(request, 1024, "the number of a caller")
+        try:
+            given = msgspec.json.decode(body, type=Called)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # what it says could quote the number
+            raise Trouble(400, "body", 'send {"caller": "..."}') from None
+        found = await asyncio.to_thread(self.desk.callers, given.caller)
+        seen = [r for row in found if (r := shown(who, "case", row)) is not None and r.get("caller")]
+        codes = ",".join(str(row["code"]) for row in seen)
+        note(request, "read.personal", codes, detail={"channel": "callers", "rows": len(seen)})
+        items = [{name: value for name, value in row.items() if name != "caller"} for row in seen]
+        return problems.json({"items": items}, {"Cache-Control": "no-store"})
 
     def _rows(self, part: str) -> Callable[[Request], Any]:
         async def read(request: Request) -> Response:
@@ -217,3 +245,9 @@ class DeskApi:
         return Response(
             found[0], media_type=found[1], headers={"Cache-Control": "private, max-age=31536000, immutable"}
         )
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a command with the caller's number as it is written everywhere: a hash tells nothing of how it was."""
+    caller = fields.get("caller")
+    return fields | {"caller": plain_number(caller)} if isinstance(caller, str) else fields

@@ -50,6 +50,9 @@ class Desk(Protocol):
     def case(self, code: str) -> Mapping[str, Any] | None:
         """All that is known of one case; None for an unknown one."""
 
+    def callers(self, number: str) -> Sequence[Mapping[str, Any]]:
+        """Earlier cases of whoever has this number, the newest first, each with `caller`, which is personal."""
+
     def rows(self, part: str) -> Sequence[Mapping[str, Any]]:
         """What is open of a part of the desk: `alarm`, `unit`, `plan`, `warning`, `transfer`."""
 

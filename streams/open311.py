@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
+from citytwin.models.desk.callers import plain_number
 from citytwin.models.lifecycle import STATES, TERMINAL, TITLES
 from citytwin.streams.rules import Box
 from citytwin.streams.secrets import Blanker, keyed_hash
@@ -150,7 +151,7 @@ def report_of(form: Mapping[str, str], services: Mapping[str, Service], code: st
     caller = next((form[n].strip() for n in _CALLER if form.get(n, "").strip()), named)
     words = "\n".join(filter(None, (text, media)))
     component = form.get(f"attribute[{_ATTRIBUTE}]", "").strip()[:100]
-    return Report(code, service, blanked(words), lon, lat, blanked(address), component, caller[:200])
+    return Report(code, service, blanked(words), lon, lat, blanked(address), component, plain_number(caller)[:200])
 
 
 def blanked(text: str) -> str:

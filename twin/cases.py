@@ -31,6 +31,7 @@ from citytwin.models.lifecycle import (
     move_codes,
 )
 from citytwin.models.vocabulary import Kind
+from citytwin.twin.callers import Callers
 from citytwin.twin.casefold import COLUMNS, STATE, fold_cases, sorted_rows
 from citytwin.twin.caselinks import CaseLinks
 from citytwin.twin.growable import Grow, GrowText
@@ -65,6 +66,7 @@ class CaseTable:
         #: Events of the case that has the most.
         self._most = 0
         self._links = CaseLinks()
+        self.callers = Callers(ledger)
         self.todo, self.dirty = Dirty(), Dirty()
         self._told = Grow(np.bool_, False)
         self._suspect, self._suspect_since = False, dict[int, int]()

@@ -19,6 +19,7 @@ from websockets.typing import Subprotocol
 
 from citytwin.accounts import Accounts, Cost
 from citytwin.dashboards.access import Access, cookie_of, set_cookie
+from citytwin.dashboards.desk_ports import Desk
 from citytwin.dashboards.people import COOKIE, Person
 from citytwin.dashboards.ports import Page
 from citytwin.dashboards.server import Parts, ServerThread, Web
@@ -99,12 +100,14 @@ class City:
 
 
 @contextlib.contextmanager
-def served(path: Path, *, token: str = "", demo: bool = False, loopback: bool = True) -> Iterator[City]:
+def served(
+    path: Path, *, token: str = "", demo: bool = False, loopback: bool = True, desk: Desk | None = None
+) -> Iterator[City]:
     trail = Trail()
     with Accounts(path / "accounts.db", cost=Cost(2, 1, 1)) as accounts:
         staff = Staff(accounts, loopback=loopback, demo=demo)
         access = Access(token or None, people=staff, trail=trail)
-        web = Web(Parts(FakeBoard(), Reads(), FakeIngest(), FakeHealth(), access=access, static=path))
+        web = Web(Parts(FakeBoard(), Reads(), FakeIngest(), FakeHealth(), access=access, static=path, desk=desk))
         server = ServerThread(web)
         port = server.start()
         try:

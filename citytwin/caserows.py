@@ -121,6 +121,7 @@ def timeline(file: CaseFile) -> list[dict[str, Any]]:
                 "type": entry.type,
                 "actor": entry.actor or entry.source,
                 "text": entry.text,
+                "unit": entry.unit or None,
                 "id": entry.id,
                 "hash": chain.hex(),
                 "legal": entry.legal,
@@ -130,7 +131,8 @@ def timeline(file: CaseFile) -> list[dict[str, Any]]:
 
 
 def _bytes(entry: Entry) -> bytes:
-    return "\x1f".join((str(entry.time), entry.type, entry.actor, entry.source, entry.id, entry.text)).encode()
+    parts = (str(entry.time), entry.type, entry.actor, entry.source, entry.id, entry.text, entry.unit)
+    return "\x1f".join(parts).encode()
 
 
 def report(file: CaseFile) -> dict[str, Any]:

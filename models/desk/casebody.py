@@ -51,7 +51,7 @@ class CaseLaw:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the timeline; `legal` is false for a move that the case could not make."""
+    """One line of the timeline; `unit`: whom it is about; `legal` is false for a move that the case could not make."""
 
     time: int
     type: str
@@ -61,6 +61,7 @@ class Entry:
     id: str
     hash: str = ""
     legal: bool = True
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,5 +211,6 @@ def entry_of(event: Event, legal: bool = True) -> Entry:
     told = event.fields
     text = str(told.get("text") or told.get("reason") or "")
     return Entry(
-        event.time, event.type, actor_of(event), text, event.source, event.id, str(told.get("hash", "")), legal
-    )
+        event.time, event.type, actor_of(event), text, event.source, event.id, str(told.get("hash", "")), legal,
+        str(told.get("unit") or ""),
+    )  # fmt: skip

@@ -183,9 +183,10 @@ def automatic(decision: Decision, need: Need, policy: Policy, now: int, rev: int
         return None
     if max(need.bounces, sent) > policy.most_automatic:
         return None
+    why = decision.why
     fields: dict[str, Any] = {
         "unit": decision.chosen, "strategy": decision.strategy, "candidates": decision.document(),
-        "actor": SYSTEM, "reason": decision.why["zh"], "rev": rev,
+        "actor": SYSTEM, "reason": f"按规则自动派遣：{why['zh']} / sent by a rule: {why['en']}", "rev": rev,
     }  # fmt: skip
     if math.isfinite(decision.score):
         fields["score"] = decision.score

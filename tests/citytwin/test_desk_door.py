@@ -116,6 +116,8 @@ def test_a_case_goes_its_way(city: City) -> None:
     status, refused = city.say("case.verified", code, rev=case["rev"], passed=True)
     assert (status, refused["known"]["legal"] is not None) == (403, True), "the local user did the work"
     assert [line["type"] for line in case["timeline"]][:3] == ["case.reported", "case.accepted", "case.filed"]
+    assert {line["unit"] for line in case["timeline"][:3]} == {None}
+    assert {line["unit"] for line in case["timeline"][3:]} == {"U7"}, "each line says which unit went"
     assert len({line["hash"] for line in case["timeline"]}) == len(case["timeline"])
 
 

@@ -146,6 +146,8 @@ def test_nothing_is_sent_by_itself_unless_a_rule_says_so() -> None:
     assert draft is not None
     assert (draft.type, draft.subject, draft.id) == ("case.dispatched", "C1", "C1/dispatch/3")
     assert (draft.fields["unit"], draft.fields["strategy"]) == ("U7", "nearest")
+    zh, en = str(draft.fields["reason"]).split(" / ")
+    assert (zh, en) == (f"按规则自动派遣：{made.why['zh']}", f"sent by a rule: {made.why['en']}")
     (batch,) = batches_of([draft], VOCABULARY())  # every field is one that the log knows
     assert batch.subject.tolist() == ["C1"]
     assert draft.fields["score"] == pytest.approx(made.score)

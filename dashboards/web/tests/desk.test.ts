@@ -13,6 +13,12 @@ const MIN = 60_000;
 const a = (code: string, more: Record<string, unknown> = {}): Case => caseOf({ code, state: 'filed', level: 3, ...more });
 const alarm = (code: string, more: Record<string, unknown> = {}): Alarm => alarmOf({ code, priority: 2, active: true, acked: false, state: 'unack', occurrence: 1, since: 100, rev: 4, ...more });
 
+test('what a rule has the desk do is said in one language, what people write stays', () => {
+  const e = { type: 'case.dispatched', text: '按规则自动派遣：排水1队最快 / sent by a rule: 排水1队 is nearest', actor: 'system' };
+  expect([words(e, 'zh', () => ''), words(e, 'en', () => ''), words({ ...e, actor: 'anna' }, 'en', () => ''), speaker('system')]).toEqual(['按规则自动派遣：排水1队最快', 'sent by a rule: 排水1队 is nearest', e.text, '']);
+  expect(fileOf({ code: 'C', timeline: [{ t: 1, type: 'case.enroute', unit: 'U7' }, { t: 2, type: 'case.noted', unit: null }] }).timeline.map((x) => x.unit)).toEqual(['U7', '']);
+});
+
 test('a name in both languages is said in one', () => {
   expect([personal('派遣员 Dispatcher', 'zh'), personal('派遣员 Dispatcher', 'en'), personal('Anna B', 'zh'), personal('王五', 'en')]).toEqual(['派遣员', 'Dispatcher', 'Anna B', '王五']);
 });
@@ -79,7 +85,7 @@ describe('the queue', () => {
     expect([pressure(c, 10 * MIN), pressure(c, 85 * MIN), pressure(c, 101 * MIN)]).toEqual(['', 'near', 'over']);
   });
   test('stages follow the state, with the time of what was done', () => {
-    const c = { ...a('x', { state: 'received', reported_at: 1, filed_at: 2, stage_due: 90 }), timeline: [{ at: 3, type: 'case.dispatched', actor: '', text: '', id: '', hash: '' }] };
+    const c = { ...a('x', { state: 'received', reported_at: 1, filed_at: 2, stage_due: 90 }), timeline: [{ at: 3, type: 'case.dispatched', actor: '', text: '', unit: 'U7', id: '', hash: '' }] };
     expect(stages(c).map((s) => s.how)).toEqual(['done', 'done', 'done', 'now', 'wait', 'wait']);
     expect(stages(c).slice(0, 4).map((s) => s.at)).toEqual([1, 2, 3, 90]);
     expect(['new', 'reported', 'returned', 'parked', 'arrived', 'handled', 'verified', 'closed'].map(stageAt)).toEqual([0, 1, 2, 2, 3, 4, 5, 6]);

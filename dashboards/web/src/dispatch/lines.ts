@@ -6,6 +6,9 @@ import type { Entry } from './nouns';
 const CHINESE = /[\u4e00-\u9fff]/;
 const PLACE = /(?<![\w-])\d{6}(?:\d{3}){0,3}(?![\w-])/g;
 
+/** The desk itself: what it says and what a rule has it do. */
+const ITSELF = new Set(['desk/auto', 'system']);
+
 /** The half of `中文 / English` that is in a language; any other text whole. */
 export function half(text: string, lang: Lang): string {
   for (let at = text.indexOf(' / '); at >= 0; at = text.indexOf(' / ', at + 1)) {
@@ -17,13 +20,13 @@ export function half(text: string, lang: Lang): string {
 
 /** Who said it: a user without the door's name; '' for the desk itself. */
 export function speaker(actor: string): string {
-  return actor === 'desk/auto' ? '' : actor.replace(/^desk\//, '');
+  return ITSELF.has(actor) ? '' : actor.replace(/^desk\//, '');
 }
 
 /** What was said, in a language, with names for the codes of places; '' where it is only the name of the move again. What people wrote stays as it is. */
 export function words(e: Pick<Entry, 'type' | 'text' | 'actor'>, lang: Lang, name: (code: string) => string): string {
   if (e.type.endsWith(`.${e.text}`)) return '';
-  return e.actor !== 'desk/auto' ? e.text : half(e.text, lang).replace(PLACE, (code) => name(code) || code);
+  return !ITSELF.has(e.actor) ? e.text : half(e.text, lang).replace(PLACE, (code) => name(code) || code);
 }
 
 /** A name in both languages, `派遣员 Dispatcher`, in one of them; any other name whole. */

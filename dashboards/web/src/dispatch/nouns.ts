@@ -20,7 +20,7 @@ export interface Evidence { type: string; id: string; at: number }
 /** One part of a reason: what was asked for, what was found, and its past where the server sends one. */
 export interface Part { label: Text; value: string; number: number; unit: string; ok: boolean; evidence: Evidence[]; series: number[]; limit: number }
 export interface Why { rule: string; version: string; confidence: number; at: number; parts: Part[] }
-export interface Entry { at: number; type: string; actor: string; text: string; id: string; hash: string }
+export interface Entry { at: number; type: string; actor: string; text: string; unit: string; id: string; hash: string }
 export interface Terms { [name: string]: number }
 export interface Duplicate { code: string; level: Level; title: Text; score: number; distance: number; gap: number; terms: Terms }
 export interface Candidate { unit: string; name: string; state: string; eta: number; distance: number; terms: Terms; score: number; feasible: boolean; late: boolean; why: Text }
@@ -115,7 +115,7 @@ export function candidateOf(c: Item): Candidate {
 export function fileOf(x: Item): File {
   return {
     ...caseOf(x), legal: names(x.legal), why: whyOf(x.why), plan: planOf(x.plan),
-    timeline: list(x.timeline).map((e) => ({ at: num(e.t), type: text(e.type), actor: text(e.actor), text: text(e.text), id: text(e.id), hash: text(e.hash) })),
+    timeline: list(x.timeline).map((e) => ({ at: num(e.t), type: text(e.type), actor: text(e.actor), text: text(e.text), unit: text(e.unit), id: text(e.id), hash: text(e.hash) })),
     duplicates: list(x.duplicates).map((d) => ({ code: text(d.code), level: levelOf(d.level), title: words(d.title), score: num(d.score), distance: num(d.distance_m), gap: num(d.gap_s), terms: numbers(d.terms) })),
     candidates: list(x.candidates).map(candidateOf),
     reports: list(x.reports).map((r) => ({ at: num(r.t ?? r.time ?? r.reported_at), channel: text(r.channel), text: text(r.text) })),

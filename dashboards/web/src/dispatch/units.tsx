@@ -73,10 +73,11 @@ function who(actor: string): string {
 
 function Line({ e }: { e: Entry }): JSX.Element {
   const said = words(e, lang.value, (code) => { const row = rowOf(code); return row < 0 ? '' : scopeName(row, lang.value); });
+  const unit = e.unit && `${e.unit} ${unitNow(e.unit)?.name ?? ''}`.trimEnd();
   return (
     <li class="tlx">
       <span>{hms(e.at, zone.value)}</span><span class="d" title={e.actor}>{who(e.actor)}</span>
-      <span title={said}><b>{word('event', e.type)}</b>{said ? ` ${word('said', said)}` : ''}</span><span class="hx">{e.hash.slice(0, 4)}</span>
+      <span title={[unit, said].filter(Boolean).join(' · ')}><b>{word('event', e.type)}</b>{unit && ` ${unit}`}{said ? ` ${word('said', said)}` : ''}</span><span class="hx">{e.hash.slice(0, 4)}</span>
     </li>
   );
 }

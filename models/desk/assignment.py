@@ -117,19 +117,34 @@ def _decision(need: Need, known: tuple[Candidate, ...], unit: str, policy: Polic
 
 def _able(
     needs: Sequence[Need], forces: Sequence[Force], known: Sequence[tuple[Candidate, ...]],
-    beside: Mapping[str, frozenset[str]] | None,
+    beside: Mapping[str, frozenset[str]] | None, aided: Bool,
 ) -> Bool:  # fmt: skip
-    """Pairs that can be (bool[n, m]): a neighbour only where no own unit can be there in time."""
+    """Pairs that can be (bool[n, m]): a neighbour only where no own unit can be there in time, and where `aided`."""
     able = np.zeros((len(needs), len(forces)), np.bool_)
     row = {force.code: j for j, force in enumerate(forces)}
     for i, (need, some) in enumerate(zip(needs, known, strict=True)):
         home = need.scopes[1] if len(need.scopes) > 1 else ""
         near = None if beside is None else beside.get(home, frozenset())
-        alone = any(c.feasible and c.own and not c.late for c in some)
+        alone = not aided[i] and any(c.feasible and c.own and not c.late for c in some)
         for c in some:
             helps = not alone and (near is None or c.district in near)
             able[i, row[c.unit]] = c.feasible and (c.own or helps)
     return able
+
+
+def _settled(
+    needs: Sequence[Need], forces: Sequence[Force], known: Sequence[tuple[Candidate, ...]], eta_s: Float64,
+    policy: Policy, beside: Mapping[str, frozenset[str]] | None,
+) -> tuple[Problem, Int64]:  # fmt: skip
+    """The problem and its optimum; a case whose own units go to others of the batch may be helped by neighbours."""
+    aided = np.zeros(len(needs), np.bool_)
+    while True:
+        about = problem(needs, forces, eta_s, _able(needs, forces, known, beside, aided), policy)
+        best = optimum(about)
+        left = (best == NOBODY) & ~aided
+        if not left.any():
+            return about, best
+        aided |= left
 
 
 def proposal(
@@ -138,12 +153,13 @@ def proposal(
 ) -> Proposal:  # fmt: skip
     """What is best for cases that wait at the same time; `trips` from units (rows) to cases (columns).
 
-    Units of the own district, and of those beside it (None: of all) for a case that no own one can reach in time.
+    Units of the own district, and of those beside it (None: of all) for a case to which no own one is left that can
+    be there in time.
     """
     known = [candidates(need, forces, trips, now, policy, i) for i, need in enumerate(needs)]
     eta = trips.seconds.T
-    about = problem(needs, forces, eta, _able(needs, forces, known, beside), policy)
-    best, plain = optimum(about), greedy(about, eta, needs)
+    about, best = _settled(needs, forces, known, eta, policy, beside)
+    plain = greedy(about, eta, needs)
     offers = []
     for i, (need, some) in enumerate(zip(needs, known, strict=True)):
         place, other = int(best[i]), int(plain[i])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from citytwin.geo.travel import Straight
 from citytwin.models.columns import Float64, Int64
-from citytwin.models.desk.assignment import NOBODY, Problem, batch, greedy, optimum, problem
+from citytwin.models.desk.assignment import NOBODY, Problem, batch, greedy, optimum, problem, proposal
 from citytwin.models.desk.candidates import Force, Need, Policy
 from citytwin.models.desk.regret import Day, offline, replay
 from tests.conftest import proving
@@ -153,6 +153,17 @@ def test_a_neighbour_helps_only_where_no_own_unit_comes_in_time() -> None:
     assert [(d.chosen, d.aid) for d in made] == [("C1", "C"), ("B1", "")]
     made = batch(needs, forces, trips, 0, POLICY, {"A": frozenset()})
     assert [(d.chosen, d.aid) for d in made] == [("", ""), ("B1", "")]
+
+
+def test_a_neighbour_helps_where_the_own_unit_goes_to_another_case() -> None:
+    needs = [Need(f"C{i}", 114.3, 30.6, priority=i, scopes=("X", "A"), limit_s=600) for i in (1, 3)]
+    forces = [Force("A1", lon=114.3, lat=30.6, scopes=("X", "A")), Force("C1", lon=114.32, lat=30.6, scopes=("X", "C"))]
+    trips = Straight().trips(np.array([114.3, 114.32]), np.full(2, 30.6), np.full(2, 114.3), np.full(2, 30.6))
+    for beside, wanted in ((None, {"A1", "C1"}), ({"A": frozenset[str]()}, {"A1", ""})):
+        made = proposal(needs, forces, trips, 0, POLICY, beside)
+        assert {offer.decision.chosen for offer in made.offers} == wanted
+        assert made.objective <= made.nearest + 1e-9
+        assert made.objective == pytest.approx(sum(offer.cost for offer in made.offers))
 
 
 def some_day(seed: int, n: int, m: int) -> Day:

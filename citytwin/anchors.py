@@ -61,6 +61,7 @@ class Anchors:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_TIMEOUT_S + 5)
+        self.audit.flush(_TIMEOUT_S)  # what is on its way belongs below the last one
         self.put()
 
     def put(self) -> None:

@@ -118,9 +118,10 @@ class Audit:
             found = self._db.execute("SELECT seq, hash FROM marks WHERE name = 'head'").fetchone()
         return Head(*found) if found else Head(0, GENESIS)
 
-    def flush(self) -> None:
-        """Wait until all that was noted is on disk."""
-        self._queue.join()
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until all that was noted is on disk, at most so long; whether it is."""
+        with self._queue.all_tasks_done:
+            return self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, seconds)
 
     def close(self) -> None:
         """Write what waits, and close."""

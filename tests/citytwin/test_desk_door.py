@@ -344,6 +344,8 @@ def test_a_report_that_is_transferred_waits_for_its_acknowledgement(city: City) 
     city.clock.set(city.clock.now_ms() + 6 * 60_000)
     rule = f"transfer_waiting@{code}"
     until(lambda: any(r["code"] == rule and r["active"] for r in city.ask("/alarms")[1]["items"]), 30, "it is late")
+    (late,) = [r for r in city.ask("/alarms")[1]["items"] if r["code"] == rule]
+    assert late["case"] == code, "one goes from the alarm to the case"
     status, refused = city.say("case.acknowledged", code)
     assert (status, refused["type"].rsplit(":", 1)[1]) == (400, "missing")
     city.done("case.acknowledged", code, receipt="119-4711")

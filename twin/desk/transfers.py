@@ -91,7 +91,7 @@ class Transfers:
             "rule": RULE, "priority": PRIORITY if row["to"] in EMERGENCY else PRIORITY_OTHERS, "group": RULE,
             "value": float(minutes), "unit": "min", "text_zh": f"{code} 转办 {row['to']} 已 {minutes} 分钟未签收",
             "text_en": f"{code} was transferred to {row['to']} {minutes} min ago and is not acknowledged",
-            "evidence": json.dumps({"case": code}, ensure_ascii=False),
+            "evidence": json.dumps({"case": code}, ensure_ascii=False), "case": code,
         }  # fmt: skip
         place = self._place(code)
         return Draft("alarm.raised", row["due"], f"{subject}/{row['at']}", subject, fields=fields, scope=place)

@@ -144,6 +144,12 @@ describe('the command bar', () => {
     expect([duration('30'), duration('2小时'), duration('1d'), duration('x')]).toEqual([1_800_000, 7_200_000, 86_400_000, NaN]);
     expect([completion('派 10241 U5', world), completion('派 C-10241 U1', world), completion('', world)]).toEqual(['', '7', '']);
   });
+  test('a receipt of a transfer is what was answered, for the case that is looked at', () => {
+    expect(parse('回执 C-10241 119-4711', world).commands).toEqual([{ op: 'case.acknowledged', subject: 'C-10241', fields: { receipt: '119-4711' } }]);
+    expect([parse('receipt C-10241', world).problem, parse('receipt C-10241', world).verb?.legal]).toEqual(['text', true]);
+    const passed = (transfer: unknown) => caseOf({ code: 'C', transfer }).passed;
+    expect([passed({ to: '119', receipt: null, waits: true }), passed(null), caseOf({ code: 'C' }, { ...a('C'), passed: passed({ to: '110' }) }).passed?.to]).toEqual([{ to: '119', receipt: '', waits: true }, null, '110']);
+  });
   test('no alias means two things', () => {
     const all = VERBS.flatMap((v) => v.aliases);
     expect(new Set(all).size).toBe(all.length);

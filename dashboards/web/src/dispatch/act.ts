@@ -2,7 +2,7 @@
 
 import { batch, computed, signal } from '@preact/signals';
 import { hms } from '../format';
-import { t, word } from '../i18n';
+import { lang, t, word } from '../i18n';
 import { acknowledging, open, type Group } from './alarms';
 import { brief, parse, type Command, type Meaning, type World } from './grammar';
 import type { Alarm, Candidate, File } from './nouns';
@@ -35,10 +35,16 @@ export function tell(good: boolean, words: () => string): void {
   if (good) fading = window.setTimeout(() => { notice.value = null; }, 6_000);
 }
 
+/** Codes of the open cases, and of the one that is looked at: a report that was passed on is over and may still be acknowledged. */
+function named(): string[] {
+  const open = queue.value.map((c) => c.code);
+  return selected.value && !open.includes(selected.value) ? [...open, selected.value] : open;
+}
+
 /** What the bar may speak of. Alarms: those that are open, the worst group first. */
 function world(): World {
   return {
-    selected: selected.value, cases: queue.value.map((c) => c.code), units: fleet.value.map((u) => u.code),
+    selected: selected.value, cases: named(), units: fleet.value.map((u) => u.code),
     alarms: groups.value.flatMap((g) => g.members.filter(open).map((a) => a.code)), now: second.peek(),
   };
 }
@@ -240,6 +246,14 @@ export function goToAlarm(): void {
 export function begin(alias: string): void {
   batch(() => { bar.value = selected.peek() ? `${alias} ${brief(selected.peek())} ` : `${alias} `; notice.value = null; });
   focusBar();
+}
+
+/** Key R: what police, fire or ambulance answered to a report that was passed on to them. */
+export function receipt(): void {
+  const at = file.peek();
+  const op = 'case.acknowledged';
+  if (at && at.legal.includes(op) && may(op)) begin(lang.peek() === 'zh' ? '回执' : 'receipt');
+  else if (at) tell(false, () => (may(op) ? t('desk.illegal', at.code, moveName(op), possible(at.legal)) : t('desk.notYours', moveName(op))));
 }
 
 export function focusBar(): void {

@@ -8,10 +8,10 @@ import { onlookers } from '../looking';
 import { Mark, Spark, unit as unitName } from '../parts';
 import type { Indicator } from '../types';
 import type { Onlooker } from '../wire';
-import { advance, begin, busy, merge, moveName, recommended, send, stepDone, unlike, unmerge } from './act';
+import { advance, begin, busy, merge, moveName, receipt, recommended, send, stepDone, unlike, unmerge } from './act';
 import { brief } from './grammar';
 import { personal } from './lines';
-import type { Duplicate, File, Part, Plan } from './nouns';
+import type { Duplicate, File, Part, Passed, Plan } from './nouns';
 import { Sign } from './parts';
 import { bearing, deadline, isOver, lead, metres, nextMove, span, stages, standing } from './queue';
 import { Left, lentTo, nameOf, whereOf } from './list';
@@ -122,6 +122,7 @@ function Actions({ c }: { c: File }): JSX.Element {
         ? <button class={`btn${move ? ' pri' : ''}`} disabled={!move || !unit || off('case.dispatched')} onClick={() => send(unit)} aria-keyshortcuts="D" data-testid="send">{t('act.send', unit?.unit ?? '')} <kbd>D</kbd></button>
         : <button class="btn pri" disabled={off(move)} onClick={() => void advance()} aria-keyshortcuts="Enter" data-testid="next">{moveName(move)} <kbd>Enter</kbd></button>}
       {one('case.transferred', 'transfer', '转', 'transfer', 'T')}
+      {c.legal.includes('case.acknowledged') && may('case.acknowledged') && <button class="btn pri" disabled={busy.value > 0} onClick={receipt} aria-keyshortcuts="R" data-testid="receipt">{word('act', 'receipt')} <kbd>R</kbd></button>}
       {one('case.escalated', 'escalate', '升', 'escalate', 'E')}
       {one('case.deferred', 'hold', '挂', 'hold', 'H')}
       {one('case.noted', 'note', '记', 'note', 'N', 'wide')}
@@ -136,6 +137,12 @@ function clockName(c: File): string {
   const stage = Number.isFinite(c.stageDue) && !(c.due < c.stageDue);
   const name = stage ? word('dstage', stages(c).find((s) => s.how === 'now')?.stage ?? 'handled') : t('case.handling');
   return t(late ? 'case.over' : 'case.left', name);
+}
+
+/** To whom a report was passed on, and whether they said that they have it. */
+function passedOn({ to, receipt: said, waits }: Passed): string {
+  const whom = word('emergency', to);
+  return waits ? t('case.passedWaits', whom) : said ? t('case.passedTo', whom, said) : whom;
 }
 
 /** Who else looks at the case, and who of them types a command. */
@@ -154,7 +161,7 @@ export function CasePanel(): JSX.Element {
   return (
     <section key={c.code} class="cs" aria-label={`${t('case')} ${c.code}`} data-testid="case" data-code={c.code} data-rev={c.rev}>
       <div class="ch">
-        <Mark level={c.level} size={1.125} /><h2 class="el" title={c.code}>{brief(c.code)} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}{c.lent.length > 0 && <i class="tag" data-testid="lent">{lentTo(c)}</i>}
+        <Mark level={c.level} size={1.125} /><h2 class="el" title={c.code}>{brief(c.code)} {nameOf(c)}</h2>{c.drill && <i class="tag">{t('desk.drill')}</i>}{c.passed && <i class="tag" data-testid="passed">{passedOn(c.passed)}</i>}{c.lent.length > 0 && <i class="tag" data-testid="lent">{lentTo(c)}</i>}
         <span class="m el">{[whereOf(c), unit ? `${unit.unit} ${word('ustate', bearing(unit, c, unitNow(unit.unit)?.state, second.value))}` : ''].filter(Boolean).join(' · ')}</span>
         <Onlookers c={c} />
         {!isOver(c) && <span class="big"><span class="s m">{Number.isFinite(deadline(c)) && clockName(c)}</span><Left c={c} big /></span>}

@@ -31,10 +31,11 @@ export const VERBS = [
   verb('urge', '催 催办 urge', 'case.urged', 'text'),
   verb('supervise', '督 督办 supervise', 'case.supervised', 'text'),
   verb('instruct', '批 批示 instruct', 'case.instructed', 'text'),
+  verb('receipt', '回执 receipt', 'case.acknowledged', 'text', true),
   verb('ack', '确认 认 ack a', 'alarm.acknowledged', 'alarm'),
   verb('shelve', '搁 搁置 shelve', 'alarm.shelved', 'until'),
 ] as const;
-export type VerbName = 'send' | 'batch' | 'warnings' | 'support' | 'merge' | 'unmerge' | 'unlike' | 'note' | 'transfer' | 'escalate' | 'hold' | 'park' | 'recall' | 'void' | 'accept' | 'reject' | 'file' | 'verify' | 'close' | 'reopen' | 'urge' | 'supervise' | 'instruct' | 'ack' | 'shelve';
+export type VerbName = 'send' | 'batch' | 'warnings' | 'support' | 'merge' | 'unmerge' | 'unlike' | 'note' | 'transfer' | 'escalate' | 'hold' | 'park' | 'recall' | 'void' | 'accept' | 'reject' | 'file' | 'verify' | 'close' | 'reopen' | 'urge' | 'supervise' | 'instruct' | 'receipt' | 'ack' | 'shelve';
 
 /** What the bar knows of the city while somebody types. `selected`: the case that is open, '' = none. */
 export interface World { selected: string; cases: readonly string[]; units: readonly string[]; alarms: readonly string[]; now: number }
@@ -132,7 +133,7 @@ function restOf(v: Verb, rest: string, world: World, target: string): Rest {
     }
     case 'text': {
       if (!rest && v.name !== 'urge' && v.name !== 'supervise') return { problem: 'text', about: '' };
-      const key = ['note', 'instruct', 'urge', 'supervise'].includes(v.name) ? 'text' : 'reason';
+      const key = v.name === 'receipt' ? 'receipt' : ['note', 'instruct', 'urge', 'supervise'].includes(v.name) ? 'text' : 'reason';
       return { fields: rest ? { [key]: rest } : {}, given: rest };
     }
     default: return { fields: {} };

@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 import { toggleLang, toggleTheme } from '../actions';
 import { lang } from '../i18n';
-import { acknowledge, advance, begin, candidates, close, focusBar, goToAlarm, merge, send, sendBest, sheet, next, stepDone, unlike, type Sheet } from './act';
+import { acknowledge, advance, begin, candidates, close, focusBar, goToAlarm, merge, send, sendBest, sheet, next, receipt, stepDone, unlike, type Sheet } from './act';
 import { toggleSound } from './sound';
 import { file, step } from './store';
 
@@ -31,6 +31,7 @@ export const KEYS: Binding[] = [
   { key: 'w', shown: 'W', name: 'alarms', run: sheetKey('alarms') },
   { key: 'g', shown: 'G', name: 'map', foot: true, run: () => { recentre.value += 1; } },
   { key: 't', shown: 'T', name: 'transfer', run: verb('转', 'transfer') },
+  { key: 'r', shown: 'R', name: 'receipt', run: receipt },
   { key: 'e', shown: 'E', name: 'escalate', run: verb('升', 'escalate') },
   { key: 'h', shown: 'H', name: 'hold', run: verb('挂', 'hold') },
   { key: 'n', shown: 'N', name: 'note', run: verb('记', 'note') },

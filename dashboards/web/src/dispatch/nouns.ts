@@ -14,8 +14,11 @@ export interface Case {
   text: string; address: string; units: Assigned[]; merged: string[]; into: string;
   /** Codes of other districts whose units work on it: they see it meanwhile. */
   lent: string[];
+  passed: Passed | null;
 }
 
+/** A report that was passed on to others, 110, 119, 120; `waits`: they have not said yet that they have it. */
+export interface Passed { to: string; receipt: string; waits: boolean }
 export interface Evidence { type: string; id: string; at: number }
 /** One part of a reason: what was asked for, what was found, and its past where the server sends one. */
 export interface Part { label: Text; value: string; number: number; unit: string; ok: boolean; evidence: Evidence[]; series: number[]; limit: number }
@@ -75,9 +78,11 @@ export function caseOf(x: Item, old?: Case): Case {
     reported: n('reported_at', old?.reported), filed: n('filed_at', old?.filed), since: n('since', old?.since), owner: has('owner') ? (typeof x.owner === 'string' ? x.owner : text(item(x.owner).unit)) : (old?.owner ?? ''),
     drill: has('drill') ? x.drill === true : (old?.drill ?? false), channel: s('channel', old?.channel), text: s('text', old?.text), address: s('address', old?.address),
     units: has('units') ? list(x.units).map((u) => ({ unit: text(u.unit), role: text(u.role), state: text(u.state), since: num(u.since), receiptDue: num(u.receipt_due) })) : (old?.units ?? []),
-    merged: has('merged') ? names(x.merged) : (old?.merged ?? []), into: s('into', old?.into), lent: has('lent') ? names(x.lent) : (old?.lent ?? []),
+    merged: has('merged') ? names(x.merged) : (old?.merged ?? []), into: s('into', old?.into), lent: has('lent') ? names(x.lent) : (old?.lent ?? []), passed: has('transfer') ? passedOf(x.transfer) : (old?.passed ?? null),
   };
 }
+
+const passedOf = (v: unknown): Passed | null => (v !== null && typeof v === 'object' ? { to: text((v as Item).to), receipt: text((v as Item).receipt), waits: (v as Item).waits === true } : null);
 
 function partOf(p: Item): Part {
   const value = p.value;

@@ -19,7 +19,7 @@ from tests.indicators.histories import Step, history
 from tests.indicators.oracle_law import HOUR, MINUTE
 from tests.indicators.town import batches, town
 
-HISTORIES = 640 if proving() else 24
+HISTORIES = 640 if proving() else 16
 REGISTRY = builtin()
 NOW = 1_750_000_000_000 // HOUR * HOUR
 

@@ -3,27 +3,33 @@
 import { computed, signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
+import '../css/intake.css';
 import { lang, say, t, word } from '../i18n';
 import { read, search } from '../reads';
 import type { Text } from '../types';
 import type { Item } from '../wire';
+import { placeName } from '../store';
 import { sheet, tell } from './act';
+import { Earlier, useCaller } from './caller';
+import { brief } from './grammar';
 import { alike } from './intake';
 import { Mark } from '../parts';
 import { nameOf } from './list';
-import { Over } from './parts';
+import { Over, Sign } from './parts';
+import { middle, nudged, pin, pinning, rounded, sought, under } from './pin';
 import { metres } from './queue';
 import { command, key } from './send';
 import { queue, second, select } from './store';
 
-interface Place { name: string; code: string; lon: number; lat: number }
+interface Named { name: string; code: string; lon: number; lat: number }
 interface Kind { code: string; title: Text }
 
 const EMPTY = { caller: '', confidential: false, channel: '12345', words: '', address: '', category: '', backfill: '', transfer: '', receipt: '' };
 const form = signal({ ...EMPTY });
-const place = signal<Place | null>(null);
+/** The place that was chosen by its name; the pin may have been moved from it. */
+const place = signal<Named | null>(null);
 const kind = signal<Kind | null>(null);
-const places = signal<Place[]>([]);
+const places = signal<Named[]>([]);
 const kinds = signal<Kind[]>([]);
 const trouble = signal('');
 const sending = signal(false);
@@ -51,11 +57,11 @@ function titleOf(x: Item): Text {
 }
 
 /** Open cases that say about the same, near the place where one is known. */
-const similar = computed(() => alike(form.value.words, kind.value?.code ?? '', place.value, queue.value));
+const similar = computed(() => alike(form.value.words, kind.value?.code ?? '', pin.value, queue.value));
 
 function reset(): void {
   form.value = { ...EMPTY };
-  place.value = kind.value = null;
+  place.value = kind.value = pin.value = null;
   places.value = [];
   kinds.value = [];
   trouble.value = '';
@@ -67,7 +73,6 @@ const timeOf = (text: string): number => (text ? new Date(text).getTime() : NaN)
 
 async function submit(): Promise<void> {
   const f = form.peek();
-  const at = place.peek();
   if (!kind.peek() || !f.words.trim()) { trouble.value = t('intake.need'); return; }
   const past = timeOf(f.backfill);
   if (past > second.peek()) { trouble.value = t('intake.future'); return; }
@@ -76,7 +81,9 @@ async function submit(): Promise<void> {
     category: kind.peek()?.code, channel: f.channel, text: f.words.trim(), ...(f.address ? { address: f.address } : {}), ...(f.caller ? { caller: f.caller } : {}),
     ...(f.confidential ? { confidential: true } : {}), ...(Number.isFinite(past) ? { backfilled: true, happened_at: new Date(past).toISOString(), reason: t('intake.backfilled', new Date(past).toISOString()) } : {}),
   };
-  const spot = at && Number.isFinite(at.lon) ? { lon: at.lon, lat: at.lat } : at?.code ? { scope: at.code } : {};
+  const at = pin.peek();
+  const named = place.peek()?.code;
+  const spot = at ? { lon: at.lon, lat: at.lat } : named ? { scope: named } : {};
   const answer = await command({ op: 'case.reported', subject: '', fields, idem, ...spot });
   sending.value = false;
   if (answer.how !== 'done') { trouble.value = answer.words || t('desk.noAnswer'); return; }
@@ -94,6 +101,37 @@ async function passOn(code: string, to: string, receipt: string): Promise<void> 
   if (answer.how !== 'done') tell(false, () => t('intake.notPassed', code, to, answer.words));
 }
 
+/** Take a place by its name: the pin goes where it is. */
+function choose(p: Named): void {
+  place.value = p;
+  places.value = [];
+  put({ address: p.name });
+  if (!Number.isFinite(p.lon)) return;
+  pin.value = rounded({ lon: p.lon, lat: p.lat });
+  sought.value += 1;
+}
+
+/** The pin in words, moved by arrow keys; set by a click on the map or at its middle. */
+function Pin(): JSX.Element {
+  const at = pin.value;
+  const steer = (e: KeyboardEvent): void => {
+    const to = at && nudged(at, e.key, e.shiftKey ? 100 : 10);
+    if (!to) return;
+    e.preventDefault();
+    pin.value = rounded(to);
+  };
+  const set = (): void => { pin.value = middle.of(); };
+  const where = at && under.value >= 0 ? placeName(under.value, lang.value) : '';
+  return (
+    <div class="pinl" role="group" aria-label={t('intake.pin')} data-testid="pin">
+      {at
+        ? <><button type="button" class="btn" onKeyDown={steer} onClick={() => { sought.value += 1; }} aria-describedby="pin-how" data-testid="pin-move"><Sign name="pin" /> {at.lon.toFixed(5)}, {at.lat.toFixed(5)}</button><span class="el" role="status">{where}</span><button type="button" class="btn" onClick={() => { pin.value = null; }}>{t('intake.pinOff')}</button></>
+        : <button type="button" class="btn" onClick={set} data-testid="pin-set"><Sign name="pin" /> {t('intake.pinSet')}</button>}
+      <span class="s d" id="pin-how">{t(at ? 'intake.pinMove' : 'intake.pinHint')}</span>
+    </div>
+  );
+}
+
 function Choice<T>({ list, name, take }: { list: T[]; name: (x: T) => string; take: (x: T) => void }): JSX.Element | null {
   if (list.length === 0) return null;
   return <ul class="pick" role="group">{list.map((x, i) => <li key={i}><button type="button" class="in" onClick={() => take(x)}>{name(x)}</button></li>)}</ul>;
@@ -106,7 +144,7 @@ function Similar(): JSX.Element {
       {similar.value.length === 0 && <p class="d s">{t('intake.none')}</p>}
       {similar.value.map((s) => (
         <button type="button" class="in" key={s.one.code} onClick={() => { select(s.one.code); sheet.value = null; }}>
-          <Mark level={s.one.level} /><span class="el"><b>{s.one.code}</b> {nameOf(s.one)} <span class="d">{say(s.one.where)}</span></span><span class="s d nw">{Number.isFinite(s.distance) ? `${metres(s.distance)} · ` : ''}{t('dup.text', s.text.toFixed(2))}</span>
+          <Mark level={s.one.level} /><span class="el"><b title={s.one.code}>{brief(s.one.code)}</b> {nameOf(s.one)} <span class="d">{say(s.one.where)}</span></span><span class="s d nw">{Number.isFinite(s.distance) ? `${metres(s.distance)} · ` : ''}{t('dup.text', s.text.toFixed(2))}</span>
         </button>
       ))}
     </section>
@@ -120,6 +158,8 @@ export function Intake(): JSX.Element {
   const f = form.value;
   useEffect(() => { const text = f.address.trim(); const timer = setTimeout(() => { if (text && text !== place.peek()?.name) void findPlaces(text); else places.value = []; }, 150); return () => clearTimeout(timer); }, [f.address]);
   useEffect(() => { const text = f.category.trim(); const timer = setTimeout(() => { if (text && text !== say(kind.peek()?.title)) void findKinds(text); else kinds.value = []; }, 150); return () => clearTimeout(timer); }, [f.category]);
+  useCaller(f.caller);
+  useEffect(() => { pinning.value = true; return () => { pinning.value = false; }; }, []);
   return (
     <Over label={t('intake')} close={() => (sheet.value = null)} wide testid="intake">
       <form class="itk" onSubmit={(e) => { e.preventDefault(); void submit(); }}>
@@ -129,7 +169,8 @@ export function Intake(): JSX.Element {
             <label>{t('intake.category')}<input value={f.category} onInput={(e) => { put({ category: e.currentTarget.value }); kind.value = null; }} placeholder={t('intake.categoryHint')} autocomplete="off" aria-invalid={!kind.value} /><Choice list={kinds.value} name={(k) => `${say(k.title)} ${k.code}`} take={(k) => { kind.value = k; kinds.value = []; put({ category: say(k.title) }); }} /></label>
             <label>{t('intake.channel')}<select value={f.channel} onChange={(e) => put({ channel: e.currentTarget.value })}>{CHANNELS.map((c) => <option key={c} value={c}>{word('channel', c)}</option>)}</select></label>
           </div>
-          <label>{t('intake.address')}<input value={f.address} onInput={(e) => { put({ address: e.currentTarget.value }); place.value = null; }} placeholder={t('intake.addressHint')} autocomplete="off" /><Choice list={places.value} name={(p) => `${p.name} ${p.code}`} take={(p) => { place.value = p; places.value = []; put({ address: p.name }); }} /></label>
+          <label>{t('intake.address')}<input value={f.address} onInput={(e) => { put({ address: e.currentTarget.value }); place.value = null; }} placeholder={t('intake.addressHint')} autocomplete="off" /><Choice list={places.value} name={(p) => `${p.name} ${p.code}`} take={choose} /></label>
+          <Pin />
           <div class="pr">
             <label>{t('intake.caller')}<input value={f.caller} onInput={(e) => put({ caller: e.currentTarget.value })} autocomplete="off" inputMode="tel" /></label>
             <label class="ck"><input type="checkbox" checked={f.confidential} onChange={(e) => put({ confidential: e.currentTarget.checked })} /> {t('intake.confidential')}</label>
@@ -142,7 +183,7 @@ export function Intake(): JSX.Element {
           {trouble.value && <p role="alert"><b>{trouble.value}</b></p>}
           <div class="ac"><button class="btn pri" disabled={sending.value}>{t(sending.value ? 'desk.sending' : 'intake.submit')}</button><button type="button" class="btn" onClick={reset}>{t('intake.clear')}</button></div>
         </div>
-        <Similar />
+        <div><Earlier caller={f.caller} /><Similar /></div>
       </form>
     </Over>
   );

@@ -30,3 +30,9 @@ export function alike(words: string, category: string, at: { lon: number; lat: n
     .filter((x) => x.score >= 0.3).sort((a, b) => b.score - a.score).slice(0, most)
     .map(({ one, text, distance }) => ({ one, text, distance }));
 }
+
+/** The digits of a telephone number, without the country's code of a mobile one: the same number however it is typed. */
+export function digits(text: string): string {
+  const found = text.replace(/\D/g, '');
+  return /^(?:00)?86(1[3-9]\d{9})$/.exec(found)?.[1] ?? found;
+}

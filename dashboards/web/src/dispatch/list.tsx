@@ -42,7 +42,7 @@ function Row({ c, at, cut }: { c: Case; at: number; cut: boolean }): JSX.Element
   return (
     <div id={`q-${c.code}`} class={`qr${chosen ? ' sel' : ''}${cut ? ' cut' : ''}`} role="option" aria-selected={chosen} aria-posinset={at + 1} aria-setsize={queue.value.length} onClick={() => select(c.code)} data-code={c.code}>
       <span><Mark level={c.level} /></span>
-      <span class="id" title={c.code}>{brief(c.code)}</span>
+      <span class={brief(c.code).length > 10 ? 'id lg' : 'id'} title={c.code}>{brief(c.code)}</span>
       <span>{c.drill && <i class="tag">{t('desk.drill')}</i>} {nameOf(c)} {c.lent.length > 0 && <i class="tag" title={lentTo(c)}>{t('case.lentShort')}</i>}</span>
       <span class="m">{whereOf(c)}</span>
       <span class="r m">{countdown(Math.max(0, second.value - c.reported), lang.value)}</span>

@@ -1,6 +1,7 @@
 /** The map of the desk: the case, others near it, units that may come, rings of distance, over the values of the wall. */
 
 import { effect, untracked } from '@preact/signals';
+import type { MapLayerMouseEvent, MapLayerTouchEvent, MapMouseEvent, MapTouchEvent } from 'maplibre-gl';
 import type { JSX } from 'preact';
 import { hm } from '../format';
 import { say, t } from '../i18n';
@@ -12,12 +13,16 @@ import { Mark } from '../parts';
 import { cellFor, chosenIndicator, frame, path, rowOf, scopeName, theme } from '../store';
 import { lang } from '../i18n';
 import { candidates } from './act';
-import { open } from './alarms';
+import { open, titled } from './alarms';
+import type { Alarm } from './nouns';
 import { brief } from './grammar';
 import { recentre } from './keys';
+import { middle, pin, pinning, rounded, sought, under } from './pin';
 import { apart, metres, span } from './queue';
 import { allAlarms, caseNow, file, queue, select, selected, unitNow, fleet } from './store';
 
+/** Name of the pin among the marks: no case has it. */
+const PIN = '\u0000pin';
 const FENCE_M = 200;
 const RINGS_M = [500, 1000, 1500];
 const ZOOM = 14.05;
@@ -37,17 +42,22 @@ function spots(): Spot[] {
     const d = near.get(c.code);
     return { id: c.code, lon: c.lon, lat: c.lat, icon: `lv${c.level}`, label: '', below: d ? t('map.maybe', brief(c.code), metres(d.distance)) : '' };
   });
-  if (at && placed(at)) out.push({ id: at.code, lon: at.lon, lat: at.lat, icon: `lv${at.level}`, label: brief(at.code) });
+  if (at && placed(at)) out.push({ id: at.code, lon: at.lon, lat: at.lat, icon: `lv${at.level}`, label: brief(at.code), loud: true });
   return out;
 }
 
-/** Alarms of I and II that no case stands for yet, at the middle of their place. */
+/** Alarms of I and II that no case stands for yet, at the middle of their place: one mark for a place, of the worst, with how many more. */
 function alarmSpots(map: CityMap): Spot[] {
   const known = new Set(queue.value.map((c) => c.code));
-  return allAlarms.value.filter((a) => open(a) && (a.priority === 1 || a.priority === 2) && !known.has(a.case)).slice(0, 40).flatMap((a): Spot[] => {
+  const places = new Map<number, Alarm[]>();
+  for (const a of allAlarms.value) {
     const row = rowOf(a.scope);
-    const at = row < 0 ? null : map.middle(path(row));
-    return at ? [{ id: a.case || a.code, lon: at[0], lat: at[1], icon: `lv${a.priority}`, label: say(a.title) }] : [];
+    if (row >= 0 && open(a) && (a.priority === 1 || a.priority === 2) && !known.has(a.case)) places.set(row, [...(places.get(row) ?? []), a]);
+  }
+  return [...places].slice(0, 40).flatMap(([row, list]): Spot[] => {
+    const [worst, ...more] = [...list].sort((a, b) => a.priority - b.priority || b.since - a.since);
+    const at = map.middle(path(row));
+    return at && worst ? [{ id: worst.case || worst.code, lon: at[0], lat: at[1], icon: `lv${worst.priority}`, label: [say(titled(worst)), more.length ? `+${more.length}` : ''].join(' ').trim(), rank: worst.priority }] : [];
   });
 }
 
@@ -63,25 +73,32 @@ function arrows(): { units: Spot[]; routes: Scene['routes'] } {
     const c = asked.get(u.code);
     const to = at && placed(at) && (c || sent.has(u.code));
     if (!to && !(at && placed(at) && apart(u.lon, u.lat, at.lon, at.lat) < NEAR_M)) continue; // hundreds that move are laid out anew each second
-    units.push({ id: u.code, lon: round(u.lon), lat: round(u.lat), icon: 'unit', label: c ? `${u.code}\n${span(c.eta)}` : u.code, turn: to && at ? turn(u.lon, u.lat, at.lon, at.lat) : 0 });
+    units.push({ id: u.code, lon: round(u.lon), lat: round(u.lat), icon: 'unit', label: c ? `${u.code}\n${span(c.eta)}` : u.code, rank: c ? 0 : 1, turn: to && at ? turn(u.lon, u.lat, at.lon, at.lat) : 0 });
   }
   const first = [...sent.keys()].map(unitNow).find((u) => u && placed(u) && u.state !== 'on_scene') ?? (sent.size ? undefined : unitNow(candidates.value.find((c) => c.feasible)?.unit ?? ''));
   if (at && first && placed(at) && placed(first)) routes.push([[round(first.lon), round(first.lat)], [at.lon, at.lat]]);
   return { units, routes };
 }
 
+/** The pin of the form for reports, on top of all. */
+function pinSpots(): Spot[] {
+  const at = pin.value;
+  return pinning.value && at ? [{ id: PIN, lon: at.lon, lat: at.lat, icon: 'pin', label: '' }] : [];
+}
+
 function scene(map: CityMap): Scene {
   const at = file.value;
-  return { ...EMPTY, spots: [...alarmSpots(map), ...spots()], ...arrows(), centre: at && placed(at) ? [at.lon, at.lat] : null, fence: FENCE_M, rings: RINGS_M };
+  return { ...EMPTY, spots: [...alarmSpots(map), ...spots(), ...pinSpots()], ...arrows(), centre: at && placed(at) ? [at.lon, at.lat] : null, fence: FENCE_M, rings: RINGS_M };
 }
+
+const calm = (): number => (matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : 300);
 
 /** Look at the case; asked again, at the case and those who may come. */
 function aim(map: CityMap, wide: boolean): void {
   const at = file.peek() ?? caseNow(selected.peek());
   if (!at || !placed(at)) return;
-  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : 300;
   const near = candidates.peek().filter((c) => c.feasible).slice(0, 3).map((c) => unitNow(c.unit)).filter((u) => placed(u));
-  if (!wide || near.length === 0) { map.map.easeTo({ center: [at.lon, at.lat], zoom: ZOOM, duration: calm }); return; }
+  if (!wide || near.length === 0) { map.map.easeTo({ center: [at.lon, at.lat], zoom: ZOOM, duration: calm() }); return; }
   const all = [at, ...near.flatMap((u) => (u ? [u] : []))];
   map.fit([Math.min(...all.map((p) => p.lon)), Math.min(...all.map((p) => p.lat)), Math.max(...all.map((p) => p.lon)), Math.max(...all.map((p) => p.lat))], 70);
 }
@@ -100,7 +117,32 @@ function soon(run: () => void, wait: number, rest: boolean): { ask: () => void; 
 
 /** All that a scene is made of; reading it is what makes it drawn anew. */
 function watched(): void {
-  void [lang.value, file.value, queue.value, allAlarms.value, candidates.value, fleet.value];
+  void [lang.value, file.value, queue.value, allAlarms.value, candidates.value, fleet.value, pin.value, pinning.value];
+}
+
+/** While a report is taken the map sets the pin by a click and moves it as it is dragged. */
+function pinned(map: CityMap): () => void {
+  const gl = map.map;
+  let held = false;
+  const put = (to: { lng: number; lat: number }): void => { pin.value = rounded({ lon: to.lng, lat: to.lat }); };
+  const grasp = (e: MapLayerMouseEvent | MapLayerTouchEvent): void => {
+    if (!pinning.peek() || !e.features?.some((f) => f.properties.id === PIN)) return;
+    e.preventDefault(); // or the map itself would be dragged
+    held = true;
+  };
+  const move = (e: MapMouseEvent | MapTouchEvent): void => { if (held) put(e.lngLat); };
+  const drop = (): void => { held = false; };
+  gl.on('mousedown', 'desk-spots', grasp); gl.on('touchstart', 'desk-spots', grasp);
+  gl.on('mousemove', move); gl.on('touchmove', move);
+  gl.on('mouseup', drop); gl.on('touchend', drop);
+  gl.on('click', (e) => { if (pinning.peek()) put(e.lngLat); });
+  middle.of = () => { const c = gl.getCenter(); return rounded({ lon: c.lng, lat: c.lat }); };
+  const stops = [
+    effect(() => { const at = pin.value; under.value = at ? map.rowAt(at.lon, at.lat) : -1; }),
+    effect(() => { if (sought.value > 0) { const at = pin.peek(); if (at) gl.easeTo({ center: [at.lon, at.lat], zoom: Math.max(gl.getZoom(), ZOOM), duration: calm() }); } }),
+    () => { middle.of = () => null; },
+  ];
+  return () => stops.forEach((stop) => stop());
 }
 
 const guest: Guest = {
@@ -114,14 +156,14 @@ const guest: Guest = {
       const code = file.peek() && placed(file.peek() ?? undefined) ? (file.peek()?.code ?? '') : '';
       if (code && code !== seen) { seen = code; wide = false; aim(map, false); }
     }, STAY_MS, true);
-    map.map.on('click', 'desk-spots', (e) => { const code = String(e.features?.[0]?.properties.id ?? ''); if (caseNow(code)) select(code); });
+    map.map.on('click', 'desk-spots', (e) => { const code = String(e.features?.[0]?.properties.id ?? ''); if (caseNow(code) && !pinning.peek()) select(code); });
     map.map.on('mouseenter', 'desk-spots', () => { map.map.getCanvas().style.cursor = 'pointer'; });
     map.map.on('mouseleave', 'desk-spots', () => { map.map.getCanvas().style.cursor = ''; });
     const stops = [
       effect(() => { watched(); drawing.ask(); }),
       effect(() => { void theme.value; queueMicrotask(() => overlay.repaint()); }),
       effect(() => { if (file.value && placed(file.value)) going.ask(); }),
-      drawing.stop, going.stop,
+      drawing.stop, going.stop, pinned(map),
       effect(() => { if (recentre.value > 0) { wide = !wide; aim(map, wide); } }),
     ];
     return () => stops.forEach((stop) => stop());

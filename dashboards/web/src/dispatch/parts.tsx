@@ -10,7 +10,7 @@ import { signIn } from './send';
 const ICONS = {
   check: 'm5 12 5 5L19 7', cross: 'M6 6l12 12M18 6 6 18', loud: 'M4 9v6h4l5 4V5L8 9zM16 8.500a5 5 0 0 1 0 7M18.500 6a8.500 8.500 0 0 1 0 12', mute: 'M4 9v6h4l5 4V5L8 9zM16 9.500l5 5M21 9.500l-5 5',
   go: 'M12 3 19 21l-7-4-7 4z', call: 'M6 3h4l1.500 5-2.500 2a12 12 0 0 0 5 5l2-2.500 5 1.500v4a2 2 0 0 1-2 2A16 16 0 0 1 4 5a2 2 0 0 1 2-2z',
-  photo: 'M4 8h3l2-3h6l2 3h3v11H4zM12 10a3.500 3.500 0 1 0 0 7 3.500 3.500 0 1 0 0-7', back: 'M14 5l-7 7 7 7', eye: 'M2 12s3.500-6 10-6 10 6 10 6-3.500 6-10 6-10-6-10-6zM12 9a3 3 0 1 0 0 6 3 3 0 1 0 0-6', note: 'M5 4h14v16H5zM8 9h8M8 13h8M8 17h5',
+  photo: 'M4 8h3l2-3h6l2 3h3v11H4zM12 10a3.500 3.500 0 1 0 0 7 3.500 3.500 0 1 0 0-7', back: 'M14 5l-7 7 7 7', pin: 'M12 5a7 7 0 1 0 0 14 7 7 0 1 0 0-14M12 1v6M12 17v6M1 12h6M17 12h6', eye: 'M2 12s3.500-6 10-6 10 6 10 6-3.500 6-10 6-10-6-10-6zM12 9a3 3 0 1 0 0 6 3 3 0 1 0 0-6', note: 'M5 4h14v16H5zM8 9h8M8 13h8M8 17h5',
 } as const;
 
 export function Sign({ name, size = 0.875 }: { name: keyof typeof ICONS; size?: number }): JSX.Element {

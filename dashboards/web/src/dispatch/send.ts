@@ -44,3 +44,6 @@ export function evidence(picture: Blob): Promise<Answer> {
 /** Come in, or leave. */
 export const signIn = (user: string, password: string): Promise<Answer> => ask('/api/v1/session', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ user, password }) });
 export const signOut = (): Promise<Answer> => ask('/api/v1/session', { method: 'DELETE' });
+
+/** Earlier cases of a caller: the number goes in the body, so that no address and no log has it. */
+export const earlier = (caller: string): Promise<Answer> => ask('/api/v1/callers', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ caller }) });

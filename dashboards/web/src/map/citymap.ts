@@ -5,7 +5,7 @@ import { type GeoJSONSource, Map as GlMap, type MapMouseEvent, setWorkerUrl } fr
 import 'maplibre-gl/dist/maplibre-gl.css';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 import type { Case, Entity, Level, Scopes } from '../types';
-import { borders, boxOf, labelPoint, union, type Area, type Areas, type Border, type Box } from './geometry';
+import { borders, boxOf, labelPoint, union, within, type Area, type Areas, type Border, type Box } from './geometry';
 import { images } from './icons';
 import { AREAS, nameOf, palette, repaint, style, type AreaLayer, type Palette } from './style';
 
@@ -217,6 +217,17 @@ export class CityMap {
     let found: Geometry | null = null;
     if (row !== null) for (const rows of this.areas.values()) found = rows.get(row)?.geometry ?? found;
     this.set('pick', found ? { type: 'FeatureCollection', features: [{ type: 'Feature', geometry: found, properties: {} }] } : NO_FEATURES);
+  }
+
+  /** The smallest place of those whose outlines are known in which a point lies; -1 outside of all. */
+  rowAt(lon: number, lat: number): number {
+    for (const name of [...AREAS].reverse()) {
+      for (const [row, f] of this.areas.get(name) ?? []) {
+        const b = this.boxes.get(row);
+        if (b && lon >= b[0] && lat >= b[1] && lon <= b[2] && lat <= b[3] && within(f.geometry, lon, lat)) return row;
+      }
+    }
+    return -1;
   }
 
   /** The middle of a place, or of the nearest one above it whose outline is known. */

@@ -62,6 +62,11 @@ function gap(x: number, y: number, rings: Position[][]): number {
   return best;
 }
 
+/** Whether a place lies in an area. */
+export function within(g: Geometry, lon: number, lat: number): boolean {
+  return polygons(g).some((rings) => inside(lon, lat, rings));
+}
+
 /** A point well inside the largest polygon: the best of a coarse lattice. */
 export function labelPoint(g: Geometry): Position {
   const list = polygons(g);

@@ -77,6 +77,19 @@ function arrow(p: Palette, scale: number): ImageData {
   return done(pen, size);
 }
 
+/** The pin of a report that is being taken: a ring with its middle marked. */
+function target(p: Palette, scale: number): ImageData {
+  const [pen, size] = canvas(34 * scale);
+  pen.scale(size / 34, size / 34);
+  const path = new Path2D('M26 17a9 9 0 1 1-18 0 9 9 0 1 1 18 0M17 2v10M17 22v10M2 17h10M22 17h10');
+  for (const [colour, width] of [[p['m-halo'], 6], [p.text, 2.4]] as const) {
+    pen.strokeStyle = colour ?? '#000';
+    pen.lineWidth = width;
+    pen.stroke(path);
+  }
+  return done(pen, size);
+}
+
 function hatch(p: Palette, scale: number): ImageData {
   const [pen, size] = canvas(6 * scale);
   pen.strokeStyle = p['m-hatch'] ?? '#888';
@@ -94,6 +107,6 @@ function hatch(p: Palette, scale: number): ImageData {
 export function images(p: Palette, scale: number): Record<string, ImageData> {
   return {
     lv0: level(0, p, scale), lv1: level(1, p, scale), lv2: level(2, p, scale), lv3: level(3, p, scale), lv4: level(4, p, scale),
-    late: square(p, scale), on: dot(p, scale, true), off: dot(p, scale, false), unit: arrow(p, scale), hatch: hatch(p, scale),
+    late: square(p, scale), on: dot(p, scale, true), off: dot(p, scale, false), unit: arrow(p, scale), pin: target(p, scale), hatch: hatch(p, scale),
   };
 }

@@ -8,8 +8,8 @@ const FONT = ['citytwin-cjk'];
 const EARTH = 6_371_000;
 const RAD = Math.PI / 180;
 
-/** A mark: `icon` an image of the map; `label` beside it (`below`: under it); `turn` degrees clockwise from east. */
-export interface Spot { id: string; lon: number; lat: number; icon: string; label: string; below?: string; turn?: number; loud?: boolean; side?: 'left' | 'right' }
+/** A mark: `icon` an image of the map; `label` beside it (`below`: under it); `turn` degrees clockwise from east; `loud`: its label is always there; `rank`: whose label is left out where two have no room, the higher. */
+export interface Spot { id: string; lon: number; lat: number; icon: string; label: string; below?: string; turn?: number; loud?: boolean; rank?: number }
 export interface Scene { spots: Spot[]; units: Spot[]; centre: [number, number] | null; fence: number; rings: number[]; routes: [Position, Position][]; trails: [Position, Position][] }
 export const EMPTY: Scene = { spots: [], units: [], centre: null, fence: 0, rings: [], routes: [], trails: [] };
 
@@ -36,7 +36,7 @@ export function turn(lon1: number, lat1: number, lon2: number, lat2: number): nu
 
 function layers(p: Palette, scale: number): LayerSpecification[] {
   const colour = (name: string): string => p[name] ?? '#888';
-  const text = { 'text-font': FONT, 'text-size': 12 * scale, 'text-allow-overlap': true, 'text-max-width': 40, 'icon-allow-overlap': true } as const;
+  const text = { 'text-font': FONT, 'text-size': 12 * scale, 'text-max-width': 40 } as const;
   const halo = { 'text-halo-color': colour('m-halo'), 'text-halo-width': 1.8 } as const;
   const line = (id: string, kind: string, paint: Record<string, unknown>, cap: 'butt' | 'round' = 'butt'): LayerSpecification => ({ id, type: 'line', source: 'desk-lines', filter: ['==', ['get', 'k'], kind], layout: { 'line-cap': cap, 'line-join': 'round' }, paint } as LayerSpecification);
   return [
@@ -44,16 +44,19 @@ function layers(p: Palette, scale: number): LayerSpecification[] {
     line('desk-fence', 'fence', { 'line-color': colour('text'), 'line-width': 1.3 * scale, 'line-dasharray': [4, 3.2] }),
     line('desk-trails', 'trail', { 'line-color': colour('text-3'), 'line-width': 1.5 * scale }),
     line('desk-routes', 'route', { 'line-color': colour('text'), 'line-width': 2.2 * scale, 'line-dasharray': [0, 2.4] }, 'round'),
-    { id: 'desk-km', type: 'symbol', source: 'desk-names', layout: { 'text-field': ['get', 'label'], ...text, 'text-allow-overlap': false }, paint: { 'text-color': colour('text-3'), ...halo } },
-    { id: 'desk-spots', type: 'symbol', source: 'desk-spots', layout: { 'icon-image': ['get', 'icon'], ...text, 'text-optional': true, 'text-field': ['get', 'label'], 'text-offset': [1.5, 0], 'text-anchor': 'left', 'symbol-sort-key': ['get', 'order'] }, paint: { 'text-color': colour('text'), ...halo } },
-    { id: 'desk-below', type: 'symbol', source: 'desk-spots', filter: ['!=', ['get', 'below'], ''], layout: { ...text, 'text-field': ['get', 'below'], 'text-offset': [0, 1.5], 'text-anchor': 'center' }, paint: { 'text-color': colour('text'), ...halo } },
-    { id: 'desk-units', type: 'symbol', source: 'desk-units', layout: { 'icon-image': ['get', 'icon'], 'icon-rotate': ['get', 'turn'], 'icon-size': 1.25, 'icon-rotation-alignment': 'map', ...text, 'text-optional': true, 'text-field': ['get', 'label'], 'text-justify': 'right', 'text-anchor': 'right', 'text-offset': [-0.9, 0], 'text-line-height': 1.15 }, paint: { 'text-color': colour('text'), ...halo } },
+    { id: 'desk-km', type: 'symbol', source: 'desk-names', layout: { 'text-field': ['get', 'label'], ...text }, paint: { 'text-color': colour('text-3'), ...halo } },
+    // what is placed first keeps others away: marks, the chosen one's name, units, likely duplicates, then the other names by their rank
+    { id: 'desk-labels', type: 'symbol', source: 'desk-spots', filter: ['all', ['!=', ['get', 'label'], ''], ['!=', ['get', 'loud'], true]], layout: { ...text, 'text-field': ['get', 'label'], 'text-variable-anchor': ['left', 'right', 'bottom', 'top'], 'text-radial-offset': 1.5, 'text-justify': 'auto', 'text-padding': 3, 'text-max-width': 18, 'symbol-sort-key': ['get', 'rank'] }, paint: { 'text-color': colour('text'), ...halo } },
+    { id: 'desk-below', type: 'symbol', source: 'desk-spots', filter: ['!=', ['get', 'below'], ''], layout: { ...text, 'text-field': ['get', 'below'], 'text-variable-anchor': ['top', 'bottom', 'left', 'right'], 'text-radial-offset': 1.2, 'text-justify': 'auto' }, paint: { 'text-color': colour('text'), ...halo } },
+    { id: 'desk-units', type: 'symbol', source: 'desk-units', layout: { 'icon-image': ['get', 'icon'], 'icon-rotate': ['get', 'turn'], 'icon-size': 1.25, 'icon-rotation-alignment': 'map', 'icon-allow-overlap': true, ...text, 'text-optional': true, 'text-field': ['get', 'label'], 'text-justify': 'right', 'text-anchor': 'right', 'text-offset': [-0.9, 0], 'text-line-height': 1.15, 'symbol-sort-key': ['get', 'rank'] }, paint: { 'text-color': colour('text'), ...halo } },
+    { id: 'desk-chosen', type: 'symbol', source: 'desk-spots', filter: ['==', ['get', 'loud'], true], layout: { ...text, 'text-field': ['get', 'label'], 'text-anchor': 'left', 'text-offset': [1.5, 0], 'text-allow-overlap': true }, paint: { 'text-color': colour('text'), ...halo } },
+    { id: 'desk-spots', type: 'symbol', source: 'desk-spots', layout: { 'icon-image': ['get', 'icon'], 'icon-allow-overlap': true, 'symbol-sort-key': ['get', 'order'] }, paint: {} },
   ];
 }
 
 const collection = (features: Feature[]): FeatureCollection => ({ type: 'FeatureCollection', features });
 const lineOf = (k: string, coordinates: Position[]): Feature => ({ type: 'Feature', geometry: { type: 'LineString', coordinates }, properties: { k } });
-const pointOf = (s: Spot, order: number): Feature => ({ type: 'Feature', geometry: { type: 'Point', coordinates: [s.lon, s.lat] }, properties: { id: s.id, icon: s.icon, label: s.label, below: s.below ?? '', turn: s.turn ?? 0, order } });
+const pointOf = (s: Spot, order: number): Feature => ({ type: 'Feature', geometry: { type: 'Point', coordinates: [s.lon, s.lat] }, properties: { id: s.id, icon: s.icon, label: s.label, below: s.below ?? '', turn: s.turn ?? 0, loud: s.loud === true, rank: s.rank ?? 0, order } });
 const km = (m: number): string => `${m / 1000} km`;
 
 export class Overlay {
@@ -89,6 +92,6 @@ export class Overlay {
     const p = palette();
     const put = (layer: string, name: string, key: string): void => { this.map.setPaintProperty(layer, name as 'line-color', p[key]); };
     for (const [layer, key] of [['desk-rings', 'm-dist'], ['desk-fence', 'text'], ['desk-trails', 'text-3'], ['desk-routes', 'text']] as const) put(layer, 'line-color', key);
-    for (const [layer, key] of [['desk-km', 'text-3'], ['desk-spots', 'text'], ['desk-below', 'text'], ['desk-units', 'text']] as const) { put(layer, 'text-color', key); put(layer, 'text-halo-color', 'm-halo'); }
+    for (const [layer, key] of [['desk-km', 'text-3'], ['desk-labels', 'text'], ['desk-chosen', 'text'], ['desk-below', 'text'], ['desk-units', 'text']] as const) { put(layer, 'text-color', key); put(layer, 'text-halo-color', 'm-halo'); }
   }
 }

@@ -54,11 +54,12 @@ function alarmSpots(map: CityMap): Spot[] {
     const row = rowOf(a.scope);
     if (row >= 0 && open(a) && (a.priority === 1 || a.priority === 2) && !known.has(a.case)) places.set(row, [...(places.get(row) ?? []), a]);
   }
-  return [...places].slice(0, 40).flatMap(([row, list]): Spot[] => {
+  const spots = [...places].flatMap(([row, list]): Spot[] => {
     const [worst, ...more] = [...list].sort((a, b) => a.priority - b.priority || b.since - a.since);
     const at = map.middle(path(row));
     return at && worst ? [{ id: worst.case || worst.code, lon: at[0], lat: at[1], icon: `lv${worst.priority}`, label: [say(titled(worst)), more.length ? `+${more.length}` : ''].join(' ').trim(), rank: worst.priority }] : [];
   });
+  return spots.sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0)).slice(0, 40).reverse(); // the worst lie on top
 }
 
 /** Units that may come, with their time; arrows point to the case. */

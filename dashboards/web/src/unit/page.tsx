@@ -8,9 +8,10 @@ import { toggleLang } from '../actions';
 import { age, countdown, hms, num } from '../format';
 import { lang, say, t, word } from '../i18n';
 import { Mark, Spark, unit as unitName } from '../parts';
-import { city, health, link, now } from '../store';
+import { city, health, link, now, rowOf, scopeName } from '../store';
 import type { Indicator } from '../types';
 import { brief } from '../dispatch/grammar';
+import { words as spoken } from '../dispatch/lines';
 import type { File, Part } from '../dispatch/nouns';
 import { Sign, SignIn } from '../dispatch/parts';
 import { metres, span } from '../dispatch/queue';
@@ -79,8 +80,9 @@ function Facts({ c }: { c: File }): JSX.Element {
 /** The last that was said to the one who goes there: an instruction, a note, else the report. */
 function Warn({ c }: { c: File }): JSX.Element | null {
   const last = c.timeline.findLast((e) => ['case.instructed', 'case.noted', 'case.supervised', 'case.urged'].includes(e.type) && e.text);
-  const words = last?.text || c.text;
-  return words ? <div class="warn"><Sign name="note" size={1.25} /><span>{words}</span></div> : null;
+  const place = (code: string): string => { const row = rowOf(code); return row < 0 ? '' : scopeName(row, lang.value); };
+  const text = last ? spoken(last, lang.value, place) : c.text;
+  return text ? <div class="warn"><Sign name="note" size={1.25} /><span>{text}</span></div> : null;
 }
 
 /** `geo:` opens the phone's own map; the place is also in words. */

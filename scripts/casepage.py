@@ -79,7 +79,8 @@ Nobody who is off duty is sent, and a unit with a case does not go off duty: the
 its cases.
 
 A unit that was sent says that it has the case (`case.received`) within the limit of the stage `receipt`, counted from
-its own sending. If it does not, the desk reminds the dispatcher once, and another one may be sent, see [desk.md](desk.md).
+its own sending. If it does not, the desk reminds the dispatcher once, and another one may be sent, see
+[desk.md](desk.md).
 
 After {returns} returns (a local default) `case.dispatched` is legal no more: a supervisor names the unit by
 `case.designated` (指定管辖), and that unit cannot return it.

@@ -154,4 +154,4 @@ class Doorway(Desks, Protocol):
     """Where the doors for other systems bring what they take, and what they refuse."""
 
     def refuse(self, door: str, place: str, rejections: Sequence[Rejection]) -> Future[int]:
-        """Keep what a door refused as dead letters; `place` names the body. Raises Busy, Unavailable (the future too)."""
+        """Keep what a door refused as dead letters, told by `place`. Raises Busy, Unavailable (the future too)."""

@@ -113,10 +113,10 @@ class Intake:
 
 
 def drafted(engine: Engine, code: str, now: int) -> Event | None:
-    """The public warning that the plan of an active run proposes; None where there is none. In the engine's thread."""
+    """The public warning that the plan of an active run proposes; None where there is none, or it was discarded."""
     plans = engine.casework.plans if engine.casework is not None else None
     run = plans.runs.get(code) if plans is not None else None
-    if plans is None or run is None or not run.active:
+    if plans is None or run is None or not run.active or run.discarded:
         return None
     plan = plans.plans[run.plan]
     fields = plan.warning(run.level, code)

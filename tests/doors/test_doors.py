@@ -373,8 +373,11 @@ def test_the_draft_of_a_plan_is_a_message_and_may_be_issued(city: Running) -> No
     ):
         assert said(last, path) == said(root, path)
     command(city, "warning.ended", code)
-    command(city, "plan.ended", "R-1")
-    assert httpx.get(f"{city.url}/api/v1/cap/draft/R-1", headers=city.commander).status_code == 404
+    draft = f"{city.url}/api/v1/cap/draft/R-1"
+    levels: dict[str, Any] = {"level": 1}
+    for op, more, left in (("draft_discarded", {}, 404), ("level_changed", levels, 200), ("ended", {}, 404)):
+        command(city, f"plan.{op}", "R-1", **more)
+        assert httpx.get(draft, headers=city.commander).status_code == left, op
 
 
 def test_a_warning_of_a_drill_is_kept_apart(city: Running) -> None:

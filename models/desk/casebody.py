@@ -206,11 +206,15 @@ def actor_of(event: Event) -> str:
     return str(event.fields.get("actor", ""))
 
 
-def entry_of(event: Event, legal: bool = True) -> Entry:
-    """The line of an event."""
+#: What a unit says of itself: where it names none, it is the one that leads.
+OF_UNIT = frozenset(f"case.{move}" for move in ("received", "enroute", "arrived", "handled", "cleared", "returned"))
+
+
+def entry_of(event: Event, legal: bool = True, lead: str = "") -> Entry:
+    """The line of an event of a case that this unit leads."""
     told = event.fields
     text = str(told.get("text") or told.get("reason") or "")
     return Entry(
         event.time, event.type, actor_of(event), text, event.source, event.id, str(told.get("hash", "")), legal,
-        str(told.get("unit") or ""),
+        str(told.get("unit") or (lead if event.type in OF_UNIT else "")),
     )  # fmt: skip

@@ -64,7 +64,7 @@ def take(file: CaseFile, event: Event, law: CaseLaw) -> bool:
     target = int(MOVES[STATES.index(file.state), move])
     file.rev += 1
     file.by, file.at, file.last = actor_of(event), event.time, (event.time, event.source, event.id)
-    file.timeline.append(entry_of(event, target >= 0))
+    file.timeline.append(entry_of(event, target >= 0, file.lead))
     if target < 0:
         file.illegal += 1
         return False

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { added, drain, opOf, pause, reached, revive, type Outcome, type Waiting } from '../src/unit/offline';
+import { added, drain, opOf, pause, reached, revive, untold, type Outcome, type Waiting } from '../src/unit/offline';
 import { within } from '../src/unit/photo';
 
 const w = (idem: string, op = 'case.arrived', subject = 'C-1'): Waiting => ({ idem, op, subject, fields: {}, at: 1, tries: 0 });
@@ -28,6 +28,12 @@ describe('what was pressed without a network', () => {
     expect(reached('received', [w('a', 'case.enroute')], 'C-1')).toBe(1);
     expect(reached('received', [w('a', 'case.enroute', 'C-2')], 'C-1')).toBe(0);
     expect([reached('sent', [], 'C-1'), reached('on_scene', [], 'C-1'), reached('on_scene', [w('a', 'case.cleared')], 'C-1')]).toEqual([-1, 2, 3]);
+  });
+  test('and was taken counts until the case tells it, so that no step is offered twice', () => {
+    const taken = [{ op: 'case.enroute', subject: 'C-1', rev: 5 }, { op: 'case.arrived', subject: 'C-1', rev: 6 }, { op: 'case.noted', subject: 'C-2', rev: 3 }];
+    expect(reached('sent', taken, 'C-1')).toBe(2);
+    expect([untold(taken, 'C-1', 5).length, untold(taken, 'C-1', 6).map((x) => x.subject)]).toEqual([2, ['C-2']]);
+    expect(untold([{ op: 'case.enroute', subject: 'C-1', rev: NaN }], 'C-1', 5)).toEqual([]);
   });
   test('waits longer each time, a minute at most', () => expect([0, 1, 3, 99].map(pause)).toEqual([2_000, 4_000, 16_000, 60_000]));
   test('a unit that supports is clear at the end', () => expect([opOf('handled', 'lead'), opOf('handled', 'support'), opOf('arrived', 'support')]).toEqual(['case.handled', 'case.cleared', 'case.arrived']));

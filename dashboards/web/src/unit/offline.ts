@@ -7,7 +7,7 @@ export interface Waiting { idem: string; op: string; subject: string; fields: Re
 export interface Keep { get: () => string | null; set: (text: string) => boolean }
 
 /** How a try ended: taken, refused for good (with the server's words), or nobody answered. */
-export type Outcome = { how: 'sent' } | { how: 'refused'; words: string } | { how: 'away' };
+export type Outcome = { how: 'sent'; rev?: number } | { how: 'refused'; words: string } | { how: 'away' };
 
 const KNOWN = (x: unknown): x is Waiting => {
   const w = x as Partial<Waiting> | null;
@@ -29,7 +29,12 @@ export function added(queue: readonly Waiting[], one: Waiting): Waiting[] {
   return queue.some((w) => w.idem === one.idem) ? [...queue] : [...queue, one];
 }
 
-export interface Drained { left: Waiting[]; sent: Waiting[]; refused: { one: Waiting; words: string }[] }
+/** What the server took, and the revision of the case that it made. */
+export interface Taken { op: string; subject: string; rev: number }
+/** What of it the case does not tell yet that was read at a revision: reading may be behind, and a step is not offered twice. */
+export const untold = (taken: readonly Taken[], code: string, rev: number): Taken[] => taken.filter((one) => one.subject !== code || one.rev > rev);
+
+export interface Drained { left: Waiting[]; sent: (Waiting & { rev: number })[]; refused: { one: Waiting; words: string }[] }
 
 /**
  * Send in order. One that nobody answers ends the turn: nothing overtakes it. One that is refused is told and left out,
@@ -41,7 +46,7 @@ export async function drain(queue: readonly Waiting[], send: (one: Waiting) => P
     const one = queue[i] as Waiting;
     const end = await send(one);
     if (end.how === 'away') { out.left = [{ ...one, tries: one.tries + 1 }, ...queue.slice(i + 1)]; return out; }
-    if (end.how === 'sent') out.sent.push(one);
+    if (end.how === 'sent') out.sent.push({ ...one, rev: end.rev ?? NaN });
     else out.refused.push({ one, words: end.words });
   }
   return out;

@@ -6,8 +6,8 @@ import { t, word } from '../i18n';
 import { link } from '../store';
 import { apart } from '../dispatch/queue';
 import { command, evidence, key } from '../dispatch/send';
-import { caseNow, file, look, me, queue, select, unitNow } from '../dispatch/store';
-import { added, drain, opOf, pause, reached, revive, STEPS, type Outcome, type UnitStep, type Waiting } from './offline';
+import { caseNow, file, look, me, queue, renew, select, unitNow } from '../dispatch/store';
+import { added, drain, opOf, pause, reached, revive, STEPS, untold, type Outcome, type Taken, type UnitStep, type Waiting } from './offline';
 
 export const asked = new URLSearchParams(location.search).get('unit') ?? memory.get('unit') ?? '';
 /** The unit that one speaks for: as the address says, as last time, or the one that the account belongs to. */
@@ -23,6 +23,8 @@ export const at = computed(() => (file.value && mine.value.some((c) => c.code ==
 export const task = computed(() => at.value?.units.find((u) => u.unit === unit.value?.code));
 
 export const waiting = signal<Waiting[]>(revive(memory.get('crew.waiting')));
+/** What was taken and the case that stands here does not tell yet. */
+const taken = signal<Taken[]>([]);
 export const refused = signal<{ op: string; subject: string; words: string }[]>([]);
 /** What could not even be kept: the browser's store is full or closed. */
 export const unkept = signal(false);
@@ -34,6 +36,7 @@ effect(() => {
   memory.set('crew.waiting', text);
   unkept.value = waiting.value.length > 0 && memory.get('crew.waiting') !== text;
 });
+effect(() => { const f = file.value; if (f) taken.value = untold(taken.peek(), f.code, f.rev); });
 effect(() => { if (chosen.value) memory.set('unit', chosen.value); });
 
 // ---- sending -------------------------------------------------------------------------------------------------------
@@ -52,7 +55,7 @@ async function one(w: Waiting): Promise<Outcome> {
     fields = { ...fields, hash: String(handed.told.hash ?? '') };
   }
   const answer = await command({ op: w.op, subject: w.subject, fields, idem: w.idem });
-  if (answer.how === 'done') return { how: 'sent' };
+  if (answer.how === 'done') return { how: 'sent', rev: answer.rev };
   if (answer.how === 'away') return { how: 'away' };
   if (answer.how === 'refused' && answer.status === 401) { me.value = 'out'; return { how: 'away' }; }
   return { how: 'refused', words: answer.how === 'illegal' ? t('desk.illegal', w.subject, word('event', w.op), answer.legal.map((op) => word('event', op)).join(' · ')) : answer.words };
@@ -71,10 +74,11 @@ export async function flush(): Promise<void> {
   draining = false;
   const known = new Set(before.map((w) => w.idem));
   batch(() => {
+    taken.value = [...taken.peek(), ...end.sent.map(({ op, subject, rev }) => ({ op, subject, rev }))].slice(-50);
     waiting.value = [...end.left, ...waiting.peek().filter((w) => !known.has(w.idem))];
     if (end.refused.length) refused.value = [...refused.peek(), ...end.refused.map((r) => ({ op: r.one.op, subject: r.one.subject, words: r.words }))].slice(-5);
   });
-  for (const code of new Set(end.sent.map((w) => w.subject))) if (file.peek()?.code === code) void look(code);
+  for (const code of new Set(end.sent.map((w) => w.subject))) if (file.peek()?.code === code) void renew(code);
   const [first] = waiting.peek();
   if (first) timer = window.setTimeout(() => void flush(), first.tries ? pause(first.tries) : 0);
 }
@@ -89,7 +93,7 @@ export function press(op: string, subject: string, fields: Record<string, unknow
 
 // ---- steps ---------------------------------------------------------------------------------------------------------
 
-export const far = computed(() => (at.value ? reached(task.value?.state ?? '', waiting.value, at.value.code) : -1));
+export const far = computed(() => (at.value ? reached(task.value?.state ?? '', [...waiting.value, ...taken.value], at.value.code) : -1));
 export const next = computed<UnitStep | null>(() => STEPS[far.value + 1] ?? null);
 
 /** The case that was done last on this phone; '' = none. */

@@ -6,6 +6,7 @@ that allowed it, whatever was killed between; and what was answered before the k
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import secrets
@@ -58,12 +59,13 @@ class Desk:
         """Status and JSON; status 0 where nobody answered."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/api/v1{path}", data, {"content-type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=40) as answer:
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read() or b"{}")
-        except (OSError, ValueError):
+        try:  # whoever answers may be killed in the midst of it, also of a refusal
+            try:
+                with urllib.request.urlopen(request, timeout=40) as answer:
+                    return answer.status, json.loads(answer.read())
+            except urllib.error.HTTPError as error:
+                return error.code, json.loads(error.read() or b"{}")
+        except (OSError, ValueError, http.client.HTTPException):
             return 0, {}
 
     def open(self, count: int) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,13 +22,6 @@ from tests.citytwin.test_dispatching import dispatches
 from tests.servers.process import until
 
 PASSWORD = "a long password"
-
-
-@pytest.fixture
-def city(tmp_path: Path) -> Iterator[City]:
-    found = City(tmp_path)
-    yield found
-    found.node.close()
 
 
 def district(city: City, n: int) -> tuple[str, str]:

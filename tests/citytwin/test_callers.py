@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from citytwin.verification import newest
-from tests.citytwin.test_desk_door import City, city, opened  # noqa: F401  (a fixture)
+from tests.citytwin.test_desk_door import City, opened
 from tests.dashboards.test_people import PASSWORD, served
 
 NUMBER = "138 0000-0000"
 
 
-def test_the_same_number_is_the_same_caller(city: City) -> None:  # noqa: F811
+def test_the_same_number_is_the_same_caller(city: City) -> None:
     first = opened(city, caller=NUMBER)
     second = opened(city, caller="+86 13800000000", confidential=True)
     opened(city, caller="13900000000")
@@ -31,7 +31,7 @@ def test_the_same_number_is_the_same_caller(city: City) -> None:  # noqa: F811
     assert city.ask("/callers", {"caller": "13700000000"}) == (200, {"items": []})
 
 
-def test_who_asks_is_written_down_and_the_number_nowhere(city: City) -> None:  # noqa: F811
+def test_who_asks_is_written_down_and_the_number_nowhere(city: City) -> None:
     code = opened(city, caller=NUMBER)
     city.ask("/callers", {"caller": NUMBER})
     city.ask("/callers", {"caller": "13700000000"})
@@ -48,7 +48,7 @@ def test_who_asks_is_written_down_and_the_number_nowhere(city: City) -> None:  #
 
 
 @pytest.mark.parametrize("body", [{}, {"caller": "1"}, {"caller": 5}, {"number": "13800000000"}, b"13800000000", b""])
-def test_what_is_no_number_is_refused_without_its_words(city: City, body: Any) -> None:  # noqa: F811
+def test_what_is_no_number_is_refused_without_its_words(city: City, body: Any) -> None:
     status, answer = city.ask("/callers", body)
     assert (status, answer["detail"]) == (400, 'send {"caller": "..."}')
 

@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count
@@ -86,13 +86,6 @@ class City:
         status, found = self.ask(f"/cases/{code}")
         assert status == 200, found
         return found
-
-
-@pytest.fixture
-def city(tmp_path: Path) -> Iterator[City]:
-    found = City(tmp_path)
-    yield found
-    found.node.close()
 
 
 def opened(city: City, at: str = "", **fields: Any) -> str:

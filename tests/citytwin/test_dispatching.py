@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +15,6 @@ from citytwin.told import events
 from tests.citytwin.test_desk_door import City
 from tests.indicators.rules.street import rule
 from tests.servers.process import until
-
-
-@pytest.fixture
-def city(tmp_path: Path) -> Iterator[City]:
-    found = City(tmp_path)
-    yield found
-    found.node.close()
 
 
 def units(city: City, *names: str) -> str:

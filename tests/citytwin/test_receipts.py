@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from citytwin import desking
 from citytwin.models.batch import EventBatch
@@ -27,13 +25,6 @@ from tests.servers.process import until
 #: The stage `receipt` of a case of level II takes 5 minutes.
 LIMIT_MS = 5 * 60_000
 RULE = "flood.depth"
-
-
-@pytest.fixture
-def city(tmp_path: Path) -> Iterator[City]:
-    found = City(tmp_path)
-    yield found
-    found.node.close()
 
 
 def later(city: City, ms: int) -> None:
